@@ -1,0 +1,143 @@
+"""From a plan to a record and the next snapshot: the second half of a decision.
+
+It runs inside the writer's transaction, where the rows of guards shared between runs can be read without
+a race (`shared`); none of the user's code runs here. Of several verdicts on a way, refuse beats defer
+beats allow.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import frozen
+
+from fsm.core.engine import Engine
+from fsm.core.record import ENDED, Kind, Outcome, Record
+from fsm.core.select import Event, Plan, Way, select
+from fsm.core.snapshot import Snapshot, apply
+from fsm.define.guard import Ruling
+from fsm.define.parts import START
+from fsm.define.payload import digest
+
+
+@frozen
+class Decision:
+    """The record to write and the snapshot after it; no record for an outside event beyond `refusals_max`."""
+
+    record: Record | None
+    snapshot: Snapshot
+
+
+def decide(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | None = None) -> Decision:
+    """What happens next; all of it, and nothing else decides. `recorded` answers for code that is not at hand."""
+    return conclude(engine, snapshot, select(engine, snapshot, event, recorded), {})
+
+
+def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str, Any]) -> Decision:
+    """The decision for `plan`; `shared` holds the rows of guards shared between runs."""
+    if plan.way is None:
+        return _unhandled(engine, snapshot, plan)
+    rulings: list[Ruling] = []
+    way: Way = plan.way
+    while True:
+        rulings += way.rulings
+        refusal = next((ruling for ruling in way.rulings if ruling.verdict.decision == "refuse"), None)
+        if refusal is None:
+            break
+        if not way.otherwise:
+            return _refused(engine, snapshot, plan, tuple(rulings))
+        (way,) = way.otherwise.values()
+    untils = [ruling.verdict.until_ms or 0 for ruling in way.rulings if ruling.verdict.decision == "defer"]
+    if untils:
+        return _deferred(engine, snapshot, plan, tuple(rulings), max(untils))
+    return _taken(engine, snapshot, plan, tuple(rulings), way)
+
+
+def _taken(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], way: Way) -> Decision:
+    target = engine.spec.state[engine.go(snapshot.state, way.hop)]
+    outcome: Outcome = target.final or ("waiting" if target.kind == "waiting" else "running")
+    kind: Kind = "started" if snapshot.state == START and snapshot.seq < 0 else "ended" if outcome in ENDED else "taken"
+    direct = way is plan.way
+    memory = plan.memory if direct else None
+    return _decision(
+        engine, snapshot, plan, kind, outcome, rulings=rulings, state=target.name, hop=way.hop, new_memory=memory
+    )
+
+
+def _refused(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...]) -> Decision:
+    """Nothing moves: an event from outside is refused, the run's own halts it, by that guard."""
+    if snapshot.state == START:
+        return _decision(engine, snapshot, plan, "started" if snapshot.seq < 0 else "halted", "stopped", rulings=rulings)
+    if plan.event.own:
+        return _decision(engine, snapshot, plan, "halted", "stopped", rulings=rulings)
+    return _noted(engine, snapshot, plan, "refused", rulings)
+
+
+def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan) -> Decision:
+    if plan.event.payload.event == "Cancelled":
+        return _decision(engine, snapshot, plan, "ended", "cancelled")
+    if plan.event.own:
+        return _decision(engine, snapshot, plan, "halted", "stuck")
+    return _noted(engine, snapshot, plan, "unhandled", ())
+
+
+def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: tuple[Ruling, ...]) -> Decision:
+    if snapshot.refusals >= engine.spec.bounds.refusals_max and not _is_pending(snapshot, plan.event):
+        return Decision(None, snapshot)
+    return _decision(engine, snapshot, plan, kind, snapshot.outcome, rulings=rulings)
+
+
+def _deferred(
+    engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], until_ms: int
+) -> Decision:
+    """Put off; but one event at a time: another from outside is refused until that one is decided."""
+    if snapshot.pending is not None and not _is_pending(snapshot, plan.event) and not plan.event.own:
+        return _noted(engine, snapshot, plan, "refused", rulings)
+    return _decision(
+        engine, snapshot, plan, "deferred", snapshot.outcome, rulings=rulings, until_ms=max(until_ms, plan.event.at_ms + 1)
+    )
+
+
+def _is_pending(snapshot: Snapshot, event: Event) -> bool:
+    pending = snapshot.pending
+    return pending is not None and (pending.event_id, pending.own) == (event.event_id, event.own)
+
+
+def _decision(
+    engine: Engine,
+    snapshot: Snapshot,
+    plan: Plan,
+    kind: Kind,
+    outcome: Outcome,
+    *,
+    rulings: tuple[Ruling, ...] = (),
+    state: str | None = None,
+    hop: str = "",
+    until_ms: int | None = None,
+    new_memory: bytes | None = None,
+) -> Decision:
+    event = plan.event
+    note = dict(event.note)
+    if state is not None and snapshot.pending is not None and not _is_pending(snapshot, event):
+        note["superseded"] = snapshot.pending.event_id or snapshot.pending.seq
+    record = Record(
+        seq=snapshot.seq + 1,
+        kind=kind,
+        at_ms=event.at_ms,
+        source=snapshot.state,
+        state=state or snapshot.state,
+        outcome=outcome,
+        hop=hop,
+        event=event.payload.event,
+        event_id=event.event_id,
+        own=event.own,
+        attempt=snapshot.attempt,
+        digest=event.payload.digest,
+        predicates=plan.predicates,
+        rulings=rulings,
+        spent=event.spent,
+        memory=digest(new_memory) if new_memory is not None else None,
+        until_ms=until_ms,
+        note=note,
+        body=event.payload.body,
+    )
+    return Decision(record, apply(engine.spec, snapshot, record, new_memory))

@@ -1,0 +1,131 @@
+"""What a run consists of: records, one a decision, each with all that was asked to make it.
+
+A record is covered by the run's hash chain through `header`: everything but the payload's body, which is
+covered by its digest and may be erased without breaking the chain.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Literal
+
+from attrs import field, frozen
+
+from fsm.define.guard import Ruling, Verdict
+from fsm.define.payload import canonical
+
+Kind = Literal[
+    "started", "forked", "taken", "refused", "unhandled", "deferred", "resumed", "repinned", "halted", "ended"
+]
+Outcome = Literal["running", "waiting", "completed", "failed", "cancelled", "stopped", "stuck"]
+
+MOVES: frozenset[str] = frozenset({"started", "taken", "ended"})
+ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+HALTED: frozenset[str] = frozenset({"stopped", "stuck"})
+
+
+@frozen
+class Spent:
+    """Spending: tokens, and millionths of a dollar."""
+
+    tokens: int = 0
+    usd_micros: int = 0
+
+    def __add__(self, other: "Spent") -> "Spent":
+        return Spent(self.tokens + other.tokens, self.usd_micros + other.usd_micros)
+
+    def __bool__(self) -> bool:
+        return bool(self.tokens or self.usd_micros)
+
+
+NOTHING = Spent()
+
+
+@frozen(kw_only=True)
+class Record:
+    """One committed decision.
+
+    `source` and `state` are the state before and after, `hop` the declared way taken ("" for none), `own`
+    whether the event came from the run's own visit. `predicates` holds each predicate asked, in order, with
+    its result (None where it raised); `rulings` each guard's verdict. `spent` and `calls` (a digest) cover
+    what happened since the record before. `outcome` is how the run stands after this record.
+    """
+
+    seq: int
+    kind: Kind
+    at_ms: int
+    source: str
+    state: str
+    outcome: Outcome
+    hop: str = ""
+    event: str = ""
+    event_id: str | None = None
+    own: bool = True
+    attempt: int = 1
+    digest: bytes | None = None
+    predicates: tuple[tuple[str, bool | None], ...] = ()
+    rulings: tuple[Ruling, ...] = ()
+    spent: Spent = NOTHING
+    calls: bytes | None = None
+    memory: bytes | None = None
+    until_ms: int | None = None
+    note: Mapping[str, str | int] = field(factory=dict)
+    body: bytes | None = field(default=None, eq=False, repr=False)
+    head: bytes = field(default=b"", eq=False, repr=False)
+
+    @property
+    def detail(self) -> bytes:
+        """What has no column of its own, as compact JSON; absent parts are left out."""
+        found: dict[str, object] = {}
+        if self.predicates:
+            found["predicates"] = [list(pair) for pair in self.predicates]
+        if self.rulings:
+            found["rulings"] = [_ruling_form(ruling) for ruling in self.rulings]
+        if self.spent:
+            found["spent"] = [self.spent.tokens, self.spent.usd_micros]
+        if self.calls:
+            found["calls"] = self.calls.hex()
+        if self.memory:
+            found["memory"] = self.memory.hex()
+        if self.until_ms is not None:
+            found["until_ms"] = self.until_ms
+        if self.note:
+            found["note"] = dict(self.note)
+        return canonical(found) if found else b""
+
+    def header(self, detail: bytes) -> bytes:
+        """What the chain covers: every column, the payload by its digest."""
+        parts = (
+            self.seq,
+            self.kind,
+            self.at_ms,
+            self.source,
+            self.state,
+            self.outcome,
+            self.hop,
+            self.event,
+            self.event_id,
+            self.own,
+            self.attempt,
+        )
+        return repr(parts).encode() + (self.digest or b"") + detail
+
+
+def link(before: bytes, header: bytes) -> bytes:
+    """The chain: sha256 over the head before and this record's header."""
+    return hashlib.sha256(before + header).digest()
+
+
+def _ruling_form(ruling: Ruling) -> list[object]:
+    verdict = ruling.verdict
+    form: list[object] = [ruling.guard, ruling.at, ruling.standing, verdict.decision, verdict.code, dict(verdict.numbers)]
+    if verdict.until_ms is not None or verdict.text:
+        form += [verdict.until_ms, verdict.text]
+    return form
+
+
+def ruling_from(form: list[object]) -> Ruling:
+    """The ruling that `detail` holds."""
+    guard, at, standing, decision, code, numbers, *more = form
+    until_ms, text = more if more else (None, "")
+    verdict = Verdict(decision, code, numbers, until_ms, text)  # type: ignore[arg-type]
+    return Ruling(guard, at, standing, verdict)  # type: ignore[arg-type]

@@ -1,0 +1,164 @@
+"""Where a run stands: a fold of its records, and nothing else.
+
+`apply` is the only function that moves a snapshot. The runner adopts what it returns, resume folds the
+journal with it, replay compares with it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from attrs import evolve, field, frozen
+
+from fsm.core.record import MOVES, Outcome, Record, Spent
+from fsm.define.guard import Counter, Ruling
+from fsm.define.parts import START
+from fsm.define.spec import MachineSpec
+
+
+@frozen
+class Pending:
+    """An event that was put off: where its body is, until when, how often so far, since when."""
+
+    seq: int
+    event: str
+    event_id: str | None
+    own: bool
+    until_ms: int
+    defers: int
+    since_ms: int
+
+
+@frozen(kw_only=True)
+class Snapshot:
+    """State, position, counters, spending, pending event and memory of one run.
+
+    `entered` is the seq of the record that entered the state: visits, calls and timers are fenced by it, so
+    that a stray refused event changes no key. `resumes` and `refusals` count within the visit. `memory` is
+    canonical JSON, or None where the machine has none or its code is not at hand.
+    """
+
+    state: str = START
+    seq: int = -1
+    entered: int = -1
+    attempt: int = 1
+    outcome: Outcome = "running"
+    counters: Mapping[str, int] = field(factory=dict)
+    resumes: int = 0
+    refusals: int = 0
+    refusal: Ruling | None = None
+    pending: Pending | None = None
+    memory: bytes | None = None
+    at_ms: int = 0
+    entered_at_ms: int = 0
+    started_at_ms: int = 0
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(self.counters.get("tokens", 0), self.counters.get("usd_micros", 0))
+
+
+def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes | None = None) -> Snapshot:
+    """The snapshot after `record`; `memory` is the memory after it, where it changed."""
+    assert record.seq == snapshot.seq + 1, f"record {record.seq} does not follow {snapshot.seq}"
+    counters = _with_spending(spec, snapshot.counters, record.spent) if record.spent else snapshot.counters
+    if record.kind in MOVES and record.hop:
+        return _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
+    after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
+    match record.kind:
+        case "started":
+            return evolve(after, started_at_ms=record.at_ms, entered=record.seq, entered_at_ms=record.at_ms)
+        case "refused" | "unhandled":
+            return evolve(after, refusals=snapshot.refusals + (not record.own), pending=_still(snapshot, record))
+        case "deferred":
+            return evolve(after, pending=_put_off(snapshot, record))
+        case "resumed":
+            lost = record.note.get("why") == "lost"
+            return evolve(after, attempt=record.attempt, resumes=snapshot.resumes + lost)
+        case "halted" | "ended":
+            return evolve(after, pending=None)
+        case _:
+            return after
+
+
+def fold(spec: MachineSpec, records: Iterable[Record], snapshot: Snapshot | None = None) -> Snapshot:
+    """All records applied in order, memory left aside."""
+    after = snapshot or Snapshot()
+    for record in records:
+        after = apply(spec, after, record)
+    return after
+
+
+def _moved(
+    spec: MachineSpec, snapshot: Snapshot, record: Record, counters: Mapping[str, int], memory: bytes | None
+) -> Snapshot:
+    hop = spec.hops[record.hop]
+    return Snapshot(
+        state=record.state,
+        seq=record.seq,
+        entered=record.seq,
+        outcome=record.outcome,
+        counters=counters,
+        refusal=deciding(record.rulings, hop.owner) if hop.otherwise else None,
+        memory=memory if memory is not None else snapshot.memory,
+        at_ms=record.at_ms,
+        entered_at_ms=record.at_ms,
+        started_at_ms=snapshot.started_at_ms if record.kind != "started" else record.at_ms,
+    )
+
+
+def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:
+    """The refusal that decided at `owner`, the attribute whose guards were asked: the first one there."""
+    return next((ruling for ruling in rulings if ruling.at == owner and ruling.verdict.decision == "refuse"), None)
+
+
+def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> dict[str, int]:
+    counters = dict(before)
+    hop, target = record.hop, record.state
+    started = record.source == START
+    for key in (f"visits:{target}", f"fires:{hop}", *(() if started else ("hops",))):
+        counters[key] = counters.get(key, 0) + 1
+    for counter in spec.since_counters:
+        if counter.since == target:
+            counters[counter.key] = 0
+        elif _counts(counter, hop, target) and not started:
+            counters[counter.key] = counters.get(counter.key, 0) + 1
+    return counters
+
+
+def _counts(counter: Counter, hop: str, target: str) -> bool:
+    return counter.of == "hops" or (counter.of, counter.subject) in (("fires", hop), ("visits", target))
+
+
+def _with_spending(spec: MachineSpec, before: Mapping[str, int], spent: Spent) -> dict[str, int]:
+    counters = dict(before)
+    for name, amount in (("tokens", spent.tokens), ("usd_micros", spent.usd_micros)):
+        if amount:
+            counters[name] = counters.get(name, 0) + amount
+            for counter in spec.since_counters:
+                if counter.of == name:
+                    counters[counter.key] = counters.get(counter.key, 0) + amount
+    return counters
+
+
+def spending_added(spec: MachineSpec, snapshot: Snapshot, spent: Spent) -> Mapping[str, int]:
+    """The counters as they will be once `spent` is recorded; this is what guards look at."""
+    return _with_spending(spec, snapshot.counters, spent) if spent else snapshot.counters
+
+
+def _still(snapshot: Snapshot, record: Record) -> Pending | None:
+    pending = snapshot.pending
+    return None if pending is not None and pending.event_id == record.event_id and pending.own == record.own else pending
+
+
+def _put_off(snapshot: Snapshot, record: Record) -> Pending:
+    assert record.until_ms is not None
+    before = snapshot.pending
+    again = before is not None and before.event_id == record.event_id and before.own == record.own
+    return Pending(
+        seq=before.seq if before and again else record.seq,
+        event=record.event,
+        event_id=record.event_id,
+        own=record.own,
+        until_ms=record.until_ms,
+        defers=(before.defers if before and again else 0) + 1,
+        since_ms=before.since_ms if before and again else record.at_ms,
+    )

@@ -1,0 +1,138 @@
+"""Agents, and what an agent may see and use.
+
+An agent is any callable of one view, async or not, that returns a payload. It belongs to a state; what it
+returns is the state's next event.
+"""
+
+import inspect
+import types
+import typing
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal, Protocol, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from typing_extensions import TypeVar
+
+from fsm.define.guard import Ruling
+from fsm.errors import AgentsMissing
+
+P_co = TypeVar("P_co", bound=BaseModel, covariant=True)
+P_contra = TypeVar("P_contra", bound=BaseModel, contravariant=True)
+Unsure = Literal["repeat", "refuse"]
+
+
+class View(Protocol[P_co]):
+    """What an agent sees and uses during one attempt; after the attempt it is dead."""
+
+    @property
+    def payload(self) -> P_co:
+        """The payload that entered the state, decoded anew from its stored bytes."""
+        ...
+
+    @property
+    def memory(self) -> Any:
+        """The run's memory, an instance of the machine's `memory=` model; a copy, writing to it changes nothing."""
+        ...
+
+    @property
+    def refusal(self) -> Ruling | None:
+        """The refusal that led here, when an `otherwise` did."""
+        ...
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def visit(self) -> int:
+        """How many times the run has entered this state, this time included."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """1 at first; a crash or a retry starts the next."""
+        ...
+
+    @property
+    def deadline_ms(self) -> int | None:
+        """Wall clock, in milliseconds, at which this attempt is abandoned."""
+        ...
+
+    @property
+    def remaining(self) -> Mapping[str, int]:
+        """What declared caps leave of `tokens`, `usd_micros` and `hops`; an uncapped one is absent."""
+        ...
+
+    def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
+        """Report spending; it is recorded with the next call, decision or failure."""
+        ...
+
+    async def call(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        returns: Any = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+        unsure: Unsure = "repeat",
+    ) -> Any:
+        """Run `fn(*args)` as a recorded effect and return its result as the journal holds it.
+
+        `args` and the result must be plain JSON data; with `returns=Model` the result is validated as that.
+        Raises `CallFailed` when `fn` raises. After a crash a finished call gives back its recorded result;
+        one in flight is repeated with the same key, or, with `unsure="refuse"`, refused. `key` names the call
+        across retries. An async `fn` is awaited, any other runs on a thread.
+        """
+        ...
+
+    def call_sync(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        returns: Any = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+        unsure: Unsure = "repeat",
+    ) -> Any:
+        """`call`, for agents that are not async; `fn` runs on the agent's own thread."""
+        ...
+
+
+class Agent(Protocol[P_contra]):
+    """`async def write(view: View[Brief]) -> Draft`, a plain function, or an object with such a `__call__`."""
+
+    def __call__(self, view: View[P_contra], /) -> Awaitable[BaseModel] | BaseModel: ...
+
+
+def unbound(view: View[Any], /) -> BaseModel:
+    """Stands where a ready-made machine needs an agent of yours: `Machine.with_agents(state=...)`."""
+    raise AgentsMissing(machine="this machine", states=("?",))
+
+
+def is_async(agent: object) -> bool:
+    """Whether calling it gives an awaitable, as far as one can know beforehand."""
+    return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(getattr(agent, "__call__", None))  # noqa: B004
+
+
+def returned(agent: object) -> tuple[type, ...] | None:
+    """The payload classes in an agent's return annotation; None where it does not tell or cannot be resolved."""
+    function = agent if inspect.isroutine(agent) else getattr(type(agent), "__call__", None)
+    function = inspect.unwrap(function) if callable(function) else None
+    if not isinstance(function, types.FunctionType):
+        return None
+    try:
+        annotation = function.__annotations__.get("return")
+        bare = types.FunctionType(function.__code__, function.__globals__)
+        bare.__annotations__ = {"return": annotation}
+        resolved = typing.get_type_hints(bare).get("return")
+    except Exception:
+        return None
+    if get_origin(resolved) in (Union, types.UnionType):
+        parts: tuple[Any, ...] = get_args(resolved)
+    else:
+        parts = (resolved,)
+    known = all(isinstance(part, type) and issubclass(part, BaseModel) and part is not BaseModel for part in parts)
+    return parts if known else None

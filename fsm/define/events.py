@@ -1,0 +1,76 @@
+"""The runtime's own events: payloads like any other, so a machine can declare where they lead.
+
+What a state does not handle escalates: `PayloadInvalid`, `TimedOut` and `CallRefused` become
+`AgentFailed`; an `AgentFailed` nobody handles halts the run *stuck*.
+"""
+
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+
+class RuntimeEvent(BaseModel):
+    """The common root; `isinstance(view.payload, RuntimeEvent)` tells them from the user's own."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class AgentFailed(RuntimeEvent):
+    """The agent raised, or its visit ended in a way the state does not handle by itself."""
+
+    error_type: str
+    message: str
+    attempt: int
+    retriable: bool = False
+
+
+class TimedOut(RuntimeEvent):
+    """The attempt, or the wait, took longer than `timeout_ms`."""
+
+    timeout_ms: int
+    attempt: int
+
+
+class PayloadInvalid(RuntimeEvent):
+    """What the agent returned is no valid payload here; `excerpt` is its marked beginning, never the whole."""
+
+    event: str
+    problems: list[str]
+    excerpt: str
+    attempt: int
+
+
+class CallRefused(RuntimeEvent):
+    """A call of the visit was refused; the agent was stopped there."""
+
+    call: str
+    code: str
+    numbers: dict[str, int]
+    attempt: int
+
+
+class Cancelled(RuntimeEvent):
+    """Somebody asked the run to stop."""
+
+    by: str = ""
+    reason: str = ""
+
+
+RUNTIME_EVENTS: Final[dict[str, type[RuntimeEvent]]] = {
+    cls.__name__: cls for cls in (AgentFailed, TimedOut, PayloadInvalid, CallRefused, Cancelled)
+}
+
+
+def escalated(event: RuntimeEvent) -> AgentFailed | None:
+    """The `AgentFailed` that an unhandled event becomes; None where the ladder ends."""
+    match event:
+        case TimedOut():
+            text = f"no answer within {event.timeout_ms} ms"
+        case PayloadInvalid():
+            text = "; ".join([f"returned an invalid {event.event}", *event.problems])
+        case CallRefused():
+            told = ", ".join(f"{name} {value}" for name, value in event.numbers.items())
+            text = f"call {event.call!r} refused: {event.code} ({told})"
+        case _:
+            return None
+    return AgentFailed(error_type=type(event).__name__, message=text, attempt=event.attempt)

@@ -1,0 +1,108 @@
+"""The parts of a machine's spec: plain frozen values, the code beside them where there is any."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import attrs
+from attrs import field, frozen
+
+from fsm.define.guard import Placed
+from fsm.define.place import Place
+
+START = "(start)"
+START_HOP = "start"
+
+Kind = Literal["agent", "waiting", "final"]
+Ways = Mapping[str, str]
+
+
+@frozen
+class Bounds:
+    """The machine's own bounds on what the runtime may do for one run; each is a class keyword.
+
+    `resumes_max`: takeovers of one visit after its process died. `refusals_max`: refused outside events
+    recorded per visit. `defers_max`, `defer_s_max`: how often and how long one event may be put off.
+    `calls_max`: calls per visit. `payload_bytes_max`, `memory_bytes_max`: canonical JSON bytes.
+    `inbox_max`: outside events waiting per run.
+    """
+
+    resumes_max: int = 3
+    refusals_max: int = 32
+    defers_max: int = 100
+    defer_s_max: int = 86_400
+    calls_max: int = 100
+    payload_bytes_max: int = 1 << 20
+    memory_bytes_max: int = 1 << 20
+    inbox_max: int = 100
+
+
+@frozen
+class Named:
+    """A function of the user's: its name, and itself where the code is at hand."""
+
+    name: str
+    takes_memory: bool = False
+    fn: Callable[..., Any] | None = field(default=None, eq=False, repr=False)
+
+
+_code: Any = field(default=None, eq=False, repr=False)
+
+
+@frozen(kw_only=True)
+class StateSpec:
+    name: str
+    kind: Kind
+    initial: tuple[str, ...] = ()
+    final: Literal["completed", "failed"] | None = None
+    timeout_ms: int | None = None
+    guards: tuple[Placed, ...] = ()
+    otherwise: Ways = field(factory=dict)
+    remember: Named | None = None
+    title: str = ""
+    place: Place | None = _code
+    agent: Any = _code
+
+
+@frozen(kw_only=True)
+class TransitionSpec:
+    name: str
+    sources: tuple[str, ...]
+    target: str
+    events: tuple[str, ...]
+    when: Named | None = None
+    guards: tuple[Placed, ...] = ()
+    otherwise: Ways = field(factory=dict)
+    remember: Named | None = None
+    place: Place | None = _code
+
+
+@frozen(kw_only=True)
+class EverywhereSpec:
+    name: str
+    guards: tuple[Placed, ...]
+    otherwise: Ways = field(factory=dict)
+    place: Place | None = _code
+
+
+@frozen
+class Hop:
+    """One declared way from state to state: a transition, an `otherwise` of something, or the start."""
+
+    id: str
+    owner: str
+    sources: frozenset[str]
+    target: str
+    otherwise: bool = False
+
+
+def way_id(owner: str, code: str) -> str:
+    """The id of the hop an `otherwise` declares for a verdict code."""
+    return f"{owner}.otherwise" if code == "*" else f"{owner}.otherwise.{code}"
+
+
+def way_for(otherwise: Ways, code: str) -> str | None:
+    """Which key of an `otherwise` answers to a verdict code."""
+    return code if code in otherwise else ("*" if "*" in otherwise else None)
+
+
+BOUND_NAMES = tuple(attribute.name for attribute in attrs.fields(Bounds))

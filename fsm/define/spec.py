@@ -1,0 +1,130 @@
+"""The machine as a value: everything that can be known of it before anything runs.
+
+A spec compares, prints and travels as JSON without its code; compiled from a class it also carries the
+code: agents, predicates, guards, payload classes. Nothing in it ever changes.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+from attrs import field, frozen
+from pydantic import BaseModel
+
+from fsm.define import jsonform
+from fsm.define.guard import Counter
+from fsm.define.parts import (
+    BOUND_NAMES,
+    START,
+    START_HOP,
+    Bounds,
+    EverywhereSpec,
+    Hop,
+    StateSpec,
+    TransitionSpec,
+    Ways,
+    way_id,
+)
+from fsm.define.shape import Shape
+
+FORMAT = 1
+
+
+@frozen(kw_only=True)
+class MachineSpec:
+    """A whole machine. `payloads` maps event names to shapes, `classes` to the classes themselves."""
+
+    name: str
+    doc: str = ""
+    states: tuple[StateSpec, ...]
+    transitions: tuple[TransitionSpec, ...]
+    everywhere: tuple[EverywhereSpec, ...] = ()
+    payloads: tuple[Shape, ...] = ()
+    memory: Shape | None = None
+    bounds: Bounds = field(factory=Bounds)
+    classes: Mapping[str, type[BaseModel]] = field(factory=dict, eq=False, repr=False)
+    memory_class: type[BaseModel] | None = field(default=None, eq=False, repr=False)
+
+    @cached_property
+    def state(self) -> dict[str, StateSpec]:
+        return {state.name: state for state in self.states}
+
+    @cached_property
+    def initial(self) -> StateSpec:
+        return next(state for state in self.states if state.initial)
+
+    @cached_property
+    def hops(self) -> dict[str, Hop]:
+        """Every declared way, by id; `reject.otherwise` is the way a refused `reject` takes."""
+        start = Hop(START_HOP, START_HOP, frozenset({START}), self.initial.name)
+        found = [start, *(Hop(line.name, line.name, frozenset(line.sources), line.target) for line in self.transitions)]
+        for line in self.transitions:
+            found += _ways(line.name, frozenset(line.sources), line.otherwise)
+        anywhere = frozenset({START, *(state.name for state in self.states if state.kind != "final")})
+        for everywhere in self.everywhere:
+            found += _ways(everywhere.name, anywhere, everywhere.otherwise)
+        for state in self.states:
+            found += _ways(state.name, anywhere, state.otherwise)
+        return {hop.id: hop for hop in found}
+
+    @cached_property
+    def since_counters(self) -> tuple[Counter, ...]:
+        """What is counted anew since a state was entered; every other count is kept for all hops and states."""
+        places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*self.transitions, *self.states, *self.everywhere]
+        counters = [guard.counter for place in places for guard in place.guards]
+        return tuple(dict.fromkeys(counter for counter in counters if counter is not None and counter.since))
+
+    @cached_property
+    def formerly(self) -> dict[str, str]:
+        """Former event names, to the present ones."""
+        return {former: shape.name for shape in self.payloads for former in shape.formerly}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256, in hex, of what decides how records are read: not titles, docstrings, timeouts or agents."""
+        return jsonform.digest(self._form())
+
+    def changes(self, after: "MachineSpec") -> tuple[str, ...]:
+        """What differs in the fingerprint of two specs, a line each."""
+        return jsonform.changes(self._form(), after._form())
+
+    def to_json(self) -> str:
+        """All of the machine but its code, as JSON text."""
+        return json.dumps({"format": FORMAT, **self._form()}, indent=1, ensure_ascii=False)
+
+    @staticmethod
+    def from_json(text: str) -> "MachineSpec":
+        """The machine that `to_json` wrote; `ValueError` where the text is no machine. Nothing is imported."""
+        form = json.loads(text)
+        if not isinstance(form, dict) or form.get("format") != FORMAT:
+            raise ValueError(f"not a machine in format {FORMAT}: write it with spec.to_json()")
+        try:
+            return MachineSpec(
+                name=form["name"],
+                doc=form["doc"],
+                states=tuple(jsonform.state_from(item) for item in form["states"]),
+                transitions=tuple(jsonform.transition_from(item) for item in form["transitions"]),
+                everywhere=tuple(jsonform.everywhere_from(item) for item in form["everywhere"]),
+                payloads=tuple(jsonform.shape_from(item) for item in form["payloads"]),
+                memory=jsonform.shape_from(form["memory"]) if form["memory"] else None,
+                bounds=Bounds(**form["bounds"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a machine: {type(error).__name__} {error}") from None
+
+    def _form(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "doc": self.doc,
+            "states": [jsonform.state_form(state) for state in self.states],
+            "transitions": [jsonform.transition_form(line) for line in self.transitions],
+            "everywhere": [jsonform.everywhere_form(line) for line in self.everywhere],
+            "payloads": [jsonform.shape_form(shape) for shape in self.payloads],
+            "memory": jsonform.shape_form(self.memory) if self.memory else None,
+            "bounds": {name: getattr(self.bounds, name) for name in BOUND_NAMES},
+        }
+
+
+def _ways(owner: str, sources: frozenset[str], otherwise: Ways) -> list[Hop]:
+    return [Hop(way_id(owner, code), owner, sources, target, otherwise=True) for code, target in otherwise.items()]

@@ -1,0 +1,47 @@
+"""No loop without a declared bound."""
+
+from typing import ClassVar, Literal
+
+from attrs import field, frozen
+from attrs.validators import ge, instance_of
+
+from fsm import Counter, Guard, Kind, Standing, State
+
+
+@frozen
+class LoopCap(Guard):
+    """Refuses the n+1st time: firing of a transition, visit of a state, or hop of the run.
+
+    What is counted follows from where it stands: on a transition its direct firings, on a state its
+    visits, in `everywhere` the hops of the run; `scope="run"` counts hops wherever it stands. The count is
+    a fold of the run's records: neither restart nor resume begins it again. With `since=some_state` each
+    entry of that state does. Code: `loop_cap`, with the count and its limit.
+    """
+
+    kind: ClassVar[Kind] = "cap"
+    codes: ClassVar[tuple[str, ...]] = ("loop_cap",)
+
+    limit: int = field(validator=[instance_of(int), ge(1)])
+    scope: Literal["transition", "state", "run"] | None = field(default=None, kw_only=True)
+    since: State | None = field(default=None, kw_only=True)
+
+    def counted(self, standing: Standing, owner: str) -> Counter:
+        since = self.since.name if self.since is not None else ""
+        match self.scope or standing:
+            case "transition":
+                return Counter("fires", owner, since)
+            case "state":
+                return Counter("visits", owner, since)
+            case _:
+                return Counter("hops", "", since)
+
+    def limit_of(self) -> int:
+        return self.limit
+
+    def mistake(self, standing: Standing) -> tuple[str, str] | None:
+        if self.scope in (None, "run", standing):
+            return None
+        return (
+            f"LoopCap with scope={self.scope!r} stands on a {standing}",
+            f"leave scope out, or put the guard on a {self.scope}",
+        )
