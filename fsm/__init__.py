@@ -1,5 +1,6 @@
 """Turnstile: multi-agent workflows as explicit finite-state machines."""
 
+from fsm.core.record import Record, Spent
 from fsm.define.agent import Agent, View, unbound
 from fsm.define.events import AgentFailed, CallRefused, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
 from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
@@ -8,22 +9,38 @@ from fsm.define.parts import Bounds
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State, any_of, days, hours, minutes
 from fsm.define.transition import Transition, everywhere
+from fsm.errors import CallFailed, DefinitionError, FsmError
+from fsm.journal.journal import SqliteJournal, read_journal
+from fsm.journal.rows import Run
+from fsm.replay.replay import Divergence, Replay, replay_run
+from fsm.runner.once import run
+from fsm.runner.runner import Runner
 
 __all__ = [
     "Agent",
     "AgentFailed",
     "Bounds",
+    "CallFailed",
     "CallRefused",
     "Cancelled",
     "Counter",
+    "DefinitionError",
+    "Divergence",
     "Facts",
+    "FsmError",
     "Guard",
     "Kind",
     "Machine",
     "MachineSpec",
     "PayloadInvalid",
+    "Record",
+    "Replay",
     "Ruling",
+    "Run",
+    "Runner",
     "RuntimeEvent",
+    "Spent",
+    "SqliteJournal",
     "Standing",
     "State",
     "TimedOut",
@@ -37,6 +54,9 @@ __all__ = [
     "everywhere",
     "hours",
     "minutes",
+    "read_journal",
     "refuse",
+    "replay_run",
+    "run",
     "unbound",
 ]

@@ -107,6 +107,31 @@ class RunEnded(FsmError):
 
 
 @frozen(kw_only=True, slots=False)
+class RunHalted(FsmError):
+    """An event for a run that stands still until somebody resumes it; nothing was written."""
+
+    run_id: str
+    outcome: str
+    event: str
+
+    def message(self) -> str:
+        return (
+            f"run {self.run_id!r} is halted ({self.outcome}); {self.event} was not recorded\n"
+            f"  -> resume it first: await runner.resume({self.run_id!r})"
+        )
+
+
+@frozen(kw_only=True, slots=False)
+class RunnerStopped(FsmError):
+    """The runner was asked to stop while somebody waited for its runs; they can be resumed."""
+
+    unfinished: int
+
+    def message(self) -> str:
+        return f"the runner stopped with {self.unfinished} runs unfinished\n  -> start them again: they go on where they are"
+
+
+@frozen(kw_only=True, slots=False)
 class EventConflict(FsmError):
     """The event id was used before, for another payload."""
 

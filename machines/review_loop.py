@@ -100,9 +100,7 @@ class ReviewLoop(Machine, memory=Notes):
     found = research.to(draft, on=Findings)
     written = draft.to(review, on=Draft)
     approve = review.to(published, on=Verdict, when=is_good)
-    reject = review.to(
-        research, on=Verdict, guards=[LoopCap(3)], otherwise=person, remember=note_critique
-    )
+    reject = review.to(research, on=Verdict, guards=[LoopCap(3)], otherwise=person, remember=note_critique)
     accept = person.to(published, on=Approval)
     drop = person.to(dropped, on=(Refusal, TimedOut))
     broken = any_of(research, draft, review).to(person, on=AgentFailed)

@@ -66,7 +66,9 @@ def _taken(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling
 def _refused(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...]) -> Decision:
     """Nothing moves: an event from outside is refused, the run's own halts it, by that guard."""
     if snapshot.state == START:
-        return _decision(engine, snapshot, plan, "started" if snapshot.seq < 0 else "halted", "stopped", rulings=rulings)
+        return _decision(
+            engine, snapshot, plan, "started" if snapshot.seq < 0 else "halted", "stopped", rulings=rulings
+        )
     if plan.event.own:
         return _decision(engine, snapshot, plan, "halted", "stopped", rulings=rulings)
     return _noted(engine, snapshot, plan, "refused", rulings)
@@ -86,14 +88,18 @@ def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: 
     return _decision(engine, snapshot, plan, kind, snapshot.outcome, rulings=rulings)
 
 
-def _deferred(
-    engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], until_ms: int
-) -> Decision:
+def _deferred(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], until_ms: int) -> Decision:
     """Put off; but one event at a time: another from outside is refused until that one is decided."""
     if snapshot.pending is not None and not _is_pending(snapshot, plan.event) and not plan.event.own:
         return _noted(engine, snapshot, plan, "refused", rulings)
     return _decision(
-        engine, snapshot, plan, "deferred", snapshot.outcome, rulings=rulings, until_ms=max(until_ms, plan.event.at_ms + 1)
+        engine,
+        snapshot,
+        plan,
+        "deferred",
+        snapshot.outcome,
+        rulings=rulings,
+        until_ms=max(until_ms, plan.event.at_ms + 1),
     )
 
 

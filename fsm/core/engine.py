@@ -17,6 +17,8 @@ from transitions import Event, Machine, MachineError, Transition
 from fsm.define.parts import START, TransitionSpec
 from fsm.define.spec import MachineSpec
 
+Undeclared = MachineError  # what `go` raises for a hop that is not declared
+
 
 @define
 class _Trip:

@@ -117,7 +117,14 @@ def link(before: bytes, header: bytes) -> bytes:
 
 def _ruling_form(ruling: Ruling) -> list[object]:
     verdict = ruling.verdict
-    form: list[object] = [ruling.guard, ruling.at, ruling.standing, verdict.decision, verdict.code, dict(verdict.numbers)]
+    form: list[object] = [
+        ruling.guard,
+        ruling.at,
+        ruling.standing,
+        verdict.decision,
+        verdict.code,
+        dict(verdict.numbers),
+    ]
     if verdict.until_ms is not None or verdict.text:
         form += [verdict.until_ms, verdict.text]
     return form

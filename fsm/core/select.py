@@ -245,7 +245,12 @@ class _Selection:
         waited_s = (max(verdict.until_ms, at_ms) - since_ms) // 1000
         if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
             return verdict
-        numbers = {"defers": defers, "defers_max": bounds.defers_max, "defer_s": waited_s, "defer_s_max": bounds.defer_s_max}
+        numbers = {
+            "defers": defers,
+            "defers_max": bounds.defers_max,
+            "defer_s": waited_s,
+            "defer_s_max": bounds.defer_s_max,
+        }
         return Verdict("refuse", "defer_exhausted", numbers)
 
 

@@ -146,7 +146,9 @@ def spending_added(spec: MachineSpec, snapshot: Snapshot, spent: Spent) -> Mappi
 
 def _still(snapshot: Snapshot, record: Record) -> Pending | None:
     pending = snapshot.pending
-    return None if pending is not None and pending.event_id == record.event_id and pending.own == record.own else pending
+    return (
+        None if pending is not None and pending.event_id == record.event_id and pending.own == record.own else pending
+    )
 
 
 def _put_off(snapshot: Snapshot, record: Record) -> Pending:

@@ -67,7 +67,9 @@ def compile_machine(
         states=tuple(states),
         transitions=tuple(transitions),
         everywhere=tuple(everywhere),
-        payloads=tuple(shape_of(reading.classes[event]) for event in sorted(reading.classes) if event not in RUNTIME_EVENTS),
+        payloads=tuple(
+            shape_of(reading.classes[event]) for event in sorted(reading.classes) if event not in RUNTIME_EVENTS
+        ),
         memory=shape_of(memory) if memory else None,
         bounds=bounds,
         classes=reading.classes | RUNTIME_EVENTS,
@@ -118,13 +120,19 @@ def _transition(reading: _Reading, line: Transition[Any]) -> TransitionSpec:
     sources = [_resolve(reading, line, source, "source") for source in line.sources]
     for source in line.sources:
         if isinstance(source, State) and source.final:
-            mistakes.add(line, f"it leaves {source.name}, which is final", "a final state ends the run; drop the line or final=")
+            mistakes.add(
+                line, f"it leaves {source.name}, which is final", "a final state ends the run; drop the line or final="
+            )
     guards = _guards(reading, line, line.guards, "transition")
     events = _events(reading, line, line.on)
     check_predicate(mistakes, line, line.when, reading.memory)
     check_remember(mistakes, line, line.remember, reading.memory)
     if "Cancelled" in events and (guards or line.otherwise):
-        mistakes.add(line, "it is taken on Cancelled and carries guards", "drop guards= and otherwise=: a run can always be cancelled")
+        mistakes.add(
+            line,
+            "it is taken on Cancelled and carries guards",
+            "drop guards= and otherwise=: a run can always be cancelled",
+        )
     if line.otherwise is not None and not (line.guards or line.when or line.remember):
         mistakes.add(line, "otherwise= without guards is never taken", "add guards=[...], or drop otherwise=")
     return TransitionSpec(
@@ -143,7 +151,9 @@ def _transition(reading: _Reading, line: Transition[Any]) -> TransitionSpec:
 def _everywhere(reading: _Reading, line: Everywhere) -> EverywhereSpec:
     guards = _guards(reading, line, line.guards, "run")
     if not line.guards:
-        reading.mistakes.add(line, "everywhere() without guards checks nothing", "name at least one: everywhere(LoopCap(200))")
+        reading.mistakes.add(
+            line, "everywhere() without guards checks nothing", "name at least one: everywhere(LoopCap(200))"
+        )
     ways = _ways(reading, line, line.otherwise, guards, OWN_CODES)
     return EverywhereSpec(name=line.name, guards=guards, otherwise=ways, place=line.place)
 
@@ -176,7 +186,11 @@ def _events(reading: _Reading, line: Line, on: object) -> tuple[str, ...]:
     if isinstance(on, tuple):
         classes = on
     else:
-        classes = getattr(on, "__args__", None) or (on,) if type(on).__name__ in ("UnionType", "Union", "_UnionGenericAlias") else (on,)
+        classes = (
+            getattr(on, "__args__", None) or (on,)
+            if type(on).__name__ in ("UnionType", "Union", "_UnionGenericAlias")
+            else (on,)
+        )
     if not classes:
         reading.mistakes.add(line, "on=() names no payload", "name the class it is taken on: on=Draft")
     names = []
@@ -202,8 +216,15 @@ def _guards(reading: _Reading, line: Line, guards: object, standing: Standing) -
         wrong = guard.mistake(standing)
         if wrong is None and not guard.codes:
             wrong = (f"{type(guard).__name__} names no verdict codes", 'give the class codes = ("why_it_refuses",)')
-        if wrong is None and guard.kind == "cap" and (guard.counted(standing, line.name) is None or guard.limit_of() is None):
-            wrong = (f"{type(guard).__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind")
+        if (
+            wrong is None
+            and guard.kind == "cap"
+            and (guard.counted(standing, line.name) is None or guard.limit_of() is None)
+        ):
+            wrong = (
+                f"{type(guard).__name__} is a cap but counts nothing",
+                "write counted() and limit_of(), or another kind",
+            )
         if wrong is not None:
             reading.mistakes.add(line, *wrong)
         placed.append(guard.place(standing, line.name))

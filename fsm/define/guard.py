@@ -124,7 +124,9 @@ class Placed:
         if self.kind == "cap" and self.counter is not None and self.limit is not None:
             count = facts.counters.get(self.counter.key, 0)
             numbers = {self.counter.of: count, f"{self.counter.of}_max": self.limit}
-            return Verdict("refuse", self.codes[0], numbers) if count >= self.limit else Verdict("allow", numbers=numbers)
+            return (
+                Verdict("refuse", self.codes[0], numbers) if count >= self.limit else Verdict("allow", numbers=numbers)
+            )
         return self.check(facts) if self.check is not None else None
 
 

@@ -36,7 +36,9 @@ class MachineType(type):
         return super().__new__(mcls, name, bases, {**body, "_body": body}, **keywords)
 
     def __call__(cls, *_: object, **__: object) -> Never:
-        raise TypeError(f"{cls.__name__} is a definition, not something to instantiate\n  -> await runner.start({cls.__name__}, payload)")
+        raise TypeError(
+            f"{cls.__name__} is a definition, not something to instantiate\n  -> await runner.start({cls.__name__}, payload)"
+        )
 
 
 class Machine(metaclass=MachineType):
@@ -61,7 +63,11 @@ class Machine(metaclass=MachineType):
         told = Mistakes()
         for name, value in bounds.items():
             if name not in BOUND_NAMES:
-                told.add(None, f"there is no class keyword {name!r}", f"the bounds are {', '.join(BOUND_NAMES)}{told.near(name, BOUND_NAMES)}")
+                told.add(
+                    None,
+                    f"there is no class keyword {name!r}",
+                    f"the bounds are {', '.join(BOUND_NAMES)}{told.near(name, BOUND_NAMES)}",
+                )
             elif type(value) is not int or value < 0:
                 told.add(None, f"{name}={value!r}", "a bound is a whole number, 0 or more")
         if not told.found:
@@ -80,7 +86,9 @@ class Machine(metaclass=MachineType):
             state = cls.spec.state.get(name)
             if state is None or state.kind != "agent":
                 known = [item.name for item in cls.spec.states if item.kind == "agent"]
-                raise TypeError(f"{cls.__name__} has no agent state {name!r}\n  -> its agent states are {', '.join(known)}")
+                raise TypeError(
+                    f"{cls.__name__} has no agent state {name!r}\n  -> its agent states are {', '.join(known)}"
+                )
         lines: dict[str, Any] = {}
         for name, agent in agents.items():
             state_line: State[Any] = getattr(cls, name)

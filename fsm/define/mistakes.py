@@ -46,22 +46,37 @@ def check_bodies(mistakes: Mistakes, body: Body | None, lines: Mapping[str, Line
         named = {id(line) for line in body.values()} | {id(line) for _, line in body.overwritten}
         for line in body.made:
             if id(line) not in named and not _is_part(line, body):
-                mistakes.add(None, "this line has no name, so it is no part of the machine", "name it: submit = draft.to(...)", line.place)
+                mistakes.add(
+                    None,
+                    "this line has no name, so it is no part of the machine",
+                    "name it: submit = draft.to(...)",
+                    line.place,
+                )
     for name, line in lines.items():
         for alias in line.aliases:
             mistakes.add(line, f"it is also called {alias}", "one line, one name; make a second line for the other")
         if name in RESERVED or name.startswith("_"):
-            mistakes.add(line, f"{name} is not a name for a line", "choose a name without a leading _, not " + ", ".join(RESERVED))
+            mistakes.add(
+                line,
+                f"{name} is not a name for a line",
+                "choose a name without a leading _, not " + ", ".join(RESERVED),
+            )
     initial = [line for line in lines.values() if isinstance(line, State) and line.initial is not None]
     if not initial:
         mistakes.add(None, "no state is initial, so no run can start", "give one state initial=SomePayload")
     for line in initial[1:]:
-        mistakes.add(line, f"it is initial, and so is {initial[0].name}", "one state is initial; it may take several classes: initial=(A, B)")
+        mistakes.add(
+            line,
+            f"it is initial, and so is {initial[0].name}",
+            "one state is initial; it may take several classes: initial=(A, B)",
+        )
 
 
 def _is_part(line: Line, body: Body) -> bool:
     """A line that another was made from, as `reject.but(...)`'s original, needs no name here."""
-    return any(getattr(other, "name", None) == line.name and line.name for other in body.values() if isinstance(other, Line))
+    return any(
+        getattr(other, "name", None) == line.name and line.name for other in body.values() if isinstance(other, Line)
+    )
 
 
 def check_state(mistakes: Mistakes, line: State[Any], memory: type[BaseModel] | None) -> None:
@@ -72,18 +87,28 @@ def check_state(mistakes: Mistakes, line: State[Any], memory: type[BaseModel] | 
         given = [name for name in ("agent", "timeout_s", "initial", "otherwise") if getattr(line, name) is not None]
         given += ["guards"] if line.guards else []
         if given:
-            mistakes.add(line, f"it is final and has {', '.join(given)}", "a final state only ends the run; put guards on the lines to it")
+            mistakes.add(
+                line,
+                f"it is final and has {', '.join(given)}",
+                "a final state only ends the run; put guards on the lines to it",
+            )
     if line.agent is not None and not callable(line.agent):
         mistakes.add(line, f"its agent {line.agent!r} cannot be called", "give agent= a function of one view")
     if inspect.isclass(line.agent):
-        mistakes.add(line, f"its agent is the class {line.agent.__name__}", f"give agent= an instance: {line.agent.__name__}()")
+        mistakes.add(
+            line, f"its agent is the class {line.agent.__name__}", f"give agent= an instance: {line.agent.__name__}()"
+        )
     timeout: object = line.timeout_s
-    if timeout is not None and (not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < 1e10):
+    if timeout is not None and (
+        not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < 1e10
+    ):
         mistakes.add(line, f"timeout_s={timeout!r}", "give a number of seconds above 0")
     if line.otherwise is not None and not line.guards and line.final is None:
         mistakes.add(line, "otherwise= without guards is never taken", "add guards=[...], or drop otherwise=")
     if line.remember is not None and line.initial is None:
-        mistakes.add(line, "remember= on a state that is not initial", "put remember= on the transition that brings the payload")
+        mistakes.add(
+            line, "remember= on a state that is not initial", "put remember= on the transition that brings the payload"
+        )
     check_remember(mistakes, line, line.remember, memory)
 
 
@@ -92,7 +117,9 @@ def check_predicate(mistakes: Mistakes, line: Line, when: object, memory: type[B
     if wants:
         mistakes.add(line, *wants)
     elif when is not None and arity(when) == 2 and memory is None:
-        mistakes.add(line, "its predicate takes the memory, and this machine has none", "class X(Machine, memory=Notes)")
+        mistakes.add(
+            line, "its predicate takes the memory, and this machine has none", "class X(Machine, memory=Notes)"
+        )
 
 
 def check_remember(mistakes: Mistakes, line: Line, remember: object, memory: type[BaseModel] | None) -> None:
@@ -136,16 +163,26 @@ def check_payloads(
             mistakes.add(line, what, instead)
         for other, at in uses[1:]:
             if other is not first and isinstance(other, type):
-                mistakes.add(at, f"two payload classes are called {name}", f"give one of them event_name = 'Other{name}'")
+                mistakes.add(
+                    at, f"two payload classes are called {name}", f"give one of them event_name = 'Other{name}'"
+                )
         if name in RUNTIME_EVENTS and first is not RUNTIME_EVENTS[name]:
-            mistakes.add(line, f"{name} is the runtime's own event", f"import it from fsm, or rename yours: event_name = 'My{name}'")
+            mistakes.add(
+                line,
+                f"{name} is the runtime's own event",
+                f"import it from fsm, or rename yours: event_name = 'My{name}'",
+            )
         if isinstance(line, State) and name in RUNTIME_EVENTS:
             mistakes.add(line, f"a run cannot start with {name}", "name a payload of your own as initial=")
     if memory is not None:
         for what, instead in contract_mistakes(memory):
             mistakes.add(None, f"memory: {what}", instead)
         if not contract_mistakes(memory) and any(f.is_required() for f in memory.model_fields.values()):
-            mistakes.add(None, f"memory {memory.__name__} has required fields, but a run begins with an empty one", "give every field a default")
+            mistakes.add(
+                None,
+                f"memory {memory.__name__} has required fields, but a run begins with an empty one",
+                "give every field a default",
+            )
 
 
 def check_ends(mistakes: Mistakes, spec: MachineSpec) -> None:
@@ -154,9 +191,17 @@ def check_ends(mistakes: Mistakes, spec: MachineSpec) -> None:
         leaving = [line for line in spec.transitions if state.name in line.sources]
         events = {event: line for line in leaving for event in line.events}
         if state.kind != "final" and not any(event not in RUNTIME_EVENTS for event in events):
-            mistakes.add(state, "no transition leaves it on a payload, so a run stays there", f"write {state.name}.to(..., on=...), or final=")
+            mistakes.add(
+                state,
+                "no transition leaves it on a payload, so a run stays there",
+                f"write {state.name}.to(..., on=...), or final=",
+            )
         if state.kind == "waiting" and state.timeout_ms is not None and not {"TimedOut", "AgentFailed"} & set(events):
-            mistakes.add(state, "its wait has a timeout that leads nowhere", f"write {state.name}.to(..., on=TimedOut), or drop timeout_s=")
+            mistakes.add(
+                state,
+                "its wait has a timeout that leads nowhere",
+                f"write {state.name}.to(..., on=TimedOut), or drop timeout_s=",
+            )
         for event, line in events.items():
             for other in events:
                 cls, parent = spec.classes[event], spec.classes[other]
@@ -191,7 +236,11 @@ def check_chains(mistakes: Mistakes, spec: MachineSpec) -> None:
             name = todo.pop()
             if name == state.name:
                 chain = " -> ".join([*seen, name])
-                mistakes.add(state, f"its otherwise comes back to itself: {chain}", "let the last refusal end in a state without guards")
+                mistakes.add(
+                    state,
+                    f"its otherwise comes back to itself: {chain}",
+                    "let the last refusal end in a state without guards",
+                )
                 break
             if name not in seen:
                 seen.append(name)

@@ -31,15 +31,15 @@ class Invalid(Exception):
 
 @frozen
 class Payload:
-    """A payload that passed: the object as decoded from its canonical bytes, the bytes, their sha256."""
+    """A payload that passed: its event name, the object as decoded from its canonical bytes, these, their sha256.
 
-    value: BaseModel
+    `value` is None where the class is not at hand (replay without the machine's code).
+    """
+
+    event: str
+    value: Any
     body: bytes
     digest: bytes
-
-    @property
-    def event(self) -> str:
-        return event_name(type(self.value))
 
 
 def event_name(cls: type[BaseModel]) -> str:
@@ -74,7 +74,7 @@ def seal(value: BaseModel, bytes_max: int) -> Payload:
         raise Invalid(validation_problems(error), excerpt(body)) from None
     if adopted != value:
         raise Invalid(_lost(value, adopted), excerpt(body))
-    return Payload(adopted, body, digest(body))
+    return Payload(event_name(cls), adopted, body, digest(body))
 
 
 def unseal(cls: type[BaseModel], body: bytes) -> BaseModel:
@@ -153,7 +153,9 @@ def contract_mistakes(cls: object) -> list[tuple[str, str]]:
     for name, annotation in _leaves(cls):
         if isinstance(annotation, type):
             if issubclass(annotation, SecretStr | SecretBytes):
-                found.append((f"{name} is a secret; it would be stored as stars", "pass the name of the secret, not its value"))
+                found.append(
+                    (f"{name} is a secret; it would be stored as stars", "pass the name of the secret, not its value")
+                )
             elif issubclass(annotation, bytes | bytearray):
                 found.append((f"{name} is bytes; JSON holds text only", "use str, or Base64Str, or the file's path"))
             elif annotation is dt.datetime:

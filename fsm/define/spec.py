@@ -13,6 +13,7 @@ from attrs import field, frozen
 from pydantic import BaseModel
 
 from fsm.define import jsonform
+from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Counter
 from fsm.define.parts import (
     BOUND_NAMES,
@@ -69,6 +70,19 @@ class MachineSpec:
         return {hop.id: hop for hop in found}
 
     @cached_property
+    def _names(self) -> dict[type[BaseModel], str]:
+        return {cls: name for name, cls in self.classes.items()}
+
+    def name_of(self, cls: type[BaseModel]) -> str | None:
+        """The event name of exactly this class here; None if the machine does not know it."""
+        return self._names.get(cls)
+
+    def events_from(self, state: str) -> list[str]:
+        """The user's events that some transition takes from `state`."""
+        events = [event for line in self.transitions if state in line.sources for event in line.events]
+        return [event for event in dict.fromkeys(events) if event not in RUNTIME_EVENTS]
+
+    @cached_property
     def since_counters(self) -> tuple[Counter, ...]:
         """What is counted anew since a state was entered; every other count is kept for all hops and states."""
         places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*self.transitions, *self.states, *self.everywhere]
@@ -91,6 +105,10 @@ class MachineSpec:
 
     def to_json(self) -> str:
         """All of the machine but its code, as JSON text."""
+        return self._json
+
+    @cached_property
+    def _json(self) -> str:
         return json.dumps({"format": FORMAT, **self._form()}, indent=1, ensure_ascii=False)
 
     @staticmethod

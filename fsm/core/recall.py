@@ -1,0 +1,47 @@
+"""Memory as a fold: from the last snapshot row over the records since, with the machine's own `remember`.
+
+No record holds memory. Where the machine's code is not at hand, the position is folded and the memory
+stays unknown.
+"""
+
+from collections.abc import Iterable
+
+from attrs import evolve
+
+from fsm.core.record import MOVES, Record
+from fsm.core.snapshot import Snapshot, apply
+from fsm.define.parts import START_HOP, Named
+from fsm.define.payload import seal, unseal
+from fsm.define.spec import MachineSpec
+
+
+def recall(spec: MachineSpec, records: Iterable[Record], snapshot: Snapshot | None = None) -> Snapshot:
+    """The snapshot after `records`, memory included; raises `Invalid` where a payload is no longer one."""
+    after = snapshot or Snapshot()
+    for record in records:
+        after = apply(spec, after, record, remembered(spec, after, record))
+    return after
+
+
+def remembered(spec: MachineSpec, before: Snapshot, record: Record) -> bytes | None:
+    """The memory after `record`, or None where it does not change it."""
+    remember = _remember(spec, record)
+    if remember is None or remember.fn is None or spec.memory_class is None or record.body is None:
+        return None
+    cls = spec.memory_class
+    memory = unseal(cls, before.memory) if before.memory else cls()
+    payload = unseal(spec.classes[record.event], record.body)
+    return seal(remember.fn(memory, payload), spec.bounds.memory_bytes_max).body
+
+
+def _remember(spec: MachineSpec, record: Record) -> Named | None:
+    if record.kind not in MOVES or record.memory is None:
+        return None
+    if record.hop == START_HOP:
+        return spec.initial.remember
+    return next((line.remember for line in spec.transitions if line.name == record.hop), None)
+
+
+def position(snapshot: Snapshot) -> Snapshot:
+    """The snapshot without its memory, to compare folds made without code."""
+    return evolve(snapshot, memory=None)

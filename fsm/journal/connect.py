@@ -1,0 +1,169 @@
+"""Opening the file: what it is, whether it can be written, which format it has.
+
+Every refusal happens here, before anything is written. Two kinds of connection exist: the writer's, which
+alone checkpoints, and readers, which never write. `isolation_level=None` everywhere: transactions are
+explicit, and writing ones begin IMMEDIATE (a deferred one that reads first fails at once under load).
+"""
+
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from fsm.errors import JournalError, JournalUnwritable, NewerFormat, NotAJournal, RunNotFound
+from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES, VIEWS, triggers
+
+Connect = Callable[..., sqlite3.Connection]
+BUSY_S = 10.0
+
+migrations = Migrations("turnstile")
+
+
+@migrations()
+def format_1(db: Database) -> None:
+    """The first format."""
+    for statement in _statements(TABLES + triggers() + VIEWS):
+        db.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    found, rest = [], ""
+    for part in script.split(";"):
+        rest += part + ";"
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+def open_writer(path: str, connect: Connect = sqlite3.connect, synchronous: str = "FULL") -> sqlite3.Connection:
+    """The writing connection; creates the file, or brings an older format up. Raises `JournalError`s."""
+    if not Path(path).parent.is_dir():
+        raise JournalUnwritable(
+            path=path, what="its folder does not exist", next="create the folder, or give another path"
+        )
+    try:
+        connection = connect(_uri(path, "rwc"), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise explained(error, path) from error
+    try:
+        _check(connection, path)
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise JournalUnwritable(
+                path=path,
+                what=f"its file system cannot do WAL (journal_mode stays {mode!r})",
+                next="put the journal on a local disk, not on a network share",
+            )
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if sys.platform == "darwin":
+            connection.execute("PRAGMA fullfsync = ON")
+        _migrate(connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise explained(error, path) from error
+    except JournalError:
+        connection.close()
+        raise
+    return connection
+
+
+def open_reader(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
+    """A reading connection to an existing journal, also one on a read-only disk."""
+    if not Path(path).is_file():
+        raise NotAJournal(path=path, what="there is no such file", next="check the path, or start a run there first")
+    error: sqlite3.Error | None = None
+    for mode in ("ro", "ro&immutable=1"):
+        try:
+            connection = connect(
+                _uri(path, mode), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False
+            )
+            connection.execute("PRAGMA query_only = ON")
+            _check(connection, path)
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                raise NotAJournal(
+                    path=path, what="it holds no journal", next="check the path, or start a run there first"
+                )
+            return connection
+        except sqlite3.Error as failed:
+            error = error or failed
+    assert error is not None
+    raise explained(error, path) from error
+
+
+def _uri(path: str, mode: str) -> str:
+    return f"{Path(path).absolute().as_uri()}?mode={mode}"
+
+
+def _check(connection: sqlite3.Connection, path: str) -> None:
+    """Whether this file is ours, and not from a later release."""
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application != APPLICATION_ID and (tables or application):
+        raise NotAJournal(
+            path=path,
+            what=f"it is another program's SQLite file ({tables} tables and views)",
+            next="give the journal a file of its own",
+        )
+    if version > FORMAT:
+        raise NewerFormat(
+            path=path,
+            what=f"it has format {version}, this release reads up to {FORMAT}",
+            next="install the release that wrote it, or a later one; the file is untouched",
+        )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this format; the lock is taken first, so of several processes one does it."""
+    if connection.execute("PRAGMA user_version").fetchone()[0] == FORMAT:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(Database(connection))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def explained(error: sqlite3.Error, path: str) -> JournalError:
+    """A SQLite error as what happened and what to do; the journal holds nothing half-written."""
+    text = str(error)
+    if "not a database" in text:
+        return NotAJournal(path=path, what="it is not a SQLite file", next="check the path; the file is untouched")
+    if "readonly" in text or "read-only" in text:
+        return JournalUnwritable(path=path, what="it is read-only", next="make the file and its folder writable")
+    if "full" in text:
+        return JournalUnwritable(
+            path=path, what="the disk is full", next="free some space, then resume; nothing acknowledged is lost"
+        )
+    if "locked" in text or "busy" in text:
+        return JournalUnwritable(
+            path=path,
+            what=f"another program has kept it locked for {BUSY_S:g} s",
+            next="find who holds a write transaction open (a shell, a backup), end it, then resume",
+        )
+    if "unable to open" in text:
+        return JournalUnwritable(
+            path=path, what="it cannot be opened", next="check that the folder exists and may be written to"
+        )
+    if "malformed" in text or "corrupt" in text:
+        return NotAJournal(
+            path=path, what=f"it is damaged ({text})", next="restore a backup; try sqlite3's .recover on a copy"
+        )
+    return JournalError(
+        path=path, what=f"SQLite: {text}", next="nothing unacknowledged was kept; resume once the cause is gone"
+    )
+
+
+def no_run(run_id: str, path: str) -> RunNotFound:
+    return RunNotFound(run_id=run_id, journal=path)

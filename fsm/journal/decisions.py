@@ -1,0 +1,136 @@
+"""Many decisions in one transaction, in a handful of statements.
+
+The rows of all runs are read once, inside the transaction; each member is fenced and concluded in order,
+so members see each other; then everything they change is written together.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+
+from attrs import define, evolve, field
+
+from fsm.core.conclude import conclude
+from fsm.core.record import Record, link
+from fsm.core.snapshot import Snapshot
+from fsm.errors import Fenced
+from fsm.journal import bulk, timers
+from fsm.journal.operations import RUN_SQL, Decide, Decided
+from fsm.journal.rows import Run, record_row, run_from, snapshot_body
+from fsm.journal.schema import RECORD_COLUMNS
+from fsm.journal.timers import timers_over, timers_set
+
+SNAPSHOT_BYTES_MIN = 256 << 10
+
+RUN_CHANGES = ("state", "outcome", "seq", "entered", "attempt", "head", "calls", "dropped", "owner", "at_ms")
+_BODY = RECORD_COLUMNS.index("body")
+
+
+@define
+class _Changes:
+    """What the members of a group want written."""
+
+    records: list[bulk.Row] = field(factory=list)
+    runs: dict[int, bulk.Row] = field(factory=dict)
+    artifacts: list[bulk.Row] = field(factory=list)
+    snapshots: list[bulk.Row] = field(factory=list)
+    consumed: list[int] = field(factory=list)
+    timers: list[bulk.Row] = field(factory=list)
+    timers_over: dict[str, list[int]] = field(factory=dict)
+
+
+def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -> None:
+    """Sets each member's result, or its error where it is fenced; writes what the others decided."""
+    rows = bulk.select_in(connection, f"{RUN_SQL} WHERE key IN ({{keys}})", [member.run for member in members])
+    runs = {run.key: run for run in map(run_from, rows)}
+    changes = _Changes()
+    for member in members:
+        run = runs[member.run]
+        why = _fence(run, member)
+        if why is not None:
+            member.error = Fenced(run_id=member.run_id, why=why)
+            continue
+        decision = conclude(member.engine, member.snapshot, member.plan, {})
+        member.result = Decided(decision)
+        runs[member.run] = _note(changes, run, member, member.result)
+    _write(connection, changes)
+
+
+def _fence(run: Run, member: Decide) -> str | None:
+    if run.owner not in (0, member.epoch):
+        return "another runner advances it"
+    if run.seq != member.snapshot.seq:
+        return f"it has moved on to record {run.seq}"
+    return None
+
+
+def _note(changes: _Changes, run: Run, member: Decide, decided: Decided) -> Run:
+    """Adds what this member writes, and returns the run's row as it will be."""
+    if member.inbox is not None:
+        changes.consumed.append(member.inbox)
+    record, snapshot = decided.decision.record, decided.decision.snapshot
+    if record is None:
+        run = evolve(run, dropped=run.dropped + 1)
+    else:
+        if run.calls or run.dropped:
+            note = {**record.note, "dropped": run.dropped} if run.dropped else record.note
+            record = evolve(record, calls=run.calls, note=note)
+            decided.decision = evolve(decided.decision, record=record)
+        detail = record.detail
+        head = link(run.head, record.header(detail))
+        _note_record(changes, member, record, detail, head)
+        _note_timers(changes, member, record, snapshot)
+        _note_snapshot(changes, member, decided, snapshot)
+        owner = member.epoch if record.outcome == "running" else 0
+        run = evolve(
+            run,
+            state=snapshot.state,
+            outcome=snapshot.outcome,
+            seq=snapshot.seq,
+            entered=snapshot.entered,
+            attempt=snapshot.attempt,
+            head=head,
+            calls=None,
+            dropped=0,
+            owner=owner,
+            at_ms=record.at_ms,
+        )
+    changes.runs[run.key] = (run.key, *(getattr(run, name) for name in RUN_CHANGES))
+    return run
+
+
+def _note_record(changes: _Changes, member: Decide, record: Record, detail: bytes, head: bytes) -> None:
+    row = record_row(member.run, record, detail, head)
+    changes.records.append(row)
+    if row[_BODY] is None and record.body is not None:
+        changes.artifacts.append((record.digest, record.body.decode()))
+
+
+def _note_timers(changes: _Changes, member: Decide, record: Record, after: Snapshot) -> None:
+    for kind in timers_over(member.snapshot, after):
+        changes.timers_over.setdefault(kind, []).append(member.run)
+    changes.timers += timers_set(member.run, member.engine.spec, member.snapshot, after, record)
+
+
+def _note_snapshot(changes: _Changes, member: Decide, decided: Decided, after: Snapshot) -> None:
+    """A snapshot row when the payload bytes since the last outgrow it; so the total stays linear."""
+    folded = member.folded + len(member.plan.event.payload.body)
+    if folded <= max(SNAPSHOT_BYTES_MIN, member.snapshot_bytes):
+        return
+    body = snapshot_body(after)
+    memory = after.memory.decode() if after.memory is not None else None
+    changes.snapshots.append((member.run, after.seq, body, memory))
+    decided.snapshot_bytes = len(body) + len(memory or "")
+
+
+def _write(connection: sqlite3.Connection, changes: _Changes) -> None:
+    if changes.artifacts:
+        for row in changes.artifacts:
+            connection.execute("INSERT INTO artifact (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+    bulk.insert(connection, "record", RECORD_COLUMNS, changes.records)
+    bulk.update(connection, "run", "key", RUN_CHANGES, list(changes.runs.values()))
+    for kind, runs in changes.timers_over.items():
+        bulk.select_in(connection, f"DELETE FROM timer WHERE kind = '{kind}' AND run IN ({{keys}})", runs)
+    bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, changes.timers)
+    bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), changes.snapshots)
+    if changes.consumed:
+        bulk.select_in(connection, "DELETE FROM inbox WHERE id IN ({keys})", changes.consumed)

@@ -1,0 +1,254 @@
+"""The journal: the one small protocol the rest of the runtime knows, and its SQLite implementation.
+
+Reads are immediate; writes are awaited and answered after their commit. No SQL leaves this package.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from fsm.clock import Clock, boot_id
+from fsm.core.conclude import Decision
+from fsm.core.engine import Engine
+from fsm.core.record import Record
+from fsm.core.select import Plan
+from fsm.core.snapshot import Snapshot
+from fsm.define.payload import Payload
+from fsm.define.spec import MachineSpec
+from fsm.journal.connect import Connect, open_reader, open_writer
+from fsm.journal.lease import LEASE_S, STALL_S_MAX, Lease, Register, Release
+from fsm.journal.operations import Append, Begin, Decide, Decided, Discard, Operation, Post, WriteCall
+from fsm.journal.reader import Reader
+from fsm.journal.rows import Call, Run
+from fsm.journal.writer import Writer
+
+QUEUED_MAX = 20_000
+QUEUED_BYTES_MAX = 64 << 20
+
+
+class Journal(Protocol):
+    """What a runner needs of a journal. `read` reads; everything else writes, and returns once it is durable."""
+
+    path: str
+    epoch: int
+
+    @property
+    def read(self) -> Reader: ...
+
+    async def open(self, clock: Clock, name: str) -> None:
+        """Take a lease for this event loop; `epoch` is set from then on."""
+        ...
+
+    async def begin(
+        self, run_id: str, spec: MachineSpec, labels: str, payload: Payload, decision: Decision
+    ) -> tuple[Run, bool]:
+        """A new run with its record 0, or the one that began the same way; True where it is new."""
+        ...
+
+    async def decide(
+        self,
+        run: Run,
+        engine: Engine,
+        snapshot: Snapshot,
+        plan: Plan,
+        *,
+        inbox: int | None,
+        folded: int,
+        snapshot_bytes: int,
+    ) -> Decided: ...
+
+    async def append(
+        self,
+        run: Run,
+        record: Record,
+        *,
+        timeout_ms: int | None = None,
+        spec: MachineSpec | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> Record:
+        """A record that decides nothing; a run whose runner is dead is taken over with it."""
+        ...
+
+    async def call(self, call: Call) -> Call: ...
+
+    async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None: ...
+
+    async def discard(self, run: Run) -> None: ...
+
+    def tick(self, hung: Sequence[str] = ()) -> None:
+        """The event loop is alive."""
+        ...
+
+    async def close(self) -> None:
+        """Release every run and the lease; what was queued is written first."""
+        ...
+
+
+class SqliteJournal:
+    """One SQLite file. Several processes of one host may share it; each advances its own runs.
+
+    `synchronous="FULL"` survives power loss on disks that honour it; "NORMAL" a process kill only. `connect`
+    replaces `sqlite3.connect` in tests of failing disks. Raises `JournalError`s on opening, before any write.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        synchronous: str = "FULL",
+        connect: Connect = sqlite3.connect,
+        lease_s: float = LEASE_S,
+        stall_s_max: float = STALL_S_MAX,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.epoch = 0
+        self._lease_s, self._stall_s_max = lease_s, stall_s_max
+        self._writer = Writer(self.path, open_writer(self.path, connect, synchronous))
+        try:
+            self._reader = Reader(self.path, open_reader(self.path))
+        except BaseException:
+            self._writer.stop()
+            raise
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queued = self._queued_bytes = 0
+        self._room: asyncio.Event | None = None
+
+    @property
+    def read(self) -> Reader:
+        return self._reader
+
+    async def open(self, clock: Clock, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        now = clock.monotonic()
+        register = Register(name=name, boot=boot_id(), expires=now + self._lease_s, at_ms=clock.now_ms())
+        self.epoch = self._writer.now(register).result
+        self._writer.lease = Lease(self.epoch, boot_id(), clock, self._lease_s, self._stall_s_max)
+        self.tick()
+        self._writer.start(self._deliver)
+
+    async def begin(
+        self, run_id: str, spec: MachineSpec, labels: str, payload: Payload, decision: Decision
+    ) -> tuple[Run, bool]:
+        begin = Begin(
+            run_id=run_id,
+            spec=spec,
+            labels=labels,
+            payload=payload,
+            decision=decision,
+            epoch=self.epoch,
+        )
+        return await self._write(begin, len(payload.body))  # type: ignore[no-any-return]
+
+    async def decide(
+        self,
+        run: Run,
+        engine: Engine,
+        snapshot: Snapshot,
+        plan: Plan,
+        *,
+        inbox: int | None,
+        folded: int,
+        snapshot_bytes: int,
+    ) -> Decided:
+        decide = Decide(
+            run=run.key,
+            run_id=run.run_id,
+            epoch=self.epoch,
+            engine=engine,
+            snapshot=snapshot,
+            plan=plan,
+            inbox=inbox,
+            folded=folded,
+            snapshot_bytes=snapshot_bytes,
+        )
+        return await self._write(decide, len(plan.event.payload.body))  # type: ignore[no-any-return]
+
+    async def append(
+        self,
+        run: Run,
+        record: Record,
+        *,
+        timeout_ms: int | None = None,
+        spec: MachineSpec | None = None,
+        snapshot: Snapshot | None = None,
+    ) -> Record:
+        lease = self._writer.lease
+        assert lease is not None
+        append = Append(
+            run=run.key,
+            epoch=self.epoch,
+            record=record,
+            now=lease.clock.monotonic(),
+            boot=lease.boot,
+            timeout_ms=timeout_ms,
+            spec=spec,
+            snapshot=snapshot,
+        )
+        return await self._write(append)  # type: ignore[no-any-return]
+
+    async def call(self, call: Call) -> Call:
+        return await self._write(WriteCall(call=call, epoch=self.epoch), len(call.body or b""))  # type: ignore[no-any-return]
+
+    async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None:
+        post = Post(
+            run_id=run_id, event_id=event_id, payload=payload, at_ms=at_ms, inbox_max=inbox_max, journal=self.path
+        )
+        return await self._write(post, len(payload.body))  # type: ignore[no-any-return]
+
+    async def discard(self, run: Run) -> None:
+        await self._write(Discard(run=run.key))
+
+    def tick(self, hung: Sequence[str] = ()) -> None:
+        lease = self._writer.lease
+        if lease is not None:
+            lease.hung = list(hung)
+            lease.tick()
+
+    async def close(self) -> None:
+        if self._loop is not None and self._writer.died is None:
+            await self._write(Release(epoch=self.epoch))
+            await asyncio.to_thread(self._writer.stop)
+        else:
+            self._writer.stop()
+        self._reader.close()
+
+    async def _write(self, operation: Operation, size: int = 0) -> Any:
+        """Queue an operation and wait for its commit; while the queue is full, wait before queueing."""
+        assert self._loop is not None and self._room is not None, "journal.open() comes first"
+        while self._queued >= QUEUED_MAX or self._queued_bytes >= QUEUED_BYTES_MAX:
+            self._room.clear()
+            await self._room.wait()
+        operation.future = self._loop.create_future()
+        self._writer.submit(operation)
+        self._queued += 1
+        self._queued_bytes += size
+        try:
+            return await operation.future
+        finally:
+            self._queued -= 1
+            self._queued_bytes -= size
+            self._room.set()
+
+    def _deliver(self, operations: Sequence[Operation]) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(_answer, operations)
+
+
+def _answer(operations: Sequence[Operation]) -> None:
+    for operation in operations:
+        future = operation.future
+        if future is None or future.done():
+            continue
+        if operation.error is not None:
+            future.set_exception(operation.error)
+        else:
+            future.set_result(operation.result)
+
+
+def read_journal(path: str | os.PathLike[str]) -> Reader:
+    """An existing journal for reading only; `JournalError` where there is none. Close it after use."""
+    return Reader(os.fspath(path), open_reader(os.fspath(path)))

@@ -1,0 +1,269 @@
+"""What can be written, one class an operation: it is durable as a whole, or it did not happen.
+
+An operation is made on the caller's side, applied inside the writer's transaction, and answered once that
+transaction is committed. `apply` may raise an `FsmError` before it writes anything; then only this
+operation fails. Any SQLite error undoes its whole group, which is then redone one by one.
+"""
+
+import asyncio
+import sqlite3
+from typing import Any
+
+from attrs import define, evolve, field
+
+from fsm.core.conclude import Decision
+from fsm.core.engine import Engine
+from fsm.core.record import ENDED, HALTED, Record, Spent, link
+from fsm.core.select import Plan
+from fsm.core.snapshot import Snapshot
+from fsm.define.payload import Payload
+from fsm.define.spec import MachineSpec
+from fsm.errors import Busy, EventConflict, Fenced, RunConflict, RunEnded, RunHalted, RunNotFound
+from fsm.journal import bulk, timers
+from fsm.journal.rows import RUN_COLUMNS, Call, Run, call_row, record_from, record_row, rolled, run_from, snapshot_body
+from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
+
+RUN_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
+RECORD_SQL = "SELECT " + ", ".join(
+    "coalesce(record.body, artifact.body)" if column == "body" else f"record.{column}" for column in RECORD_COLUMNS
+)
+RECORD_SQL += " FROM record LEFT JOIN artifact ON artifact.digest = record.digest"
+
+
+@define(eq=False)
+class Operation:
+    """The common part: the answer, and who waits for it."""
+
+    result: Any = field(default=None, init=False)
+    error: Exception | None = field(default=None, init=False)
+    future: "asyncio.Future[Any] | None" = field(default=None, init=False)
+
+    def apply(self, connection: sqlite3.Connection) -> Any:
+        raise NotImplementedError
+
+
+@define(eq=False, kw_only=True)
+class Decide(Operation):
+    """One decision of one run: fence, conclude, record. Applied many at a time, see `decisions.py`.
+
+    `inbox` is the row the event came from, `folded` the payload bytes since the last snapshot row.
+    """
+
+    run: int
+    run_id: str
+    epoch: int
+    engine: Engine
+    snapshot: Snapshot
+    plan: Plan
+    inbox: int | None = None
+    folded: int = 0
+    snapshot_bytes: int = 0
+
+
+@define(eq=False)
+class Decided:
+    """What became of a `Decide` or `Begin`: the decision, and whether a snapshot row was written with it."""
+
+    decision: Decision
+    snapshot_bytes: int | None = None
+
+
+@define(eq=False, kw_only=True)
+class Begin(Operation):
+    """A new run with its record 0; or the run that is there already, if it began the same way."""
+
+    run_id: str
+    spec: MachineSpec
+    labels: str
+    payload: Payload
+    decision: Decision
+    epoch: int
+
+    def apply(self, connection: sqlite3.Connection) -> tuple[Run, bool]:
+        row = connection.execute(f"{RUN_SQL} WHERE run_id = ?", (self.run_id,)).fetchone()
+        if row is not None:
+            return self._same(connection, run_from(row)), False
+        record, snapshot = self.decision.record, self.decision.snapshot
+        assert record is not None
+        insert_machine(connection, self.spec, record.at_ms)
+        detail = record.detail
+        head = link(b"", record.header(detail))
+        owner = self.epoch if record.outcome == "running" else 0
+        values = (self.run_id, self.spec.name, self.spec.fingerprint, self.labels, snapshot.state, snapshot.outcome)
+        position = (snapshot.seq, snapshot.entered, snapshot.attempt, head, owner, record.at_ms, record.at_ms)
+        key = connection.execute(
+            "INSERT INTO run (run_id, machine, fingerprint, labels, state, outcome, seq, entered, attempt, head, owner,"
+            " started_at_ms, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
+            values + position,
+        ).fetchone()[0]
+        insert_record(connection, key, record, detail, head)
+        rows = timers.timers_set(key, self.spec, Snapshot(), snapshot, record)
+        bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, rows)
+        return get_run(connection, key), True
+
+    def _same(self, connection: sqlite3.Connection, run: Run) -> Run:
+        first = record_from(connection.execute(f"{RECORD_SQL} WHERE run = ? AND seq = 0", (run.key,)).fetchone())
+        if run.machine != self.spec.name:
+            raise RunConflict(run_id=self.run_id, what=f"machine {run.machine}, not {self.spec.name}")
+        if (first.event, first.digest) != (self.payload.event, self.payload.digest):
+            raise RunConflict(run_id=self.run_id, what=f"another {first.event}")
+        return run
+
+
+@define(eq=False, kw_only=True)
+class Append(Operation):
+    """A record that decides nothing: resumed, or repinned. A dead runner's run is taken over with it.
+
+    The spending that calls reported since the last record is booked into it. `timeout_ms` starts the wait
+    of a resumed waiting state anew; `spec` and `snapshot` are the new definition, and the position in it.
+    """
+
+    run: int
+    epoch: int
+    record: Record
+    now: float
+    boot: str
+    timeout_ms: int | None = None
+    spec: MachineSpec | None = None
+    snapshot: Snapshot | None = None
+
+    def apply(self, connection: sqlite3.Connection) -> Record:
+        run = get_run(connection, self.run)
+        if run.seq != self.record.seq - 1:
+            raise Fenced(run_id=run.run_id, why=f"it has moved on to record {run.seq}")
+        if run.owner not in (0, self.epoch) and is_alive(connection, run.owner, self.now, self.boot):
+            raise Fenced(run_id=run.run_id, why="another runner advances it")
+        tokens, usd_micros = connection.execute(
+            "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd_micros), 0) FROM call WHERE run = ? AND seq = ?",
+            (run.key, run.seq),
+        ).fetchone()
+        record = evolve(self.record, calls=run.calls, spent=Spent(tokens, usd_micros))
+        detail = record.detail
+        head = link(run.head, record.header(detail))
+        insert_record(connection, run.key, record, detail, head)
+        if self.spec is not None:
+            insert_machine(connection, self.spec, record.at_ms)
+            connection.execute("UPDATE run SET fingerprint = ? WHERE key = ?", (self.spec.fingerprint, run.key))
+        if self.snapshot is not None:
+            memory = self.snapshot.memory.decode() if self.snapshot.memory is not None else None
+            values = (run.key, record.seq, snapshot_body(self.snapshot), memory)
+            bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), [values])
+        if self.timeout_ms is not None:
+            timer = (run.key, "timeout", run.entered, record.at_ms + self.timeout_ms)
+            bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, [timer])
+        owner = self.epoch if record.outcome == "running" else 0
+        connection.execute(
+            "UPDATE run SET seq = ?, attempt = ?, outcome = ?, head = ?, calls = NULL, owner = ?, at_ms = ? WHERE key = ?",
+            (record.seq, record.attempt, record.outcome, head, owner, record.at_ms, run.key),
+        )
+        return record
+
+
+@define(eq=False, kw_only=True)
+class WriteCall(Operation):
+    """A row of the call ledger. An intent is fenced by owner, visit and attempt; an outcome is always kept."""
+
+    call: Call
+    epoch: int
+
+    def apply(self, connection: sqlite3.Connection) -> Call:
+        run = get_run(connection, self.call.run)
+        if self.call.kind == "intent":
+            if run.owner != self.epoch:
+                raise Fenced(run_id=run.run_id, why="another runner advances it")
+            if (run.entered, run.attempt) != (self.call.entered, self.call.attempt):
+                raise Fenced(run_id=run.run_id, why="the visit this call belongs to is over")
+        call = evolve(self.call, seq=run.seq)
+        row = call_row(call)
+        if row[-1] is None and call.body is not None:
+            insert_artifact(connection, call.digest, call.body)
+        marks = ", ".join("?" * len(CALL_COLUMNS))
+        connection.execute(f"INSERT INTO call ({', '.join(CALL_COLUMNS)}) VALUES ({marks})", row)
+        connection.execute("UPDATE run SET calls = ? WHERE key = ?", (rolled(run.calls, call), run.key))
+        return call
+
+
+@define(eq=False, kw_only=True)
+class Post(Operation):
+    """An event from outside into the run's inbox. The result is the record that decided it, if it was before."""
+
+    run_id: str
+    event_id: str
+    payload: Payload
+    at_ms: int
+    inbox_max: int
+    journal: str
+
+    def apply(self, connection: sqlite3.Connection) -> Record | None:
+        row = connection.execute(f"{RUN_SQL} WHERE run_id = ?", (self.run_id,)).fetchone()
+        if row is None:
+            raise RunNotFound(run_id=self.run_id, journal=self.journal)
+        run = run_from(row)
+        decided = connection.execute(
+            f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", (run.key, self.event_id)
+        ).fetchone()
+        known = record_from(decided) if decided else None
+        waiting = connection.execute(
+            "SELECT digest FROM inbox WHERE run = ? AND event_id = ?", (run.key, self.event_id)
+        ).fetchone()
+        digest = known.digest if known else waiting[0] if waiting else self.payload.digest
+        if digest != self.payload.digest:
+            raise EventConflict(run_id=self.run_id, event_id=self.event_id)
+        if known is not None or waiting is not None:
+            return known
+        if run.outcome in ENDED:
+            raise RunEnded(run_id=self.run_id, outcome=run.outcome, event=self.payload.event)
+        if run.outcome in HALTED and self.payload.event != "Cancelled":
+            raise RunHalted(run_id=self.run_id, outcome=run.outcome, event=self.payload.event)
+        (count,) = connection.execute("SELECT count(*) FROM inbox WHERE run = ?", (run.key,)).fetchone()
+        if count >= self.inbox_max:
+            raise Busy(run_id=self.run_id, waiting=count, inbox_max=self.inbox_max)
+        connection.execute(
+            "INSERT INTO inbox (run, event_id, event, digest, body, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            (run.key, self.event_id, self.payload.event, self.payload.digest, self.payload.body.decode(), self.at_ms),
+        )
+        return None
+
+
+@define(eq=False, kw_only=True)
+class Discard(Operation):
+    """Inbox rows of a run that has ended meanwhile; nobody will decide them."""
+
+    run: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("DELETE FROM inbox WHERE run = ?", (self.run,))
+
+
+def get_run(connection: sqlite3.Connection, key: int) -> Run:
+    row = connection.execute(f"{RUN_SQL} WHERE key = ?", (key,)).fetchone()
+    assert row is not None, f"no run with key {key}"
+    return run_from(row)
+
+
+def is_alive(connection: sqlite3.Connection, epoch: int, now: float, boot: str) -> bool:
+    """Whether the runner of this epoch still holds its lease."""
+    row = connection.execute("SELECT boot, expires, closed FROM runner WHERE epoch = ?", (epoch,)).fetchone()
+    return row is not None and row[0] == boot and not row[2] and row[1] > now
+
+
+def insert_machine(connection: sqlite3.Connection, spec: MachineSpec, at_ms: int) -> None:
+    connection.execute(
+        "INSERT INTO machine (fingerprint, name, spec, at_ms) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (spec.fingerprint, spec.name, spec.to_json(), at_ms),
+    )
+
+
+def insert_record(connection: sqlite3.Connection, run: int, record: Record, detail: bytes, head: bytes) -> None:
+    row = record_row(run, record, detail, head)
+    if record.body is not None and row[RECORD_COLUMNS.index("body")] is None:
+        assert record.digest is not None
+        insert_artifact(connection, record.digest, record.body)
+    marks = ", ".join("?" * len(RECORD_COLUMNS))
+    connection.execute(f"INSERT INTO record ({', '.join(RECORD_COLUMNS)}) VALUES ({marks})", row)
+
+
+def insert_artifact(connection: sqlite3.Connection, digest: bytes, body: bytes) -> None:
+    connection.execute(
+        "INSERT INTO artifact (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, body.decode())
+    )

@@ -1,0 +1,197 @@
+"""Reading the journal: short transactions, whole lists, no cursor left open (an open one makes the WAL grow)."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from fsm.clock import boot_id
+from fsm.core.record import Record
+from fsm.core.snapshot import Snapshot
+from fsm.define.spec import MachineSpec
+from fsm.journal.connect import no_run
+from fsm.journal.operations import RECORD_SQL, RUN_SQL
+from fsm.journal.rows import Call, Run, call_from, record_from, run_from, snapshot_from
+from fsm.journal.schema import CALL_COLUMNS
+
+PAGE = 2_000
+
+_CALLS = "SELECT call.id, " + ", ".join(
+    "coalesce(call.body, artifact.body)" if name == "body" else f"call.{name}" for name in CALL_COLUMNS
+)
+_CALLS += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
+
+
+@frozen
+class Posted:
+    """An event from outside that waits in a run's inbox."""
+
+    id: int
+    run: int
+    event_id: str
+    event: str
+    digest: bytes
+    body: str
+
+
+@frozen
+class Timer:
+    run: int
+    kind: str
+    entered: int
+    due_ms: int
+
+
+@frozen
+class RunnerRow:
+    """A runner that is or was: its lease on the host's monotonic clock, and the agents it left behind."""
+
+    epoch: int
+    name: str
+    pid: int
+    boot: str
+    expires: float
+    closed: int
+    hung: str
+
+
+class Reader:
+    """Queries on one reading connection; safe to use from any thread."""
+
+    def __init__(self, path: str, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._specs: dict[str, MachineSpec] = {}
+
+    def _all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed."""
+        return int(self._all("PRAGMA data_version")[0][0])
+
+    def run(self, run_id: str) -> Run:
+        """The run of this id; `RunNotFound`."""
+        found = self._all(f"{RUN_SQL} WHERE run_id = ?", run_id)
+        if not found:
+            raise no_run(run_id, self.path)
+        return run_from(found[0])
+
+    def run_at(self, key: int) -> Run:
+        return run_from(self._all(f"{RUN_SQL} WHERE key = ?", key)[0])
+
+    def runs(self, machine: str | None = None) -> list[Run]:
+        """All runs, oldest first; or those of one machine."""
+        if machine is None:
+            return [run_from(row) for row in self._all(f"{RUN_SQL} ORDER BY key")]
+        return [run_from(row) for row in self._all(f"{RUN_SQL} WHERE machine = ? ORDER BY key", machine)]
+
+    def records(self, run: int, after: int = -1) -> Iterator[Record]:
+        """The records of a run with seq above `after`, in order, read in pages."""
+        while True:
+            rows = self._all(f"{RECORD_SQL} WHERE run = ? AND seq > ? ORDER BY seq LIMIT {PAGE}", run, after)
+            for row in rows:
+                record = record_from(row)
+                after = record.seq
+                yield record
+            if len(rows) < PAGE:
+                return
+
+    def record(self, run: int, seq: int) -> Record:
+        return record_from(self._all(f"{RECORD_SQL} WHERE run = ? AND seq = ?", run, seq)[0])
+
+    def record_of(self, run: int, event_id: str) -> Record | None:
+        """The last record of an event from outside."""
+        found = self._all(f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", run, event_id)
+        return record_from(found[0]) if found else None
+
+    def calls(self, run: int, entered: int | None = None) -> list[Call]:
+        """The call rows of a run, or of one visit, in the order written."""
+        if entered is None:
+            return [call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? ORDER BY id", run)]
+        return [
+            call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? AND entered = ? ORDER BY id", run, entered)
+        ]
+
+    def calls_of(self, run: int, key: str) -> list[Call]:
+        return [call_from(row) for row in self._all(f"{_CALLS} WHERE key = ? AND run = ? ORDER BY id", key, run)]
+
+    def snapshot(self, run: int) -> Snapshot | None:
+        """The last snapshot row of a run."""
+        found = self._all("SELECT body, memory FROM snapshot WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+        return snapshot_from(*found[0]) if found else None
+
+    def snapshots(self, run: int) -> dict[int, Snapshot]:
+        rows = self._all("SELECT seq, body, memory FROM snapshot WHERE run = ? ORDER BY seq", run)
+        return {seq: snapshot_from(body, memory) for seq, body, memory in rows}
+
+    def spec(self, fingerprint: str) -> MachineSpec:
+        """The machine a run was recorded under, without code."""
+        if fingerprint not in self._specs:
+            rows = self._all("SELECT spec FROM machine WHERE fingerprint = ?", fingerprint)
+            self._specs[fingerprint] = MachineSpec.from_json(rows[0][0])
+        return self._specs[fingerprint]
+
+    def inbox(self, run: int, limit: int = 1_000) -> list[Posted]:
+        """Events from outside that wait for a run, oldest first."""
+        sql = "SELECT id, run, event_id, event, digest, body FROM inbox WHERE run = ? ORDER BY id LIMIT ?"
+        rows = self._all(sql, run, limit)
+        return [Posted(*row) for row in rows]
+
+    def called(self, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Run]:
+        """Runs of these machines with events waiting, that nobody or `epoch` advances, and that may decide them."""
+        rows = self._all(
+            f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND owner IN (0, ?) AND fingerprint IN ({_marks(fingerprints)})"
+            " AND (outcome NOT IN ('stopped', 'stuck')"
+            "      OR EXISTS (SELECT 1 FROM inbox WHERE run = key AND event = 'Cancelled')) LIMIT ?",
+            epoch,
+            *fingerprints,
+            limit,
+        )
+        return [run_from(row) for row in rows]
+
+    def due(self, now_ms: int, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Timer]:
+        """Timers that have run out, oldest first, of runs of these machines that nobody or `epoch` advances."""
+        rows = self._all(
+            "SELECT timer.run, timer.kind, timer.entered, timer.due_ms FROM timer JOIN run ON run.key = timer.run"
+            f" WHERE due_ms <= ? AND owner IN (0, ?) AND fingerprint IN ({_marks(fingerprints)})"
+            " ORDER BY due_ms LIMIT ?",
+            now_ms,
+            epoch,
+            *fingerprints,
+            limit,
+        )
+        return [Timer(*row) for row in rows]
+
+    def ownerless(self, now: float, limit: int = 10_000) -> list[Run]:
+        """Running runs that nobody advances: released, or their runner's lease is over."""
+        rows = self._all(
+            f"{RUN_SQL} WHERE outcome = 'running' AND (owner = 0 OR owner IN"
+            " (SELECT DISTINCT owner FROM run WHERE outcome = 'running' AND owner > 0 EXCEPT"
+            "  SELECT epoch FROM runner WHERE closed = 0 AND boot = ? AND expires > ?)) ORDER BY key LIMIT ?",
+            boot_id(),
+            now,
+            limit,
+        )
+        return [run_from(row) for row in rows]
+
+    def runners(self) -> list[RunnerRow]:
+        rows = self._all("SELECT epoch, name, pid, boot, expires, closed, hung FROM runner ORDER BY epoch")
+        return [RunnerRow(*row) for row in rows]
+
+    def tombstone(self, run: int) -> tuple[int, bytes] | None:
+        """How many records a deleted run had, and their head."""
+        found = self._all("SELECT records, head FROM tombstone WHERE run = ?", run)
+        return found[0] if found else None
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))

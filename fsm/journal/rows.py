@@ -1,0 +1,199 @@
+"""Rows and the values they hold."""
+
+import json
+from typing import Any, Literal
+
+from attrs import asdict, field, fields, frozen
+
+from fsm.core.record import ENDED, HALTED, NOTHING, Outcome, Record, Spent, ruling_from
+from fsm.core.snapshot import Pending, Snapshot
+from fsm.define.guard import Ruling, Verdict
+from fsm.define.payload import canonical, digest
+from fsm.journal.schema import RECORD_COLUMNS
+
+ARTIFACT_BYTES = 64 << 10
+
+RecordRow = tuple[Any, ...]
+
+
+@frozen(kw_only=True)
+class Run:
+    """A run as its row tells it: where it is, how it stands, who advances it (`owner` 0: nobody)."""
+
+    key: int
+    run_id: str
+    machine: str
+    fingerprint: str
+    labels: dict[str, str]
+    state: str
+    outcome: Outcome
+    seq: int
+    entered: int
+    attempt: int
+    head: bytes = field(repr=False)
+    calls: bytes | None = field(repr=False)
+    dropped: int
+    owner: int
+    started_at_ms: int
+    at_ms: int
+
+    @property
+    def ended(self) -> bool:
+        return self.outcome in ENDED
+
+    @property
+    def halted(self) -> bool:
+        return self.outcome in HALTED
+
+    @property
+    def settled(self) -> bool:
+        """Whether it moves no further by itself: ended, halted or waiting."""
+        return self.outcome != "running"
+
+
+RUN_COLUMNS = tuple(attribute.name for attribute in fields(Run))
+
+
+def run_from(row: tuple[Any, ...]) -> Run:
+    values = dict(zip(RUN_COLUMNS, row, strict=True))
+    return Run(**{**values, "labels": json.loads(values["labels"])})
+
+
+def record_row(run: int, record: Record, detail: bytes, head: bytes) -> RecordRow:
+    """The columns of a record; a large body stays out, its artifact is found by the digest."""
+    body = record.body
+    kept = body.decode() if body is not None and len(body) <= ARTIFACT_BYTES else None
+    return (
+        run,
+        record.seq,
+        record.kind,
+        record.at_ms,
+        record.source,
+        record.state,
+        record.outcome,
+        record.hop,
+        record.event,
+        record.event_id,
+        int(record.own),
+        record.attempt,
+        record.digest,
+        detail.decode(),
+        kept,
+        head,
+    )
+
+
+def record_from(row: RecordRow) -> Record:
+    """The record of a row selected as RECORD_COLUMNS, its body from the artifact where it is one."""
+    values = dict(zip(RECORD_COLUMNS, row, strict=True))
+    detail = json.loads(values.pop("detail") or "{}")
+    del values["run"]
+    body = values.pop("body")
+    calls, memory = detail.get("calls"), detail.get("memory")
+    return Record(
+        **{**values, "own": bool(values["own"])},
+        predicates=tuple((name, result) for name, result in detail.get("predicates", ())),
+        rulings=tuple(ruling_from(form) for form in detail.get("rulings", ())),
+        spent=Spent(*detail["spent"]) if "spent" in detail else NOTHING,
+        calls=bytes.fromhex(calls) if calls else None,
+        memory=bytes.fromhex(memory) if memory else None,
+        until_ms=detail.get("until_ms"),
+        note=detail.get("note", {}),
+        body=body.encode() if body is not None else None,
+    )
+
+
+@frozen(kw_only=True)
+class Call:
+    """One row of the call ledger: an intent, an outcome, or spending of an attempt that ended without a record.
+
+    `seq` is the run's last record when it was written, `key` the idempotency key. `body` holds the
+    arguments of an intent, the result or the error of an outcome.
+    """
+
+    id: int = 0
+    run: int
+    seq: int
+    entered: int
+    attempt: int
+    kind: Literal["intent", "outcome", "spent"]
+    key: str
+    name: str
+    status: Literal["", "ok", "failed"]
+    spent: Spent
+    at_ms: int
+    digest: bytes
+    body: bytes | None
+
+    def sealed(self) -> bytes:
+        """What the chain covers of this row."""
+        parts = (self.seq, self.entered, self.attempt, self.kind, self.key, self.name, self.status)
+        return repr((*parts, self.spent.tokens, self.spent.usd_micros, self.at_ms)).encode() + self.digest
+
+
+def call_row(call: Call) -> tuple[Any, ...]:
+    kept = call.body.decode() if call.body is not None and len(call.body) <= ARTIFACT_BYTES else None
+    return (
+        call.run,
+        call.seq,
+        call.entered,
+        call.attempt,
+        call.kind,
+        call.key,
+        call.name,
+        call.status,
+        call.spent.tokens,
+        call.spent.usd_micros,
+        call.at_ms,
+        call.digest,
+        kept,
+    )
+
+
+def call_from(row: tuple[Any, ...]) -> Call:
+    id, run, seq, entered, attempt, kind, key, name, status, tokens, usd_micros, at_ms, digest_, body = row
+    return Call(
+        id=id,
+        run=run,
+        seq=seq,
+        entered=entered,
+        attempt=attempt,
+        kind=kind,
+        key=key,
+        name=name,
+        status=status,
+        spent=Spent(tokens, usd_micros),
+        at_ms=at_ms,
+        digest=digest_,
+        body=body.encode() if body is not None else None,
+    )
+
+
+def rolled(before: bytes | None, call: Call) -> bytes:
+    """The digest of the call rows since the last record, with one more."""
+    return digest((before or b"") + call.sealed())
+
+
+def snapshot_body(snapshot: Snapshot) -> str:
+    """A snapshot as JSON, without its memory."""
+    form = asdict(snapshot, recurse=False, filter=lambda attribute, _: attribute.name != "memory")
+    form["counters"] = dict(snapshot.counters)
+    form["pending"] = asdict(snapshot.pending) if snapshot.pending else None
+    refusal = snapshot.refusal
+    form["refusal"] = asdict(refusal) if refusal else None
+    return canonical(form).decode()
+
+
+def snapshot_from(body: str, memory: str | None) -> Snapshot:
+    form = json.loads(body)
+    pending, refusal = form.pop("pending"), form.pop("refusal")
+    return Snapshot(
+        **form,
+        pending=Pending(**pending) if pending else None,
+        refusal=_ruling(refusal) if refusal else None,
+        memory=memory.encode() if memory is not None else None,
+    )
+
+
+def _ruling(form: dict[str, Any]) -> Ruling:
+    return Ruling(**{**form, "verdict": Verdict(**form["verdict"])})

@@ -1,0 +1,230 @@
+"""The tables. This page is the file format; the README's page on the file is written from it.
+
+STRICT tables, integer run keys, digests as blobs. `record`, `call`, `artifact`, `snapshot` and `tombstone`
+are append-only by triggers that hold whatever `recursive_triggers` says: `INSERT OR REPLACE` would
+otherwise delete without asking. Deletion is for runs with a tombstone only. A body may be erased (set to
+NULL): the chain covers its digest.
+"""
+
+APPLICATION_ID = 0x5455524E  # "TURN"
+FORMAT = 1
+PAGE_SIZE = 8192
+
+TABLES = """
+CREATE TABLE machine (
+  fingerprint TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  spec TEXT NOT NULL,
+  at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE run (
+  key INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL UNIQUE,
+  machine TEXT NOT NULL,
+  fingerprint TEXT NOT NULL,
+  labels TEXT NOT NULL,
+  state TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  entered INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  head BLOB NOT NULL,
+  calls BLOB,
+  dropped INTEGER NOT NULL DEFAULT 0,
+  owner INTEGER NOT NULL DEFAULT 0,
+  started_at_ms INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX run_running ON run(owner) WHERE outcome = 'running';
+CREATE INDEX run_machine ON run(machine, outcome);
+
+CREATE TABLE record (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run(key),
+  seq INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  state TEXT NOT NULL,
+  outcome TEXT NOT NULL,
+  hop TEXT NOT NULL,
+  event TEXT NOT NULL,
+  event_id TEXT,
+  own INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  digest BLOB,
+  detail TEXT NOT NULL,
+  body TEXT,
+  head BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX record_seq ON record(run, seq);
+CREATE INDEX record_event ON record(run, event_id) WHERE event_id IS NOT NULL;
+
+CREATE TABLE call (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run(key),
+  seq INTEGER NOT NULL,
+  entered INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('intent', 'outcome', 'spent')),
+  key TEXT NOT NULL,
+  name TEXT NOT NULL,
+  status TEXT NOT NULL,
+  tokens INTEGER NOT NULL,
+  usd_micros INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  digest BLOB NOT NULL,
+  body TEXT
+) STRICT;
+CREATE INDEX call_run ON call(run, seq);
+CREATE INDEX call_key ON call(key);
+
+CREATE TABLE artifact (
+  digest BLOB PRIMARY KEY,
+  body TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE snapshot (
+  run INTEGER NOT NULL REFERENCES run(key),
+  seq INTEGER NOT NULL,
+  body TEXT NOT NULL,
+  memory TEXT,
+  PRIMARY KEY (run, seq)
+) STRICT;
+
+CREATE TABLE inbox (
+  id INTEGER PRIMARY KEY,
+  run INTEGER NOT NULL REFERENCES run(key),
+  event_id TEXT NOT NULL,
+  event TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  body TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  UNIQUE (run, event_id)
+) STRICT;
+
+CREATE TABLE timer (
+  run INTEGER NOT NULL REFERENCES run(key),
+  kind TEXT NOT NULL CHECK (kind IN ('timeout', 'defer')),
+  entered INTEGER NOT NULL,
+  due_ms INTEGER NOT NULL,
+  PRIMARY KEY (run, kind)
+) STRICT;
+CREATE INDEX timer_due ON timer(due_ms);
+
+CREATE TABLE runner (
+  epoch INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  boot TEXT NOT NULL,
+  expires REAL NOT NULL,
+  closed INTEGER NOT NULL DEFAULT 0,
+  hung TEXT NOT NULL DEFAULT '[]',
+  started_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE tombstone (
+  run INTEGER PRIMARY KEY,
+  run_id TEXT NOT NULL,
+  records INTEGER NOT NULL,
+  head BLOB NOT NULL,
+  reason TEXT NOT NULL,
+  at_ms INTEGER NOT NULL
+) STRICT;
+"""
+
+VIEWS = """
+CREATE VIEW runs AS
+  SELECT run_id, machine, state, outcome, seq + 1 AS records, labels,
+         datetime(started_at_ms / 1000, 'unixepoch') AS started, datetime(at_ms / 1000, 'unixepoch') AS changed
+  FROM run ORDER BY key;
+CREATE VIEW records AS
+  SELECT run.run_id, record.seq, record.kind, record.source, record.event, record.hop, record.state,
+         record.outcome, coalesce(record.body, artifact.body) AS payload, record.detail,
+         datetime(record.at_ms / 1000, 'unixepoch') AS at
+  FROM record JOIN run ON run.key = record.run LEFT JOIN artifact ON artifact.digest = record.digest
+  ORDER BY record.run, record.seq;
+CREATE VIEW calls AS
+  SELECT run.run_id, call.entered, call.attempt, call.kind, call.name, call.key, call.status, call.tokens,
+         call.usd_micros, coalesce(call.body, artifact.body) AS body
+  FROM call JOIN run ON run.key = call.run LEFT JOIN artifact ON artifact.digest = call.digest
+  ORDER BY call.id;
+"""
+
+_APPEND_ONLY = {
+    "record": "id = NEW.id OR (run = NEW.run AND seq = NEW.seq)",
+    "call": "id = NEW.id",
+    "snapshot": "run = NEW.run AND seq = NEW.seq",
+    "tombstone": "run = NEW.run",
+}
+
+
+def triggers() -> str:
+    """The append-only rules."""
+    text = []
+    for table, same in _APPEND_ONLY.items():
+        text.append(
+            f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
+        )
+    for table in ("record", "call"):
+        text.append(
+            f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} WHEN NEW.body IS NOT NULL OR {_changed(table)} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only; only its body may be erased'); END;"
+        )
+    for table in ("snapshot", "tombstone", "artifact"):
+        text.append(
+            f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} "
+            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
+        )
+    for table in ("record", "call", "snapshot"):
+        text.append(
+            f"CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} "
+            "WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE run = OLD.run) "
+            f"BEGIN SELECT RAISE(ABORT, '{table} rows go only with a tombstone of their run'); END;"
+        )
+    text.append(
+        "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;"
+    )
+    return "\n".join(text)
+
+
+RECORD_COLUMNS = (
+    "run",
+    "seq",
+    "kind",
+    "at_ms",
+    "source",
+    "state",
+    "outcome",
+    "hop",
+    "event",
+    "event_id",
+    "own",
+    "attempt",
+    "digest",
+    "detail",
+    "body",
+    "head",
+)
+CALL_COLUMNS = (
+    "run",
+    "seq",
+    "entered",
+    "attempt",
+    "kind",
+    "key",
+    "name",
+    "status",
+    "tokens",
+    "usd_micros",
+    "at_ms",
+    "digest",
+    "body",
+)
+
+
+def _changed(table: str) -> str:
+    columns = ("id", *(RECORD_COLUMNS if table == "record" else CALL_COLUMNS))
+    return " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in columns if column != "body")

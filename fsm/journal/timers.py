@@ -1,0 +1,30 @@
+"""Durable timers: one row for a wait that has a timeout, one for an event put off."""
+
+from fsm.core.record import Record
+from fsm.core.snapshot import Snapshot
+from fsm.define.spec import MachineSpec
+
+COLUMNS = ("run", "kind", "entered", "due_ms")
+KEYS = "run, kind"
+
+TimerRow = tuple[int, str, int, int]
+
+
+def timers_set(run: int, spec: MachineSpec, before: Snapshot, after: Snapshot, record: Record) -> list[TimerRow]:
+    """The timers that a record sets."""
+    found: list[TimerRow] = []
+    if record.kind == "deferred" and record.until_ms is not None:
+        found.append((run, "defer", after.entered, record.until_ms))
+    if after.entered != before.entered and record.outcome == "waiting":
+        timeout_ms = spec.state[after.state].timeout_ms
+        if timeout_ms is not None:
+            found.append((run, "timeout", after.entered, record.at_ms + timeout_ms))
+    return found
+
+
+def timers_over(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
+    """The kinds of timers that are over between two snapshots."""
+    moved = after.entered != before.entered or after.outcome not in ("running", "waiting")
+    if moved and (before.pending is not None or before.outcome == "waiting"):
+        return ("timeout", "defer")
+    return ("defer",) if before.pending is not None and after.pending is None else ()

@@ -1,0 +1,233 @@
+"""Calls: the recorded effects of a visit. Intent first, then the effect, then its outcome.
+
+After a crash a finished call gives back its recorded result, one in flight is made again under the same
+key; live and resumed attempts both get the value as the journal holds it, so they cannot be told apart.
+"""
+
+import asyncio
+import functools
+import inspect
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from pydantic import BaseModel, TypeAdapter
+
+from fsm.clock import Clock
+from fsm.core.record import Spent
+from fsm.crash import point
+from fsm.define.agent import Unsure
+from fsm.define.payload import canonical, digest
+from fsm.errors import CallFailed, Fenced
+from fsm.journal.journal import Journal
+from fsm.journal.rows import Call
+from fsm.runner.live import Live
+from fsm.runner.threads import Threads
+
+RETRIABLE = (TimeoutError, ConnectionError)
+
+
+class VisitOver(BaseException):
+    """Ends the attempt from inside a call. No `Exception`, so that an agent's `except` does not swallow it."""
+
+
+@define(frozen=True)
+class Refused:
+    """Why a call was not made."""
+
+    call: str
+    code: str
+    numbers: dict[str, int]
+
+
+@define(frozen=True)
+class _Ticket:
+    """A call whose intent is committed."""
+
+    key: str
+    name: str
+    arguments: tuple[Any, ...]
+    returns: Any
+
+
+@define(eq=False, kw_only=True)
+class CallDesk:
+    """The calls of one attempt. `refused` is set once one was refused; the visit ends there whatever the agent does."""
+
+    live: Live
+    token: int
+    journal: Journal
+    clock: Clock
+    threads: Threads
+    refused: Refused | None = None
+    _made: int = 0
+    _occurrences: Counter[tuple[str, str]] = field(factory=Counter)
+
+    async def call(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        returns: Any,
+        key: str | None,
+        timeout_s: float | None,
+        unsure: Unsure,
+    ) -> Any:
+        """The whole of a call on the event loop; a blocking `fn` runs on a thread."""
+        known, ticket = await self.intend(name, arguments, returns, key, unsure)
+        if ticket is None:
+            return known
+        try:
+            result = await asyncio.wait_for(self._execute(fn, ticket), timeout_s)
+        except (Exception, SystemExit) as error:
+            return await self.settle(ticket, None, error)
+        return await self.settle(ticket, result, None)
+
+    async def _execute(self, fn: Callable[..., Any], ticket: _Ticket) -> Any:
+        ready = prepared(fn, ticket.key)
+        if inspect.iscoroutinefunction(fn):
+            return await ready(*ticket.arguments)
+        result = await self.threads.run(functools.partial(ready, *ticket.arguments), f"call {ticket.name}")
+        return await result if inspect.isawaitable(result) else result
+
+    async def intend(
+        self, name: str, arguments: tuple[Any, ...], returns: Any, key: str | None, unsure: Unsure
+    ) -> tuple[Any, _Ticket | None]:
+        """Either the recorded result of this very call, or the ticket to make it, its intent committed."""
+        self._check()
+        try:
+            body = canonical([_plain(argument) for argument in arguments])
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"the arguments of call {name!r} are not JSON data: {error}") from None
+        full_key = self._key(name, body, key)
+        intents, outcomes = self._recorded(full_key, key is not None)
+        if outcomes:
+            return _decoded(outcomes[0], returns), None
+        if intents and unsure == "refuse":
+            self._refuse(name, "unsure", {"attempts": len(intents)})
+        calls_max = self.live.engine.spec.bounds.calls_max
+        if self._made >= calls_max:
+            self._refuse(name, "calls_max", {"calls": self._made, "calls_max": calls_max})
+        self._made += 1
+        await self._write("intent", full_key, name, "", body, self.live.book())
+        point("call.intended")
+        return None, _Ticket(full_key, name, arguments, returns)
+
+    async def settle(self, ticket: _Ticket, result: Any, error: BaseException | None) -> Any:
+        """Commit the outcome and hand it out as it will be read from the journal ever after."""
+        point("call.executed")
+        if error is None:
+            try:
+                status, body = "ok", canonical(_plain(result))
+            except (TypeError, ValueError) as unfit:
+                error = TypeError(f"its result is not JSON data: {unfit}")
+        if error is not None:
+            status, body = "failed", canonical(_failure(error))
+        outcome = await self._write("outcome", ticket.key, ticket.name, status, body, self.live.book())
+        point("call.settled")
+        self._check()
+        return _decoded(outcome, ticket.returns)
+
+    async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent) -> Call:
+        call = Call(
+            run=self.live.run.key,
+            seq=self.live.snapshot.seq,
+            entered=self.live.snapshot.entered,
+            attempt=self.live.snapshot.attempt,
+            kind=kind,
+            key=key,
+            name=name,
+            status=status,
+            spent=spent,
+            at_ms=self.clock.now_ms(),
+            digest=digest(body),
+            body=body,
+        )
+        try:
+            return await self.journal.call(call)
+        except Fenced as fenced:
+            raise VisitOver(str(fenced)) from None
+
+    def _check(self) -> None:
+        """A refused or abandoned attempt makes no more calls."""
+        if self.refused is not None or self.live.token != self.token:
+            raise VisitOver("the attempt is over")
+
+    def _refuse(self, name: str, code: str, numbers: dict[str, int]) -> None:
+        self.refused = Refused(name, code, numbers)
+        raise VisitOver(f"call {name!r} refused: {code}")
+
+    def _key(self, name: str, body: bytes, key: str | None) -> str:
+        run, entered = self.live.run.run_id, self.live.snapshot.entered
+        if key is not None:
+            return f"{run}:{name}:{key}"
+        arguments = digest(body).hex()[:16]
+        self._occurrences[name, arguments] += 1
+        return f"{run}:{entered}:{name}:{arguments}:{self._occurrences[name, arguments]}"
+
+    def _recorded(self, key: str, keyed: bool) -> tuple[list[Call], list[Call]]:
+        """Intents and outcomes under this key: of the visit's lost attempts, or of the run where the user keyed it."""
+        rows = self.journal.read.calls_of(self.live.run.key, key) if keyed else self.live.earlier
+        same = [row for row in rows if row.key == key]
+        intents = [row for row in same if row.kind == "intent"]
+        outcomes = [row for row in same if row.kind == "outcome"]
+        return intents, [row for row in outcomes if row.status == "ok"] if keyed else outcomes
+
+
+def prepared(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
+    """`fn`, given the idempotency key if it has a parameter of that name."""
+    return functools.partial(fn, idempotency_key=key) if _wants_key(fn) else fn
+
+
+@functools.lru_cache(maxsize=1024)
+def _wants_key(fn: Callable[..., Any]) -> bool:
+    try:
+        return "idempotency_key" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", by_alias=True, round_trip=True)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def _failure(error: BaseException) -> dict[str, object]:
+    if isinstance(error, CallFailed):
+        return {"type": error.type, "text": error.text, "retriable": error.retriable}
+    retriable = getattr(error, "retriable", isinstance(error, RETRIABLE))
+    text = str(error)[:2_000].encode("utf-8", "replace").decode()
+    return {"type": type(error).__name__, "text": text, "retriable": bool(retriable)}
+
+
+def _decoded(outcome: Call, returns: Any) -> Any:
+    adapter: TypeAdapter[Any] = TypeAdapter(Any if outcome.status == "failed" or returns is None else returns)
+    value = adapter.validate_json(outcome.body or b"null")
+    if outcome.status == "failed":
+        raise CallFailed(name=outcome.name, type=value["type"], text=value["text"], retriable=value["retriable"])
+    return value
+
+
+def spending_row(live: Live, at_ms: int) -> Call:
+    """What an attempt has spent that no other row holds, as a row of its own."""
+    snapshot, body = live.snapshot, b"null"
+    return Call(
+        run=live.run.key,
+        seq=snapshot.seq,
+        entered=snapshot.entered,
+        attempt=snapshot.attempt,
+        kind="spent",
+        key="",
+        name="",
+        status="",
+        spent=live.book(),
+        at_ms=at_ms,
+        digest=digest(body),
+        body=body,
+    )

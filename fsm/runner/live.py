@@ -1,0 +1,54 @@
+"""A run while this runner advances it."""
+
+import asyncio
+from typing import Any
+
+from attrs import define, field
+
+from fsm.core.engine import Engine
+from fsm.core.record import NOTHING, Spent
+from fsm.core.snapshot import Snapshot
+from fsm.define.payload import Payload
+from fsm.journal.rows import Call, Run
+
+
+@define(eq=False, kw_only=True)
+class Live:
+    """What is held in memory of a run that is being advanced; parked runs have none of it.
+
+    `token` is the number of the attempt in progress here: whoever holds an older one has been abandoned, and
+    whatever it still returns is dropped. `turn` is held while a decision is being made, so a run decides
+    one event at a time; `door` while its inbox is worked off. `spent` is what the visit spent since the last record, `unbooked` the part of it
+    that no call row holds yet. `earlier` are the call rows of this visit's lost attempts.
+    """
+
+    run: Run
+    engine: Engine
+    snapshot: Snapshot
+    payload: Payload
+    folded: int = 0
+    snapshot_bytes: int = 0
+    token: int = 0
+    in_agent: bool = False
+    deadline: float | None = None
+    watched_at: float | None = None
+    spent: Spent = NOTHING
+    unbooked: Spent = NOTHING
+    earlier: list[Call] = field(factory=list)
+    turn: asyncio.Lock = field(factory=asyncio.Lock)
+    door: asyncio.Lock = field(factory=asyncio.Lock)
+    task: "asyncio.Task[Any] | None" = None
+
+    def spend(self, spent: Spent) -> None:
+        self.spent += spent
+        self.unbooked += spent
+
+    def take(self) -> Spent:
+        """What is about to be written into a record."""
+        spent, self.spent, self.unbooked = self.spent, NOTHING, NOTHING
+        return spent
+
+    def book(self) -> Spent:
+        """What is about to be written into a call row."""
+        spent, self.unbooked = self.unbooked, NOTHING
+        return spent

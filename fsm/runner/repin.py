@@ -1,0 +1,51 @@
+"""Accepting a changed machine for a run that was recorded under another definition of it."""
+
+from attrs import evolve
+
+from fsm.core.recall import recall
+from fsm.core.record import Record
+from fsm.core.snapshot import apply
+from fsm.define.parts import TransitionSpec
+from fsm.define.spec import MachineSpec
+from fsm.errors import MachineUnknown, NotResumable
+from fsm.journal.rows import Run
+from fsm.runner.driver import Driver
+
+
+async def repin(driver: Driver, run: Run, by: str) -> Run:
+    """A `repinned` record: the run belongs to today's definition from here on.
+
+    The position is folded under the old definition and kept in a snapshot row, so that no later read has
+    to read old records by new rules. Memory is folded by the new code where the old lines still exist.
+    """
+    engine = driver.machines.by_name.get(run.machine)
+    if engine is None:
+        raise MachineUnknown(run_id=run.run_id, machine=run.machine)
+    spec, read = engine.spec, driver.journal.read
+    if spec.fingerprint == run.fingerprint:
+        return run
+    if run.state not in spec.state:
+        raise NotResumable(run_id=run.run_id, why=f"it is in state {run.state}, which {run.machine} no longer has")
+    old = read.spec(run.fingerprint)
+    base = read.snapshot(run.key)
+    records = list(read.records(run.key, base.seq if base else -1))
+    old = evolve(old, memory_class=spec.memory_class, classes=spec.classes, transitions=_with_code(old, spec))
+    before = recall(old, records, base)
+    record = Record(
+        seq=before.seq + 1,
+        kind="repinned",
+        at_ms=max(driver.clock.now_ms(), before.at_ms),
+        source=before.state,
+        state=before.state,
+        outcome=before.outcome,
+        attempt=before.attempt,
+        note={"from": run.fingerprint, "to": spec.fingerprint, **({"by": by} if by else {})},
+    )
+    await driver.journal.append(run, record, spec=spec, snapshot=apply(spec, before, record))
+    return read.run(run.run_id)
+
+
+def _with_code(old: MachineSpec, new: MachineSpec) -> tuple[TransitionSpec, ...]:
+    """The old transitions, with the `remember` functions of the new lines of the same names."""
+    code = {line.name: line.remember for line in new.transitions}
+    return tuple(evolve(line, remember=code.get(line.name)) for line in old.transitions)

@@ -1,0 +1,125 @@
+"""The view an agent gets: its window on the run, alive for one attempt."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import define
+from pydantic import BaseModel
+
+from fsm.core.record import Spent
+from fsm.core.snapshot import spending_added
+from fsm.define.agent import Unsure
+from fsm.define.guard import Placed, Ruling
+from fsm.define.payload import unseal
+from fsm.define.spec import MachineSpec
+from fsm.runner.calls import CallDesk, VisitOver, prepared
+from fsm.runner.live import Live
+
+
+@define(eq=False)
+class LiveView:
+    """`fsm.View` for a live attempt; see there for what each part means."""
+
+    _live: Live
+    _desk: CallDesk
+    _payload: BaseModel
+    deadline_ms: int | None
+    _loop: asyncio.AbstractEventLoop
+    _thread: int
+
+    @property
+    def payload(self) -> Any:
+        return self._payload
+
+    @property
+    def memory(self) -> Any:
+        cls = self._live.engine.spec.memory_class
+        if cls is None:
+            return None
+        body = self._live.snapshot.memory
+        return unseal(cls, body) if body is not None else cls()
+
+    @property
+    def refusal(self) -> Ruling | None:
+        return self._live.snapshot.refusal
+
+    @property
+    def run_id(self) -> str:
+        return self._live.run.run_id
+
+    @property
+    def visit(self) -> int:
+        return self._live.snapshot.counters[f"visits:{self._live.snapshot.state}"]
+
+    @property
+    def attempt(self) -> int:
+        return self._live.snapshot.attempt
+
+    @property
+    def remaining(self) -> Mapping[str, int]:
+        spec = self._live.engine.spec
+        counters = spending_added(spec, self._live.snapshot, self._live.spent)
+        left: dict[str, int] = {}
+        for guard in _run_caps(spec):
+            assert guard.counter is not None and guard.limit is not None
+            rest = max(0, guard.limit - counters.get(guard.counter.key, 0))
+            left[guard.counter.of] = min(rest, left.get(guard.counter.of, rest))
+        return left
+
+    def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
+        for name, amount in (("tokens", tokens), ("usd_micros", usd_micros)):
+            if type(amount) is not int or amount < 0:
+                raise ValueError(f"spend({name}={amount!r}): give a whole number, 0 or more")
+        if self._desk.live.token == self._desk.token:
+            self._live.spend(Spent(tokens, usd_micros))
+
+    async def call(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        returns: Any = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+        unsure: Unsure = "repeat",
+    ) -> Any:
+        return await self._desk.call(name, fn, args, returns, key, timeout_s, unsure)
+
+    def call_sync(
+        self,
+        name: str,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        returns: Any = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+        unsure: Unsure = "repeat",
+    ) -> Any:
+        if threading.get_ident() == self._thread:
+            raise RuntimeError("call_sync in an async agent would block every run\n  -> await view.call(...)")
+        if timeout_s is not None:
+            on_loop = self._desk.call(name, fn, args, returns, key, timeout_s, unsure)
+            return self._on_loop(on_loop)
+        known, ticket = self._on_loop(self._desk.intend(name, args, returns, key, unsure))
+        if ticket is None:
+            return known
+        try:
+            result = prepared(fn, ticket.key)(*args)
+        except (Exception, SystemExit) as error:
+            return self._on_loop(self._desk.settle(ticket, None, error))
+        return self._on_loop(self._desk.settle(ticket, result, None))
+
+    def _on_loop(self, coroutine: Any) -> Any:
+        if self._loop.is_closed():
+            coroutine.close()
+            raise VisitOver("the runner is gone")
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def _run_caps(spec: MachineSpec) -> list[Placed]:
+    placed = [guard for line in spec.everywhere for guard in line.guards]
+    return [guard for guard in placed if guard.kind == "cap" and guard.counter is not None]
