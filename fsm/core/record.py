@@ -107,7 +107,7 @@ class Record:
             self.own,
             self.attempt,
         )
-        return repr(parts).encode() + (self.digest or b"") + detail
+        return canonical(parts) + (self.digest or b"") + detail
 
 
 def link(before: bytes, header: bytes) -> bytes:

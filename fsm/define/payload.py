@@ -48,10 +48,12 @@ def event_name(cls: type[BaseModel]) -> str:
     return named if isinstance(named, str) else cls.__name__
 
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
 def canonical(value: object) -> bytes:
     """Canonical JSON of plain data; ValueError for NaN, infinity and lone surrogates."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return _encode(value).encode()
 
 
 def digest(body: bytes) -> bytes:

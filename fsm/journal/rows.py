@@ -128,7 +128,7 @@ class Call:
     def sealed(self) -> bytes:
         """What the chain covers of this row."""
         parts = (self.seq, self.entered, self.attempt, self.kind, self.key, self.name, self.status)
-        return repr((*parts, self.spent.tokens, self.spent.usd_micros, self.at_ms)).encode() + self.digest
+        return canonical((*parts, self.spent.tokens, self.spent.usd_micros, self.at_ms)) + self.digest
 
 
 def call_row(call: Call) -> tuple[Any, ...]:

@@ -230,8 +230,15 @@ class Driver:
             waiter.set_result(None)
 
     def wake_all(self) -> None:
+        """Whoever waits for a run that is not in memory here looks again: another process may have moved it."""
         for key in list(self.waiters):
-            self._wake(key)
+            if self.stopping or key not in self.lives:
+                self._wake(key)
+
+    def go_on(self, live: Live) -> None:
+        """Visit after visit again, if the run is running and nothing of it is at work."""
+        if live.snapshot.outcome == "running" and not live.in_agent:
+            self.drive(live)
 
     def waiter(self, key: int) -> "asyncio.Future[None]":
         """A future that is done when something about this run has changed for good."""

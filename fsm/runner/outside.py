@@ -1,18 +1,26 @@
 """What reaches runs from outside their visits: events in the inbox, timers that ran out, runs left by others."""
 
+import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
 
 from attrs import define, field
 
 from fsm.define.events import TimedOut
 from fsm.define.payload import Invalid, Payload, seal, unseal
-from fsm.errors import FsmError, MachineChanged, MachineUnknown
+from fsm.errors import FsmError
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Run
 from fsm.runner.driver import Driver
 from fsm.runner.live import Live
 
 log = logging.getLogger("fsm.runner")
+
+AT_ONCE = 256
+
+T = TypeVar("T")
 
 
 @define(eq=False)
@@ -26,45 +34,37 @@ class Outside:
         """Inboxes and timers, once."""
         driver = self.driver
         read, fingerprints = driver.journal.read, list(driver.machines.by_fingerprint)
-        for run in read.called(driver.journal.epoch, fingerprints):
-            await self.attend(run)
-        for timer in read.due(driver.clock.now_ms(), driver.journal.epoch, fingerprints):
-            await self._ring(timer)
+        called = read.called(driver.journal.epoch, fingerprints)
+        await _each(self.attend, [run for run in called if run.key not in driver.failed])
+        due = read.due(driver.clock.now_ms(), driver.journal.epoch, fingerprints)
+        await _each(self._ring, [timer for timer in due if timer.run not in driver.failed])
 
-    async def adopt(self) -> int:
-        """Take over the runs that nobody advances; how many. Those of other machines are named once and left."""
-        driver, taken = self.driver, 0
-        for run in driver.journal.read.ownerless(driver.clock.monotonic()):
-            if run.key in driver.lives or run.key in driver.failed:
-                continue
-            try:
-                await driver.take_over(run, "lost" if run.owner else "released")
-                taken += 1
-            except (MachineUnknown, MachineChanged, Invalid) as error:
-                if run.key not in self._told:
-                    self._told.add(run.key)
-                    log.warning("run %s is left alone: %s", run.run_id, error)
-            except FsmError as error:
-                log.info("run %s was not taken over: %s", run.run_id, error)
-        return taken
+    async def adopt(self) -> None:
+        """Take over the runs that nobody advances. Those of other machines are named once and left."""
+        driver = self.driver
+        left = driver.journal.read.ownerless(driver.clock.monotonic())
+        await _each(self._adopt, [run for run in left if run.key not in driver.lives and run.key not in driver.failed])
+
+    async def _adopt(self, run: Run) -> None:
+        try:
+            await self.driver.take_over(run, "lost" if run.owner else "released")
+        except (FsmError, Invalid) as error:
+            if run.key not in self._told:
+                self._told.add(run.key)
+                log.warning("run %s is left alone: %s", run.run_id, error)
 
     async def attend(self, run: Run) -> None:
         """Decide the events that wait for this run, oldest first."""
-        live = self.driver.load(run)
-        self.driver.lives.setdefault(run.key, live)
-        try:
+        with self._held(run) as live:
+            if live is None:
+                return
             async with live.door:
                 for posted in self.driver.journal.read.inbox(run.key):
                     if live.snapshot.outcome in ("completed", "failed", "cancelled"):
                         await self.driver.journal.discard(run)
-                        break
-                    if live.snapshot.outcome in ("stopped", "stuck") and posted.event != "Cancelled":
-                        continue
-                    await self._decide(live, posted)
-        except FsmError as error:
-            self.driver.give_up(live, error)
-        finally:
-            self._let_go(live)
+                        return
+                    if live.snapshot.outcome in ("running", "waiting") or posted.event == "Cancelled":
+                        await self._decide(live, posted)
 
     async def _decide(self, live: Live, posted: Posted) -> None:
         body = posted.body.encode()
@@ -74,28 +74,45 @@ class Outside:
     async def _ring(self, timer: Timer) -> None:
         """A wait or a deferral is over."""
         driver = self.driver
-        run = driver.journal.read.run_at(timer.run)
-        live = driver.load(run)
-        driver.lives.setdefault(run.key, live)
-        try:
-            pending = live.snapshot.pending
-            if live.snapshot.entered != timer.entered:
+        with self._held(driver.journal.read.run_at(timer.run)) as live:
+            if live is None or live.snapshot.entered != timer.entered:
                 return
+            pending = live.snapshot.pending
             if timer.kind == "defer" and pending is not None:
-                record = driver.journal.read.record(run.key, pending.seq)
+                record = driver.journal.read.record(timer.run, pending.seq)
                 payload = driver.stored(live.engine.spec.classes, record)
                 decided = await driver.decide(live, payload, own=pending.own, event_id=pending.event_id)
-                if decided is not None and live.snapshot.outcome == "running" and not live.in_agent and pending.own:
-                    driver.drive(live)
+                if decided is not None and pending.own and live.snapshot.pending is None:
+                    driver.go_on(live)
             elif timer.kind == "timeout" and live.snapshot.outcome == "waiting":
                 timeout_ms = live.engine.spec.state[live.snapshot.state].timeout_ms or 0
                 event = TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt)
                 await driver.decide(live, seal(event, live.engine.spec.bounds.payload_bytes_max))
-        except FsmError as error:
-            driver.give_up(live, error)
-        finally:
-            self._let_go(live)
 
-    def _let_go(self, live: Live) -> None:
-        if live.snapshot.outcome != "running":
-            self.driver.lives.pop(live.run.key, None)
+    @contextmanager
+    def _held(self, run: Run) -> Iterator[Live | None]:
+        """The run in memory while something is decided for it; None if it is another's to advance."""
+        driver = self.driver
+        if run.outcome == "running" and run.key not in driver.lives:
+            yield None
+            return
+        live = None
+        try:
+            live = driver.load(run)
+            driver.lives[run.key] = live
+            yield live
+        except (FsmError, Invalid) as error:
+            if live is None:
+                driver.failed[run.key] = error
+                log.warning("run %s is left alone: %s", run.run_id, error)
+            else:
+                driver.give_up(live, error)
+        finally:
+            if live is not None and live.snapshot.outcome != "running":
+                driver.lives.pop(run.key, None)
+
+
+async def _each(act: Callable[[T], Awaitable[None]], items: list[T]) -> None:
+    """`act` on all items, some at once, so that their decisions share commits."""
+    for start in range(0, len(items), AT_ONCE):
+        await asyncio.gather(*(act(item) for item in items[start : start + AT_ONCE]))

@@ -82,7 +82,9 @@ class Runner:
         slots = asyncio.Semaphore(visits_max)
         self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, tuple(observers))
         self._outside = Outside(self._driver)
-        self._pulse: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._home: asyncio.Task[Any] | None = None
+        self._waiting = 0
         self._restore: list[Callable[[], object]] = []
 
     # -- life --------------------------------------------------------------------------------------
@@ -91,18 +93,19 @@ class Runner:
         for machine in self._given:
             self._machines.add(machine)
         await self.journal.open(self._clock, self.name)
+        self._home = asyncio.current_task()
         if self._handle_signals:
             self._catch_signals()
         await self._outside.adopt()
         await self._outside.look()
-        self._pulse = asyncio.create_task(self._beat())
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pulse is not None:
-            self._pulse.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._driver.settle_tasks()
         for live in list(self._driver.lives.values()):
             await self._book(live)
@@ -135,28 +138,33 @@ class Runner:
             os._exit(128 + number)
         log.warning("stopping; runs stay resumable (once more to stop at once)")
         self.stop()
+        if not self._waiting and self._home is not None:
+            self._home.cancel()
 
     async def _beat(self) -> None:
-        """The pulse: the lease, deadlines, other processes' commits, timers, runs left by others."""
-        version, adopted, looked = -1, self._clock.monotonic(), 0.0
+        """The pulse: the lease is kept, deadlines are noticed. Nothing here waits for the journal's writer."""
+        watchdog = self._driver.watchdog
         while True:
-            now = self._clock.monotonic()
             self.journal.tick(self._driver.threads.hung)
-            self._driver.watchdog.look(now)
+            watchdog.look(self._clock.monotonic())
+            due = watchdog.next()
+            rest = self._poll_s if due is None else min(self._poll_s, max(0.0, due - self._clock.monotonic()))
+            await asyncio.sleep(rest)
+
+    async def _watch(self) -> None:
+        """Events and timers in the journal, other processes' commits, runs left by others."""
+        beats, fresh, adopt = 0, round(FRESH_S / self._poll_s) or 1, round(ADOPT_S / self._poll_s) or 1
+        while True:
+            beats += 1
             try:
-                current = self.journal.read.version()
-                if current != version or now - looked > FRESH_S:
-                    version, looked = current, now
-                    await self._outside.look()
+                await self._outside.look()
+                if beats % fresh == 0:
                     self._driver.wake_all()
-                if now - adopted > ADOPT_S:
-                    adopted = now
+                if beats % adopt == 0:
                     await self._outside.adopt()
             except Exception:
                 log.exception("the journal could not be looked at; trying again")
-            due = self._driver.watchdog.next()
-            rest = self._poll_s if due is None else min(self._poll_s, max(0.0, due - self._clock.monotonic()))
-            await asyncio.sleep(rest)
+            await asyncio.sleep(self._poll_s)
 
     # -- runs --------------------------------------------------------------------------------------
 
@@ -176,10 +184,11 @@ class Runner:
         engine = self._machines.add(machine)
         spec = engine.spec
         sealed = _sealed(spec, payload, spec.initial.initial, "starts with")
-        event = Event(payload=sealed, at_ms=self._clock.now_ms())
-        decision = decide(engine, Snapshot(), event)
+        run_id = run_id or ids.fresh()
+        note = {"run_id": run_id, "machine": spec.name, "fingerprint": spec.fingerprint}
+        decision = decide(engine, Snapshot(), Event(payload=sealed, at_ms=self._clock.now_ms(), note=note))
         named = {str(name): str(value) for name, value in (labels or {}).items()}
-        run, new = await self.journal.begin(run_id or ids.fresh(), spec, canonical(named).decode(), sealed, decision)
+        run, new = await self.journal.begin(run_id, spec, canonical(named).decode(), sealed, decision)
         point("decision.adopted")
         if new:
             assert decision.record is not None
@@ -271,9 +280,12 @@ class Runner:
             await self._changed(run)
 
     async def _changed(self, run: Run) -> None:
-        if self._driver.stopping:
-            raise RunnerStopped(unfinished=len(self._driver.lives))
-        await asyncio.shield(self._driver.waiter(run.key))
+        self._waiting += 1
+        try:
+            if not self._driver.stopping:
+                await asyncio.shield(self._driver.waiter(run.key))
+        finally:
+            self._waiting -= 1
         if self._driver.stopping:
             raise RunnerStopped(unfinished=len(self._driver.lives))
 
