@@ -32,8 +32,9 @@ class Snapshot:
     """State, position, counters, spending, pending event and memory of one run.
 
     `entered` is the seq of the record that entered the state: visits, calls and timers are fenced by it, so
-    that a stray refused event changes no key. `resumes` and `refusals` count within the visit. `memory` is
-    canonical JSON, or None where the machine has none or its code is not at hand.
+    that a stray refused event changes no key. `resumes` and `refusals` count within the visit; `fresh` is the
+    attempt that began anew: later ones continue it after a loss, and get the results of its calls. `memory`
+    is canonical JSON, or None where the machine has none or its code is not at hand.
     """
 
     state: str = START
@@ -42,6 +43,7 @@ class Snapshot:
     attempt: int = 1
     outcome: Outcome = "running"
     counters: Mapping[str, int] = field(factory=dict)
+    fresh: int = 1
     resumes: int = 0
     refusals: int = 0
     refusal: Ruling | None = None
@@ -71,8 +73,9 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         case "deferred":
             return evolve(after, pending=_put_off(snapshot, record))
         case "resumed":
-            lost = record.note.get("why") == "lost"
-            return evolve(after, attempt=record.attempt, resumes=snapshot.resumes + lost)
+            why = record.note.get("why")
+            fresh = record.attempt if why == "asked" else snapshot.fresh
+            return evolve(after, attempt=record.attempt, fresh=fresh, resumes=snapshot.resumes + (why == "lost"))
         case "halted" | "ended":
             return evolve(after, pending=None)
         case _:

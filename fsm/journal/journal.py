@@ -19,7 +19,7 @@ from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
 from fsm.journal.connect import Connect, open_reader, open_writer
 from fsm.journal.lease import LEASE_S, STALL_S_MAX, Lease, Register, Release
-from fsm.journal.operations import Append, Begin, Decide, Decided, Discard, Operation, Post, WriteCall
+from fsm.journal.operations import Append, Begin, Bury, Decide, Decided, Discard, Operation, Post, WriteCall
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.writer import Writer
@@ -76,6 +76,10 @@ class Journal(Protocol):
     async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None: ...
 
     async def discard(self, run: Run) -> None: ...
+
+    async def bury(self, run: Run, reason: str, at_ms: int) -> None:
+        """Delete an ended run, leaving a tombstone."""
+        ...
 
     def tick(self, hung: Sequence[str] = ()) -> None:
         """The event loop is alive."""
@@ -200,6 +204,9 @@ class SqliteJournal:
 
     async def discard(self, run: Run) -> None:
         await self._write(Discard(run=run.key))
+
+    async def bury(self, run: Run, reason: str, at_ms: int) -> None:
+        await self._write(Bury(run=run.key, reason=reason, at_ms=at_ms))
 
     def tick(self, hung: Sequence[str] = ()) -> None:
         lease = self._writer.lease

@@ -235,6 +235,27 @@ class Discard(Operation):
         connection.execute("DELETE FROM inbox WHERE run = ?", (self.run,))
 
 
+@define(eq=False, kw_only=True)
+class Bury(Operation):
+    """Delete an ended run; a tombstone keeps how many records it had, their head, and why it went."""
+
+    run: int
+    reason: str
+    at_ms: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        run = get_run(connection, self.run)
+        if run.outcome not in ENDED:
+            raise Fenced(run_id=run.run_id, why=f"it is {run.outcome}, and only an ended run can be deleted")
+        connection.execute(
+            "INSERT INTO tombstone (run, run_id, records, head, reason, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            (run.key, run.run_id, run.seq + 1, run.head, self.reason, self.at_ms),
+        )
+        for table in ("record", "call", "snapshot", "timer", "inbox"):
+            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run.key,))
+        connection.execute("DELETE FROM run WHERE key = ?", (run.key,))
+
+
 def get_run(connection: sqlite3.Connection, key: int) -> Run:
     row = connection.execute(f"{RUN_SQL} WHERE key = ?", (key,)).fetchone()
     assert row is not None, f"no run with key {key}"

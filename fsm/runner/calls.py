@@ -1,7 +1,8 @@
 """Calls: the recorded effects of a visit. Intent first, then the effect, then its outcome.
 
 After a crash a finished call gives back its recorded result, one in flight is made again under the same
-key; live and resumed attempts both get the value as the journal holds it, so they cannot be told apart.
+key; an attempt that begins anew (a halted run that somebody resumed) makes its calls again under new keys,
+except those the user keyed. Live and resumed attempts both get the value as the journal holds it, so they cannot be told apart.
 """
 
 import asyncio
@@ -159,9 +160,10 @@ class CallDesk:
         raise VisitOver(f"call {name!r} refused: {code}")
 
     def _key(self, name: str, body: bytes, key: str | None) -> str:
-        run, entered = self.live.run.run_id, self.live.snapshot.entered
+        run, snapshot = self.live.run.run_id, self.live.snapshot
         if key is not None:
             return f"{run}:{name}:{key}"
+        entered = f"{snapshot.entered}" if snapshot.fresh == 1 else f"{snapshot.entered}.{snapshot.fresh}"
         arguments = digest(body).hex()[:16]
         self._occurrences[name, arguments] += 1
         return f"{run}:{entered}:{name}:{arguments}:{self._occurrences[name, arguments]}"

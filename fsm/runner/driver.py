@@ -293,7 +293,8 @@ class Driver:
         )
         point("resume.committed")
         live.snapshot = apply(spec, before, record)
-        live.earlier = self.journal.read.calls(run.key, before.entered)
+        rows = self.journal.read.calls(run.key, before.entered)
+        live.earlier = [row for row in rows if row.attempt >= live.snapshot.fresh]
         live.spent = live.unbooked = NOTHING
         self.failed.pop(run.key, None)
         self.tell(live, record)

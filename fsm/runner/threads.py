@@ -83,9 +83,11 @@ class Threads:
                 job = None
             with self._lock:
                 self._idle -= 1
-                if job is None:
+                if job is None and self._jobs.empty():
                     self._count -= 1
                     return
+                if job is None:
+                    continue
                 if job.abandoned:
                     continue
                 job.begun = True
