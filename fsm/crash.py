@@ -22,20 +22,18 @@ POINTS = (
     "inbox.committed",
 )
 
-_armed: tuple[str, int] | None = None
+_armed: dict[str, int] = {}
 
 
 def arm(name: str, passes: int = 1) -> None:
     """Kill this process (SIGKILL) at the `passes`-th arrival at point `name`."""
-    global _armed
     assert name in POINTS, f"no crash point {name!r}"
-    _armed = (name, passes)
+    _armed[name] = passes
 
 
 def point(name: str) -> None:
     """Die here if armed for this arrival."""
-    global _armed
-    if _armed is not None and _armed[0] == name:
-        _armed = (name, _armed[1] - 1)
-        if _armed[1] <= 0:
+    if name in _armed:
+        _armed[name] -= 1
+        if _armed[name] <= 0:
             os.kill(os.getpid(), signal.SIGKILL)

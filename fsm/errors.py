@@ -56,7 +56,8 @@ class PayloadRefused(FsmError):
     def message(self) -> str:
         seen = f"\n  it began: {self.excerpt}" if self.excerpt else ""
         listed = "".join(f"\n  - {problem}" for problem in self.problems)
-        return f"{self.event} is not a valid payload:{listed}{seen}\n  -> correct the payload and send it again; nothing was written"
+        told = f"{self.event} is not a valid payload:{listed}{seen}"
+        return f"{told}\n  -> correct the payload and send it again; nothing was written"
 
 
 @frozen(kw_only=True, slots=False)
@@ -91,7 +92,8 @@ class RunConflict(FsmError):
     what: str
 
     def message(self) -> str:
-        return f"run {self.run_id!r} exists and began with {self.what}\n  -> give the new run another id; the old one is unchanged"
+        told = f"run {self.run_id!r} exists and began with {self.what}"
+        return f"{told}\n  -> give the new run another id; the old one is unchanged"
 
 
 @frozen(kw_only=True, slots=False)
@@ -155,7 +157,8 @@ class Busy(FsmError):
 
     def message(self) -> str:
         return (
-            f"run {self.run_id!r} has {self.waiting} events waiting, inbox_max is {self.inbox_max}; nothing was written\n"
+            f"run {self.run_id!r} has {self.waiting} events waiting, inbox_max is {self.inbox_max}; "
+            "nothing was written\n"
             "  -> let a runner with this machine work them off, then send again"
         )
 

@@ -14,6 +14,7 @@ record that is being replayed.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from attrs import field, frozen
@@ -97,7 +98,8 @@ class _Selection:
     def _candidate(self, event: Event) -> tuple[TransitionSpec | None, Event]:
         """The candidate, and the event it is for: what a state does not handle escalates."""
         while True:
-            line = self.engine.choose(self.snapshot.state, event.payload.event, lambda line: self._matches(line, event))
+            matches = partial(self._matches, event)
+            line = self.engine.choose(self.snapshot.state, event.payload.event, matches)
             value = event.payload.value
             if line is not None or not isinstance(value, RuntimeEvent) or (higher := escalated(value)) is None:
                 return line, event
@@ -110,7 +112,7 @@ class _Selection:
                 note=event.note,
             )
 
-    def _matches(self, line: TransitionSpec, event: Event) -> bool:
+    def _matches(self, event: Event, line: TransitionSpec) -> bool:
         when = line.when
         if when is None:
             return True

@@ -112,9 +112,9 @@ def unbound(view: View[Any], /) -> BaseModel:
     raise AgentsMissing(machine="this machine", states=("?",))
 
 
-def is_async(agent: object) -> bool:
+def is_async(agent: Any) -> bool:
     """Whether calling it gives an awaitable, as far as one can know beforehand."""
-    return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(getattr(agent, "__call__", None))  # noqa: B004
+    return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__)
 
 
 def returned(agent: object) -> tuple[type, ...] | None:

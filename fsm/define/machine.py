@@ -32,7 +32,9 @@ class MachineType(type):
     def __prepare__(mcls, name: str, bases: tuple[type, ...], /, **keywords: object) -> Body:
         return Body()
 
-    def __new__(mcls, name: str, bases: tuple[type, ...], body: Mapping[str, Any], /, **keywords: Any) -> "MachineType":
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], body: Mapping[str, Any], /, **keywords: Any
+    ) -> "MachineType":
         return super().__new__(mcls, name, bases, {**body, "_body": body}, **keywords)
 
     def __call__(cls, *_: object, **__: object) -> Never:

@@ -17,6 +17,7 @@ from fsm.core.select import Plan
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
+from fsm.errors import JournalClosed
 from fsm.journal.connect import Connect, open_reader, open_writer
 from fsm.journal.lease import LEASE_S, STALL_S_MAX, Lease, Register, Release
 from fsm.journal.operations import Append, Begin, Bury, Decide, Decided, Discard, Operation, Post, WriteCall
@@ -118,6 +119,7 @@ class SqliteJournal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queued = self._queued_bytes = 0
         self._room: asyncio.Event | None = None
+        self._outbox: list[Operation] = []
 
     @property
     def read(self) -> Reader:
@@ -229,7 +231,9 @@ class SqliteJournal:
             self._room.clear()
             await self._room.wait()
         operation.future = self._loop.create_future()
-        self._writer.submit(operation)
+        if not self._outbox:
+            self._loop.call_soon(self._flush)
+        self._outbox.append(operation)
         self._queued += 1
         self._queued_bytes += size
         try:
@@ -238,6 +242,16 @@ class SqliteJournal:
             self._queued -= 1
             self._queued_bytes -= size
             self._room.set()
+
+    def _flush(self) -> None:
+        """Hand over all that this turn of the event loop has asked for at once: one group, one commit."""
+        operations, self._outbox = self._outbox, []
+        try:
+            self._writer.submit(operations)
+        except JournalClosed as closed:
+            for operation in operations:
+                operation.error = closed
+            _answer(operations)
 
     def _deliver(self, operations: Sequence[Operation]) -> None:
         assert self._loop is not None

@@ -162,32 +162,29 @@ _APPEND_ONLY = {
 
 def triggers() -> str:
     """The append-only rules."""
-    text = []
-    for table, same in _APPEND_ONLY.items():
-        text.append(
-            f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
-        )
-    for table in ("record", "call"):
-        text.append(
-            f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} WHEN NEW.body IS NOT NULL OR {_changed(table)} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only; only its body may be erased'); END;"
-        )
-    for table in ("snapshot", "tombstone", "artifact"):
-        text.append(
-            f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
-        )
-    for table in ("record", "call", "snapshot"):
-        text.append(
-            f"CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} "
-            "WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE run = OLD.run) "
-            f"BEGIN SELECT RAISE(ABORT, '{table} rows go only with a tombstone of their run'); END;"
-        )
-    text.append(
-        "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;"
+    once = (
+        f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
+        for table, same in _APPEND_ONLY.items()
     )
-    return "\n".join(text)
+    erasable = (
+        f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} WHEN NEW.body IS NOT NULL OR {_changed(table)} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only; only its body may be erased'); END;"
+        for table in ("record", "call")
+    )
+    fixed = (
+        f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
+        for table in ("snapshot", "tombstone", "artifact")
+    )
+    kept = (
+        f"CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} "
+        "WHEN NOT EXISTS (SELECT 1 FROM tombstone WHERE run = OLD.run) "
+        f"BEGIN SELECT RAISE(ABORT, '{table} rows go only with a tombstone of their run'); END;"
+        for table in ("record", "call", "snapshot")
+    )
+    stays = "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;"
+    return "\n".join((*once, *erasable, *fixed, *kept, stays))
 
 
 RECORD_COLUMNS = (

@@ -22,7 +22,7 @@ from fsm.journal.decisions import apply_decisions
 from fsm.journal.lease import Lease, Renew
 from fsm.journal.operations import Decide, Operation
 
-GROUP_MAX = 512
+GROUP_MAX = 1_024
 COURTESY_S = 0.001
 
 log = logging.getLogger("fsm.journal")
@@ -53,12 +53,12 @@ class Writer:
         self._thread = threading.Thread(target=self._main, name="fsm-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, operation: Operation) -> None:
-        """Queue an operation for the thread; its answer comes through `deliver`."""
+    def submit(self, operations: Sequence[Operation]) -> None:
+        """Queue operations for the thread; their answers come through `deliver`."""
         with self._wake:
             if self._died is not None or self._stopping:
                 raise self._closed()
-            self._queue.append(operation)
+            self._queue.extend(operations)
             self._wake.notify()
 
     def now(self, operation: Operation) -> Operation:

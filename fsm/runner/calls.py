@@ -2,7 +2,8 @@
 
 After a crash a finished call gives back its recorded result, one in flight is made again under the same
 key; an attempt that begins anew (a halted run that somebody resumed) makes its calls again under new keys,
-except those the user keyed. Live and resumed attempts both get the value as the journal holds it, so they cannot be told apart.
+except those the user keyed. Live and resumed attempts both get the value as the journal holds it, so they
+cannot be told apart.
 """
 
 import asyncio

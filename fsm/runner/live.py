@@ -18,8 +18,9 @@ class Live:
 
     `token` is the number of the attempt in progress here: whoever holds an older one has been abandoned, and
     whatever it still returns is dropped. `turn` is held while a decision is being made, so a run decides
-    one event at a time; `door` while its inbox is worked off. `spent` is what the visit spent since the last record, `unbooked` the part of it
-    that no call row holds yet. `earlier` are the call rows of this visit's lost attempts.
+    one event at a time; `door` while its inbox is worked off. `spent` is what the visit spent since the
+    last record, `unbooked` the part of it that no call row holds yet. `earlier` are the call rows of this
+    visit's lost attempts.
     """
 
     run: Run
