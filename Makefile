@@ -19,7 +19,7 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/  \1 -/p' Makefile
 
 demo: $(RUNTIME)  ## run the docs desk on a question of its own; ask yours with ARGS="'my question' --folder notes"
-	$(BIN)/python -m examples.docs_desk $(ARGS)
+	$(BIN)/python -m examples.docs_desk --pace 0.4 $(ARGS)
 
 test: lint types  ## lint, types and every test but the slow campaign
 	$(BIN)/pytest -n 2 $(ARGS)

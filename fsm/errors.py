@@ -240,6 +240,13 @@ class JournalUnwritable(JournalError):
     """Read-only, full, locked, or on a file system without WAL."""
 
 
+@frozen(kw_only=True, slots=False)
+class Damaged(JournalError):
+    """A row of record `seq` holds what no release of this program writes."""
+
+    seq: int
+
+
 class JournalClosed(JournalError):
     """The writer has stopped; what was not acknowledged was not written."""
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from attrs import evolve, frozen
 
-from examples.docs_desk.statements import Statement, statements
+from examples.docs_desk.passages import Statement, statements
 from examples.docs_desk.words import stem, stems
 from machines.review_loop import Passage
 

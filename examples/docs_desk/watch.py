@@ -1,25 +1,37 @@
 """Watching a run while it runs: a live picture on a terminal, one line per record elsewhere."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from examples.docs_desk.folder import Document, Listing
-from examples.docs_desk.index import Index, ready_index
-from examples.docs_desk.story import MOVES, STATES, TOKENS_MAX, Hop, Watcher
-from examples.docs_desk.telling import moved, said
+from examples.docs_desk.desk import Watcher
+from examples.docs_desk.library import Document, Index, Listing, ready_index
+from examples.docs_desk.report import CAPS, STYLES, WIDE_COLUMNS, hops_of, ruled, said, way
+from fsm import Record, Run
+from machines.review_loop import ReviewLoop
 
-HOPS_SHOWN_MAX = 12
-FRAMES_PER_S = 12
+FRAMES_PER_S = 10
+TURNING = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+STATE = re.compile(r"@(\w+)")
+PICTURE = """\
+  ╭─▶ @research ──▶ @draft ──▶ @review ──┬──▶ @published
+  │     {research:8} {draft:>9}      {review:>6}      │        ▲
+  ╰{rejected:─^41}┤        │
+                                            ╰──▶ @person ──▶ @dropped"""
+HEAD_LINES = 8
+REJECTIONS_MAX = next(
+    guard.limit for line in ReviewLoop.spec.transitions if line.name == "reject" for guard in line.guards
+)
 
 
 def indexed(console: Console, listing: Listing) -> Index:
@@ -43,92 +55,108 @@ def indexed(console: Console, listing: Listing) -> Index:
 
 
 @contextmanager
-def watching(console: Console, question: str) -> Iterator[Watcher]:
-    """A watcher for this console, live as long as the block lasts."""
+def watching(console: Console, question: str, run_id: str) -> Iterator[Watcher]:
+    """Something to hear of the run's records, live as long as the block lasts."""
     if not console.is_terminal:
-        yield LineWatcher(console)
+        yield Lines(console, run_id)
         return
-    picture = Picture(question)
-    with Live(picture, console=console, refresh_per_second=FRAMES_PER_S, transient=True):
+    picture = Picture(console, question, run_id)
+    with Live(picture, console=console, refresh_per_second=FRAMES_PER_S):
         yield picture
+        picture.whole = True
 
 
-class LineWatcher(Watcher):
-    """One plain line per record, from the moment the run has a name."""
+class Records:
+    """The records of one run in order, however they arrive; others of the same journal are not ours."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.records: list[Record] = []
+        self.early: dict[int, Record] = {}
+
+    def __call__(self, run: Run, record: Record) -> None:
+        if run.run_id == self.run_id and record.seq >= len(self.records):
+            self.early[record.seq] = record
+        while (following := self.early.pop(len(self.records), None)) is not None:
+            self.records.append(following)
+            self.saw(following)
+
+    def saw(self, record: Record) -> None:
+        """The next record."""
+
+    def wait(self, why: str) -> None:
+        """Nothing will happen for a while."""
+
+
+class Lines(Records):
+    """One plain line per record."""
+
+    def __init__(self, console: Console, run_id: str) -> None:
+        super().__init__(run_id)
+        self.print = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+
+    def saw(self, record: Record) -> None:
+        if record.seq == 0:
+            self.print(f"run {self.run_id}")
+        at_s = (record.at_ms - self.records[0].at_ms) / 1000
+        verdicts = "  ".join(ruled(ruling).plain for ruling in record.rulings)
+        line = f"{at_s:8.3f} s  {record.state:<9} {record.hop or record.kind:<17} {said(record)}"
+        self.print(f"{line}  {verdicts}".rstrip())
+
+    def wait(self, why: str) -> None:
+        self.print(why)
+
+
+class Picture(Records):
+    """The live picture: the machine with its visits, what is spent against the caps, and the way so far."""
+
+    def __init__(self, console: Console, question: str, run_id: str) -> None:
+        super().__init__(run_id)
         self.console = console
-        self.seen: set[int] = set()
-        self.began_ms: int | None = None
-
-    def began(self, run_id: str) -> None:
-        super().began(run_id)
-        self.console.print(f"run {run_id}", markup=False, highlight=False, soft_wrap=True)
-
-    def saw(self, hop: Hop) -> None:
-        if hop.seq in self.seen or not self.run_id:
-            return
-        self.seen.add(hop.seq)
-        self.began_ms = hop.at_ms if self.began_ms is None else self.began_ms
-        at_s = (hop.at_ms - self.began_ms) / 1000
-        line = f"{at_s:8.3f} s  {moved(hop):<24} {hop.hop or hop.kind:<18} {said(hop.payload)}"
-        self.console.print(line.rstrip(), markup=False, highlight=False, soft_wrap=True)
-
-
-class Picture(Watcher):
-    """The live picture: states with their visits, tokens against the budget, and the latest hops."""
-
-    def __init__(self, question: str) -> None:
         self.question = question
-        self.hops: dict[int, Hop] = {}
         self.start_s = time.monotonic()
-        self.spinner = Spinner("dots", style="bold cyan")
-
-    def saw(self, hop: Hop) -> None:
-        self.hops[hop.seq] = hop
+        self.whole = False
+        self.note = ""
 
     def __rich__(self) -> RenderableType:
-        hops = [self.hops[seq] for seq in sorted(self.hops)]
-        head = Text.assemble((self.question, "bold"), (f"   {self.run_id}", "dim"))
-        return Group(head, Text(), self.states(hops), Text(), self.budget(hops), Text(), self.latest(hops))
+        head = Text.assemble("\n", (self.question, "bold"), (f"  {self.run_id}", "dim"), "\n")
+        wide = self.console.width >= WIDE_COLUMNS
+        room = max(1, (self.console.height - HEAD_LINES - 2) // (1 if wide else 2))
+        shown = self.records if self.whole else self.records[-room:]
+        return Group(head, self.machine(), self.spent(), Text(), way(shown, wide=wide), Text(self.note, "yellow"))
 
-    def states(self, hops: list[Hop]) -> Table:
-        """Every state in a column, the current one turning."""
-        visits = Counter(hop.state for hop in hops if hop.kind in MOVES)
-        here = hops[-1].state if hops else ""
-        table = Table.grid(padding=(0, 3))
-        names: list[RenderableType] = []
-        counts: list[RenderableType] = []
-        for state in STATES:
-            if state == here and hops[-1].outcome == "running":
-                self.spinner.update(text=Text(state, "bold cyan"))
-                names.append(self.spinner)
-            elif state == here:
-                names.append(Text(f"◆ {state}", "bold yellow"))
-            else:
-                names.append(Text(f"● {state}" if visits[state] else f"○ {state}", "green" if visits[state] else "dim"))
-            counts.append(Text(f"  {visits[state]}x" if visits[state] else "", "dim"))
-        table.add_row(*names)
-        table.add_row(*counts)
-        return table
+    def saw(self, record: Record) -> None:
+        self.note = "" if self.note and record.kind == "resumed" else self.note
 
-    def budget(self, hops: list[Hop]) -> Table:
-        """Tokens against the budget, and the time since the watch began."""
-        tokens = sum(hop.tokens for hop in hops)
+    def wait(self, why: str) -> None:
+        self.note = why
+
+    def machine(self) -> Text:
+        """The states of `ReviewLoop`, how often each was entered, and where the run is."""
+        entered = Counter(record.state for record in self.records if record.kind in ("started", "taken"))
+        counts = {name: f"{entered[name]}x" if entered[name] else "" for name in ("research", "draft", "review")}
+        rejected = sum(record.hop == "reject" for record in self.records)
+        picture = PICTURE.format(**counts, rejected=f" rejected {rejected} of {REJECTIONS_MAX} ")
+        last = self.records[-1] if self.records else None
+        text, at = Text(), 0
+        for place in STATE.finditer(picture):
+            text.append(picture[at : place.start()], "dim").append_text(self.state(place[1], entered, last))
+            at = place.end()
+        return text.append(picture[at:], "dim")
+
+    def state(self, name: str, entered: Counter[str], last: Record | None) -> Text:
+        if last is None or name != last.state:
+            return Text(f"● {name}", "green") if entered[name] else Text(f"○ {name}", "dim")
+        if last.outcome == "running":
+            frame = TURNING[int(time.monotonic() * FRAMES_PER_S) % len(TURNING)]
+            return Text(f"{frame} {name}", "bold cyan")
+        return Text(f"◆ {name}", f"bold {STYLES.get(last.outcome, 'red')}")
+
+    def spent(self) -> Table:
+        """Tokens against the budget, hops against the cap, and the time since the watch began."""
+        tokens, hops = sum(record.spent.tokens for record in self.records), hops_of(self.records)
+        told = f"{tokens:,} of {CAPS['tokens']:,} tokens   {hops} of {CAPS['hops']} hops"
         table = Table.grid(padding=(0, 2))
-        took = f"{time.monotonic() - self.start_s:.1f} s"
-        bar = ProgressBar(total=TOKENS_MAX, completed=tokens, width=30)
-        table.add_row(bar, Text(f"{tokens:,} of {TOKENS_MAX:,} tokens"), Text(took, "dim"))
-        return table
-
-    def latest(self, hops: list[Hop]) -> Table:
-        """The hops of the last moments, oldest first."""
-        table = Table.grid(padding=(0, 2))
-        for hop in hops[-HOPS_SHOWN_MAX:]:
-            table.add_row(
-                Text(str(hop.seq), "dim"),
-                Text(moved(hop)),
-                Text(hop.hop or hop.kind, "cyan"),
-                Text(said(hop.payload), "dim"),
-            )
+        bar = ProgressBar(total=CAPS["tokens"], completed=tokens, width=16, complete_style="cyan")
+        table.add_row(Text(), bar, Text(told), Text(f"{time.monotonic() - self.start_s:.1f} s", "dim"))
         return table

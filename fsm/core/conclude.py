@@ -13,7 +13,7 @@ from attrs import frozen
 from fsm.core.engine import Engine
 from fsm.core.record import ENDED, Kind, Outcome, Record
 from fsm.core.select import Event, Plan, Way, select
-from fsm.core.snapshot import Snapshot, apply
+from fsm.core.snapshot import Snapshot, apply, is_pending
 from fsm.define.guard import Ruling
 from fsm.define.parts import START
 from fsm.define.payload import digest
@@ -104,8 +104,7 @@ def _deferred(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Rul
 
 
 def _is_pending(snapshot: Snapshot, event: Event) -> bool:
-    pending = snapshot.pending
-    return pending is not None and (pending.event_id, pending.own) == (event.event_id, event.own)
+    return is_pending(snapshot, event.event_id, event.own)
 
 
 def _decision(

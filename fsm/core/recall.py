@@ -11,7 +11,7 @@ from attrs import evolve
 from fsm.core.record import MOVES, Record
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.parts import START_HOP, Named
-from fsm.define.payload import seal, unseal
+from fsm.define.payload import Invalid, seal, unseal
 from fsm.define.spec import MachineSpec
 
 
@@ -26,11 +26,15 @@ def recall(spec: MachineSpec, records: Iterable[Record], snapshot: Snapshot | No
 def remembered(spec: MachineSpec, before: Snapshot, record: Record) -> bytes | None:
     """The memory after `record`, or None where it does not change it."""
     remember = _remember(spec, record)
-    if remember is None or remember.fn is None or spec.memory_class is None or record.body is None:
+    if remember is None or remember.fn is None or spec.memory_class is None:
         return None
+    if record.body is None or record.digest is None:
+        raise Invalid([f"record {record.seq}: its payload was erased, and the memory after it with it"], "")
     cls = spec.memory_class
     memory = unseal(cls, before.memory) if before.memory else cls()
-    payload = unseal(spec.classes[record.event], record.body)
+    payload = spec.stored(record.event, record.body, record.digest).value
+    if payload is None:
+        raise Invalid([f"record {record.seq}: the machine no longer has its payload {record.event}"], "")
     return seal(remember.fn(memory, payload), spec.bounds.memory_bytes_max).body
 
 

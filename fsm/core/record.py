@@ -33,6 +33,10 @@ class Spent:
     def __add__(self, other: "Spent") -> "Spent":
         return Spent(self.tokens + other.tokens, self.usd_micros + other.usd_micros)
 
+    def __sub__(self, other: "Spent") -> "Spent":
+        """What goes beyond `other`; never less than nothing."""
+        return Spent(max(0, self.tokens - other.tokens), max(0, self.usd_micros - other.usd_micros))
+
     def __bool__(self) -> bool:
         return bool(self.tokens or self.usd_micros)
 

@@ -13,6 +13,7 @@ Where a predicate or guard has no code at hand (a machine loaded from JSON), its
 record that is being replayed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
@@ -21,8 +22,8 @@ from attrs import field, frozen
 
 from fsm.core.engine import Engine
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.core.snapshot import Snapshot, spending_added
-from fsm.define.events import RUNTIME_EVENTS, RuntimeEvent, escalated
+from fsm.core.snapshot import Pending, Snapshot, is_pending, spending_added
+from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Placed, Ruling, Verdict
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, way_for, way_id
 from fsm.define.payload import Invalid, Payload, seal, unseal
@@ -83,10 +84,13 @@ class _Selection:
         self.recorded = recorded
         self.predicates: list[tuple[str, bool | None]] = []
         self.broken: dict[str, Ruling] = {}
+        self.answered: Counter[tuple[str, str]] = Counter()
+        self.pending: Pending | None = None
         self._memory: Any = None
 
     def plan(self, event: Event) -> Plan:
-        if self.snapshot.state == START:
+        self.pending = self.snapshot.pending if is_pending(self.snapshot, event.event_id, event.own) else None
+        if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
         line, event = self._candidate(event)
@@ -101,10 +105,12 @@ class _Selection:
             matches = partial(self._matches, event)
             line = self.engine.choose(self.snapshot.state, event.payload.event, matches)
             value = event.payload.value
-            if line is not None or not isinstance(value, RuntimeEvent) or (higher := escalated(value)) is None:
+            higher = escalated(value) if line is None and event.own and isinstance(value, RuntimeEvent) else None
+            if higher is None:
                 return line, event
+            self.predicates = []
             event = Event(
-                payload=seal(higher, self.spec.bounds.payload_bytes_max),
+                payload=seal(higher, RUNTIME_BYTES_MAX),
                 at_ms=event.at_ms,
                 own=event.own,
                 event_id=event.event_id,
@@ -229,17 +235,27 @@ class _Selection:
             verdict = guard.ask(facts)
         except Exception as error:
             return _broken(guard.name, guard.at, "guard_error", error, guard.standing)
-        if verdict is None:
-            verdict = _recorded_verdict(self.recorded, guard)
-        answer: object = verdict
-        if not isinstance(answer, Verdict) or (verdict.decision != "allow" and verdict.code not in guard.codes):
-            told = TypeError(f"answered {verdict!r}; its codes are {', '.join(guard.codes)}")
+        if verdict is None and guard.check is None:
+            return self._recorded_ruling(guard)
+        flaw = _flaw(verdict, guard)
+        if verdict is None or flaw:
+            told = TypeError(f"answered {verdict!r}: {flaw}")
             return _broken(guard.name, guard.at, "guard_error", told, guard.standing)
         return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms))
 
+    def _recorded_ruling(self, guard: Placed) -> Ruling:
+        """What the record holds of this guard; of several alike at one place each gets its own."""
+        rulings = self.recorded.rulings if self.recorded else ()
+        same = [ruling for ruling in rulings if (ruling.guard, ruling.at) == (guard.name, guard.at)]
+        nth = self.answered[guard.name, guard.at]
+        if nth >= len(same):
+            raise NotRecorded(f"{guard.name} on {guard.at}")
+        self.answered[guard.name, guard.at] += 1
+        return same[nth]
+
     def _bounded(self, verdict: Verdict, at_ms: int) -> Verdict:
         """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
-        pending, bounds = self.snapshot.pending, self.spec.bounds
+        pending, bounds = self.pending, self.spec.bounds
         if verdict.decision != "defer" or verdict.until_ms is None:
             return verdict
         defers = pending.defers if pending else 0
@@ -265,11 +281,17 @@ def _broken(name: str, at: str, code: str, error: Exception | None, standing: An
     return Ruling(name, at, standing, Verdict("refuse", code, text=text.encode("utf-8", "replace").decode()))
 
 
-def _recorded_verdict(recorded: Record | None, guard: Placed) -> Verdict:
-    for ruling in recorded.rulings if recorded else ():
-        if (ruling.guard, ruling.at) == (guard.name, guard.at):
-            return ruling.verdict
-    raise NotRecorded(f"{guard.name} on {guard.at}")
+def _flaw(verdict: object, guard: Placed) -> str:
+    """What is wrong with a guard's answer, if anything is."""
+    if not isinstance(verdict, Verdict):
+        return "no verdict"
+    if verdict.decision != "allow" and verdict.code not in guard.codes:
+        return f"its codes are {', '.join(guard.codes)}"
+    if any(type(number) is not int for number in verdict.numbers.values()):
+        return "its numbers are not whole"
+    if verdict.decision == "defer" and type(verdict.until_ms) is not int:
+        return "it defers without a moment"
+    return ""
 
 
 def _recorded_refusal(recorded: Record | None, owner: str, codes: tuple[str, ...]) -> Ruling | None:

@@ -58,6 +58,12 @@ class Snapshot:
         return Spent(self.counters.get("tokens", 0), self.counters.get("usd_micros", 0))
 
 
+def is_pending(snapshot: Snapshot, event_id: str | None, own: bool) -> bool:
+    """Whether this event is the one that was put off."""
+    pending = snapshot.pending
+    return pending is not None and (pending.event_id, pending.own) == (event_id, own)
+
+
 def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes | None = None) -> Snapshot:
     """The snapshot after `record`; `memory` is the memory after it, where it changed."""
     assert record.seq == snapshot.seq + 1, f"record {record.seq} does not follow {snapshot.seq}"
@@ -71,7 +77,8 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         case "refused" | "unhandled":
             return evolve(after, refusals=snapshot.refusals + (not record.own), pending=_still(snapshot, record))
         case "deferred":
-            return evolve(after, pending=_put_off(snapshot, record))
+            started = snapshot.started_at_ms or record.at_ms  # an entry guard may put off the very start
+            return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started)
         case "resumed":
             why = record.note.get("why")
             fresh = record.attempt if why == "asked" else snapshot.fresh
@@ -148,22 +155,18 @@ def spending_added(spec: MachineSpec, snapshot: Snapshot, spent: Spent) -> Mappi
 
 
 def _still(snapshot: Snapshot, record: Record) -> Pending | None:
-    pending = snapshot.pending
-    return (
-        None if pending is not None and pending.event_id == record.event_id and pending.own == record.own else pending
-    )
+    return None if is_pending(snapshot, record.event_id, record.own) else snapshot.pending
 
 
 def _put_off(snapshot: Snapshot, record: Record) -> Pending:
     assert record.until_ms is not None
-    before = snapshot.pending
-    again = before is not None and before.event_id == record.event_id and before.own == record.own
+    before = snapshot.pending if is_pending(snapshot, record.event_id, record.own) else None
     return Pending(
-        seq=before.seq if before and again else record.seq,
+        seq=before.seq if before else record.seq,
         event=record.event,
         event_id=record.event_id,
         own=record.own,
         until_ms=record.until_ms,
-        defers=(before.defers if before and again else 0) + 1,
-        since_ms=before.since_ms if before and again else record.at_ms,
+        defers=(before.defers if before else 0) + 1,
+        since_ms=before.since_ms if before else record.at_ms,
     )

@@ -9,6 +9,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict
 
 
+RUNTIME_BYTES_MAX: Final = 64 << 10  # their own bound: a run must be able to fail whatever `payload_bytes_max` is
+
+
 class RuntimeEvent(BaseModel):
     """The common root; `isinstance(view.payload, RuntimeEvent)` tells them from the user's own."""
 

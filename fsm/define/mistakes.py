@@ -8,9 +8,10 @@ from typing import Any
 from attrs import define, field
 from pydantic import BaseModel
 
+from fsm.define.contract import contract_mistakes
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import StateSpec
-from fsm.define.payload import contract_mistakes
+from fsm.define.payload import former_names
 from fsm.define.place import Body, Line, Place
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State
@@ -172,6 +173,11 @@ def check_payloads(
                 f"{name} is the runtime's own event",
                 f"import it from fsm, or rename yours: event_name = 'My{name}'",
             )
+        for former in former_names(first) if name not in RUNTIME_EVENTS else ():
+            if former in used or former in RUNTIME_EVENTS:
+                mistakes.add(
+                    line, f"{name} was formerly {former}, but {former} is still a payload here", "drop one of the two"
+                )
         if isinstance(line, State) and name in RUNTIME_EVENTS:
             mistakes.add(line, f"a run cannot start with {name}", "name a payload of your own as initial=")
     if memory is not None:

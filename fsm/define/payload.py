@@ -6,15 +6,14 @@ class and compared with what was given: validating an instance checks nothing, a
 `model_construct`, an excluded field or a NaN would otherwise be written as something else than it was.
 """
 
-import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 from attrs import frozen
-from pydantic import BaseModel, RootModel, SecretBytes, SecretStr, ValidationError
-from pydantic_core import PydanticSerializationError
+from pydantic import BaseModel, ValidationError
+
+from fsm.define.sameness import differing, has_sets, ordered, same
 
 EXCERPT_MAX = 200
 PROBLEMS_MAX = 8
@@ -27,6 +26,10 @@ class Invalid(Exception):
         super().__init__("; ".join(problems))
         self.problems = problems
         self.excerpt = excerpt
+
+
+class TooLarge(Invalid):
+    """More bytes than the machine's bound allows."""
 
 
 @frozen
@@ -63,35 +66,66 @@ def digest(body: bytes) -> bytes:
 def seal(value: BaseModel, bytes_max: int) -> Payload:
     """Canonical bytes of `value`, proven to read back as an equal payload; raises `Invalid` otherwise."""
     cls = type(value)
+    plain: Any = None
     try:
-        plain = value.model_dump(mode="json", by_alias=True, round_trip=True, warnings="error")
-        body = canonical(plain)
-    except (PydanticSerializationError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Invalid([_told(error)], excerpt(value)) from None
+        plain = value.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+        body = canonical(ordered(value, plain, canonical) if has_sets(cls) else plain)
+    except Exception as error:
+        raise Invalid([_unwritable(error, plain)], excerpt(value)) from None
     if len(body) > bytes_max:
-        raise Invalid([f"{len(body)} bytes, payload_bytes_max is {bytes_max}"], excerpt(body))
-    try:
-        adopted = cls.model_validate_json(body, strict=True)
-    except ValidationError as error:
-        raise Invalid(validation_problems(error), excerpt(body)) from None
-    if adopted != value:
+        raise TooLarge([f"{len(body)} bytes, payload_bytes_max is {bytes_max}"], excerpt(body))
+    adopted = _read(cls, body, body)
+    if not same(value, adopted):
         raise Invalid(_lost(value, adopted), excerpt(body))
     return Payload(event_name(cls), adopted, body, digest(body))
 
 
-def unseal(cls: type[BaseModel], body: bytes) -> BaseModel:
-    """The payload that `body` holds; `Invalid` if it does not satisfy `cls` (any more)."""
-    upcast = getattr(cls, "upcast", None)
+def _read(cls: type[BaseModel], body: bytes, stored: bytes) -> BaseModel:
+    """`body` as `cls`; validators are the user's code and may raise anything."""
     try:
         return cls.model_validate_json(body, strict=True)
     except ValidationError as error:
-        if upcast is None:
-            raise Invalid(validation_problems(error), excerpt(body)) from None
+        raise Invalid(validation_problems(error), excerpt(stored)) from None
+    except Exception as error:
+        raise Invalid([f"a validator of {cls.__name__} raised {told(error)}"], excerpt(stored)) from None
+
+
+def former_names(cls: type[BaseModel]) -> tuple[str, ...]:
+    """The event names that payloads of this class were recorded under before: `formerly` of the class."""
+    former = getattr(cls, "formerly", ())
+    return (former,) if isinstance(former, str) else tuple(former)
+
+
+def unseal(cls: type[BaseModel], body: bytes) -> BaseModel:
+    """The payload that `body` holds; `Invalid` if it does not satisfy `cls` (any more).
+
+    A class that has grown may have a static method `upcast(old, version)`: it gets the stored body as a dict
+    and returns one that satisfies the class of today. A record holds no version, a body may: of a class with
+    a field `version: int = 2` every body with another version is upcast, one without it as version 0; of a
+    class without that field, every body that does not validate as it is, as version 0.
+    """
+    return _read(cls, _upcast(cls, body) if hasattr(cls, "upcast") else body, body)
+
+
+def _upcast(cls: Any, body: bytes) -> bytes:
+    old = json.loads(body)
+    version = old.get("version", 0)
+    if "version" in cls.model_fields:
+        current = version == cls.model_fields["version"].default
+    else:
+        current, version = _satisfies(cls, body), 0
     try:
-        grown = canonical(upcast(json.loads(body)))
-        return cls.model_validate_json(grown, strict=True)
-    except ValidationError as error:
-        raise Invalid(validation_problems(error), excerpt(body)) from None
+        return body if current else canonical(cls.upcast(old, version))
+    except Exception as error:
+        raise Invalid([f"{cls.__name__}.upcast(old, {version!r}) raised {told(error)}"], excerpt(body)) from None
+
+
+def _satisfies(cls: type[BaseModel], body: bytes) -> bool:
+    try:
+        _read(cls, body, body)
+    except Invalid:
+        return False
+    return True
 
 
 def excerpt(value: object) -> str:
@@ -115,75 +149,60 @@ def _short(value: object) -> str:
     return repr(value)
 
 
-def _told(error: Exception) -> str:
-    text = str(error).splitlines()
+def told(error: BaseException) -> str:
+    """An error in one line, whatever its text is made of."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception as unprintable:
+        text = f"unprintable: {type(unprintable).__name__}"
+    return f"{type(error).__name__}: {text[:300]}".encode("utf-8", "replace").decode()
+
+
+def _unwritable(error: Exception, plain: Any) -> str:
+    """Why there is no canonical JSON; `plain` is the data if it came that far."""
+    where = f"{path}: " if (path := _culprit(plain)) else ""
     if isinstance(error, UnicodeEncodeError):
-        return "text holds a lone surrogate, which is not UTF-8"
+        return f"{where}text holds a lone surrogate, which is not UTF-8"
     if isinstance(error, ValueError) and "JSON compliant" in str(error):
-        return "a number is NaN or infinite, which JSON cannot hold"
+        return f"{where}NaN and infinity are no numbers in JSON"
     if isinstance(error, AttributeError):
         return f"a field is missing ({error})"
-    return " ".join(line.strip() for line in text[:3])[:300]
+    return " ".join(str(error).split())[:300]
+
+
+def _culprit(plain: Any, path: str = "") -> str:
+    """Where in JSON data something stands that JSON cannot hold; "" if it is not found."""
+    if isinstance(plain, dict | list):
+        items = plain.items() if isinstance(plain, dict) else enumerate(plain)
+        found = (_culprit(item, f"{path}.{excerpt(str(key))}" if path else str(key)) for key, item in items)
+        return next(filter(None, found), "")
+    bad = isinstance(plain, float) and plain - plain != 0
+    return path if bad or (isinstance(plain, str) and plain.encode("utf-8", "replace").decode() != plain) else ""
 
 
 def validation_problems(error: ValidationError) -> list[str]:
     """One sentence a problem, the field first."""
     found = error.errors(include_url=False, include_context=False)
     told = [
-        f"{'.'.join(str(part) for part in item['loc']) or 'payload'}: {item['msg'][:200]}, got {excerpt(item['input'])[:80]}"
-        for item in found[:PROBLEMS_MAX]
+        f"{_path(item['loc'])}: {item['msg'][:200]}, got {excerpt(item['input'])[:80]}" for item in found[:PROBLEMS_MAX]
     ]
     return told if len(found) <= PROBLEMS_MAX else [*told, f"and {len(found) - PROBLEMS_MAX} more"]
 
 
-def _lost(value: BaseModel, adopted: BaseModel) -> list[str]:
-    names = [name for name in type(value).model_fields if getattr(value, name, None) != getattr(adopted, name, None)]
-    if not names:
-        return ["it does not read back equal to what was given (private or extra attributes)"]
-    return [f"{name}: reads back as {excerpt(getattr(adopted, name))}" for name in names[:PROBLEMS_MAX]]
+def _path(parts: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, parts)) or "payload"
 
 
-def contract_mistakes(cls: object) -> list[tuple[str, str]]:
-    """What keeps a class from being a payload: pairs of (what is wrong, what to write instead)."""
-    if not (isinstance(cls, type) and issubclass(cls, BaseModel)):
-        return [(f"{excerpt(cls)} is not a pydantic model class", "declare class X(BaseModel) and name it here")]
-    if issubclass(cls, RootModel):
-        return [(f"{cls.__name__} is a RootModel; a payload is an object", "put the value in a field of a BaseModel")]
-    if getattr(cls, "__parameters__", None) or cls.__pydantic_generic_metadata__["parameters"]:
-        return [(f"{cls.__name__} is generic without its parameters", f"name a concrete one, as {cls.__name__}[int]")]
-    found: list[tuple[str, str]] = []
-    for name, annotation in _leaves(cls):
-        if isinstance(annotation, type):
-            if issubclass(annotation, SecretStr | SecretBytes):
-                found.append(
-                    (f"{name} is a secret; it would be stored as stars", "pass the name of the secret, not its value")
-                )
-            elif issubclass(annotation, bytes | bytearray):
-                found.append((f"{name} is bytes; JSON holds text only", "use str, or Base64Str, or the file's path"))
-            elif annotation is dt.datetime:
-                found.append((f"{name} is a datetime without a declared zone", "use pydantic.AwareDatetime"))
-    return found
+def _lost(value: Any, adopted: Any) -> list[str]:
+    """What does not read back as it was given, a sentence each."""
+    names = differing(value, adopted)
+    return [_difference(name, value, adopted) for name in names[:PROBLEMS_MAX]] or ["it reads back as something else"]
 
 
-def _leaves(cls: type[BaseModel]) -> Iterator[tuple[str, Any]]:
-    """Every type named anywhere in the fields of `cls`, nested models included, with the field's dotted name."""
-    seen: set[type] = {cls}
-    todo: list[tuple[str, type[BaseModel]]] = [(cls.__name__, cls)]
-    while todo:
-        prefix, model = todo.pop()
-        for name, info in model.model_fields.items():
-            if any(getattr(meta, "encoding", None) or "Encoded" in type(meta).__name__ for meta in info.metadata):
-                continue
-            for part in _parts(info.annotation):
-                if isinstance(part, type) and issubclass(part, BaseModel) and part not in seen:
-                    seen.add(part)
-                    todo.append((f"{prefix}.{name}", part))
-                yield f"{prefix}.{name}", part
-
-
-def _parts(annotation: Any) -> Iterator[Any]:
-    arguments = get_args(annotation)
-    if not arguments:
-        yield annotation
-    for argument in arguments:
-        yield from _parts(argument)
+def _difference(name: str, value: Any, adopted: Any) -> str:
+    if name in (getattr(value, "__pydantic_private__", None) or {}):
+        return f"{name}: it is private, and is not stored; make it a field"
+    given, back = getattr(value, name, None), getattr(adopted, name, None)
+    if isinstance(given, BaseModel) and type(given) is not type(back):
+        return f"{name}: a {type(given).__name__} reads back as {excerpt(back)}; its field is of another class"
+    return f"{name}: {excerpt(given)[:80]} reads back as {excerpt(back)[:80]}"

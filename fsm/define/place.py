@@ -1,12 +1,16 @@
 """Where in the user's own files a line of a machine was written."""
 
+import inspect
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
 from attrs import frozen
 
-_OURS = str(Path(__file__).resolve().parent.parent)
+# As it is spelled in the frames of our own code: a path through a symbolic link is another text.
+_OURS = str(Path(sys._getframe().f_code.co_filename).parent.parent) + os.sep
 
 
 @frozen
@@ -20,18 +24,12 @@ class Place:
         return f"{Path(self.file).name}:{self.line}"
 
 
-def _outside() -> FrameType | None:
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
-        frame = frame.f_back
-    return frame
-
-
 class Body(dict[str, object]):
     """The namespace of a machine's class body: it sees every line made in it and every name given twice."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.place = here()
         self.made: list[Line] = []
         self.overwritten: list[tuple[str, Line]] = []
 
@@ -46,20 +44,48 @@ class Line:
     """Anything that stands as one line in a class body: a state, a transition, `everywhere(...)`.
 
     The attribute it is bound to names it. A line knows its place, and the class body it was made in knows
-    of the line, so that a line without a name is noticed.
+    of the line, so that a line without a name is noticed; of a line made by a function, the place is where
+    the class body calls that function.
     """
 
     def __init__(self) -> None:
         self.name = ""
-        self.owner: type | None = None
-        self.aliases: list[str] = []
-        frame = _outside()
-        self.place = Place(frame.f_code.co_filename, frame.f_lineno) if frame else Place("?", 0)
-        if frame is not None and isinstance(frame.f_locals, Body):
-            frame.f_locals.made.append(self)
+        body, self.place = _body()
+        if body is not None:
+            body.made.append(self)
 
     def __set_name__(self, owner: type, name: str) -> None:
-        if not self.name:
-            self.name, self.owner = name, owner
-        elif self.name != name:
-            self.aliases.append(name)
+        self.name = self.name or name
+
+    def __repr__(self) -> str:
+        return f"the {type(self).__name__.lower()} {self.name or 'without a name'} ({self.place})"
+
+
+def here() -> Place:
+    """The user's line that is being executed."""
+    frame = next(_outside(), None)
+    return _place(frame) if frame is not None else Place("?", 0)
+
+
+def _body() -> tuple[Body | None, Place]:
+    """The class body being executed, if any is, and the line there; otherwise the user's line."""
+    for frame in _outside():
+        if frame.f_code.co_name == "<module>":
+            break
+        if not frame.f_code.co_flags & inspect.CO_OPTIMIZED:  # a class body: functions have fast locals
+            found = frame.f_locals
+            return (found, _place(frame)) if isinstance(found, Body) else (None, here())
+    return None, here()
+
+
+def _outside() -> Iterator[FrameType]:
+    """The frames that are not ours, the innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(_OURS):
+            yield frame
+        frame = frame.f_back
+
+
+def _place(frame: FrameType) -> Place:
+    return Place(frame.f_code.co_filename, frame.f_lineno)

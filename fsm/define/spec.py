@@ -27,6 +27,7 @@ from fsm.define.parts import (
     Ways,
     way_id,
 )
+from fsm.define.payload import Payload, unseal
 from fsm.define.shape import Shape
 
 FORMAT = 1
@@ -93,6 +94,15 @@ class MachineSpec:
     def formerly(self) -> dict[str, str]:
         """Former event names, to the present ones."""
         return {former: shape.name for shape in self.payloads for former in shape.formerly}
+
+    def stored(self, event: str, body: bytes, digest: bytes) -> Payload:
+        """A payload as a record or an inbox holds it, under its event name of today, read by its class of today.
+
+        Its value is None where no class is at hand. Raises `Invalid` where it does not satisfy its class any more.
+        """
+        now = event if event in self.classes else self.formerly.get(event, event)
+        cls = self.classes.get(now) or RUNTIME_EVENTS.get(now)
+        return Payload(now, unseal(cls, body) if cls is not None else None, body, digest)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -146,7 +146,7 @@ def explained(error: sqlite3.Error, path: str) -> JournalError:
         return JournalUnwritable(
             path=path, what="the disk is full", next="free some space, then resume; nothing acknowledged is lost"
         )
-    if "locked" in text or "busy" in text:
+    if is_locked(error):
         return JournalUnwritable(
             path=path,
             what=f"another program has kept it locked for {BUSY_S:g} s",
@@ -163,6 +163,11 @@ def explained(error: sqlite3.Error, path: str) -> JournalError:
     return JournalError(
         path=path, what=f"SQLite: {text}", next="nothing unacknowledged was kept; resume once the cause is gone"
     )
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether somebody else holds the lock, so that waiting may help."""
+    return "locked" in str(error) or "busy" in str(error)
 
 
 def no_run(run_id: str, path: str) -> RunNotFound:

@@ -11,12 +11,16 @@ from fsm.clock import boot_id
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
-from fsm.journal.connect import no_run
+from fsm.errors import Damaged, JournalError
+from fsm.journal.connect import explained, no_run
 from fsm.journal.operations import RECORD_SQL, RUN_SQL
 from fsm.journal.rows import Call, Run, call_from, record_from, run_from, snapshot_from
-from fsm.journal.schema import CALL_COLUMNS
+from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 
 PAGE = 2_000
+UNFIT = (ValueError, TypeError, KeyError, AttributeError)
+
+_SEQ, _DETAIL = RECORD_COLUMNS.index("seq"), RECORD_COLUMNS.index("detail")
 
 _CALLS = "SELECT call.id, " + ", ".join(
     "coalesce(call.body, artifact.body)" if name == "body" else f"call.{name}" for name in CALL_COLUMNS
@@ -67,8 +71,11 @@ class Reader:
         self._specs: dict[str, MachineSpec] = {}
 
     def _all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._connection.execute(sql, parameters).fetchall()
+        try:
+            with self._lock:
+                return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explained(error, self.path) from error
 
     def close(self) -> None:
         with self._lock:
@@ -96,22 +103,45 @@ class Reader:
 
     def records(self, run: int, after: int = -1) -> Iterator[Record]:
         """The records of a run with seq above `after`, in order, read in pages."""
+        return (record for record, _ in self.written(run, after))
+
+    def written(self, run: int, after: int = -1) -> Iterator[tuple[Record, bytes]]:
+        """The same, each with its detail byte for byte as the file holds it; that is what the chain covers.
+
+        Where a page cannot be read the records are read singly, so that all before the damaged one come out.
+        """
+        page = PAGE
         while True:
-            rows = self._all(f"{RECORD_SQL} WHERE run = ? AND seq > ? ORDER BY seq LIMIT {PAGE}", run, after)
+            try:
+                rows = self._all(f"{RECORD_SQL} WHERE run = ? AND seq > ? ORDER BY seq LIMIT {page}", run, after)
+            except JournalError:
+                if page == 1:
+                    raise
+                page = 1
+                continue
             for row in rows:
-                record = record_from(row)
-                after = record.seq
-                yield record
-            if len(rows) < PAGE:
+                yield self._record(row), row[_DETAIL].encode()
+                after = row[_SEQ]
+            if len(rows) < page:
                 return
 
+    def _record(self, row: tuple[Any, ...]) -> Record:
+        try:
+            return record_from(row)
+        except UNFIT as error:
+            raise self._damaged("record", row[_SEQ], error) from error
+
+    def _damaged(self, what: str, seq: int, error: Exception) -> Damaged:
+        told = f"{what} {seq} holds what no release writes ({type(error).__name__}: {error})"
+        return Damaged(path=self.path, what=told, next="replay the run to see what still agrees", seq=seq)
+
     def record(self, run: int, seq: int) -> Record:
-        return record_from(self._all(f"{RECORD_SQL} WHERE run = ? AND seq = ?", run, seq)[0])
+        return self._record(self._all(f"{RECORD_SQL} WHERE run = ? AND seq = ?", run, seq)[0])
 
     def record_of(self, run: int, event_id: str) -> Record | None:
         """The last record of an event from outside."""
         found = self._all(f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", run, event_id)
-        return record_from(found[0]) if found else None
+        return self._record(found[0]) if found else None
 
     def calls(self, run: int, entered: int | None = None) -> list[Call]:
         """The call rows of a run, or of one visit, in the order written."""
@@ -120,6 +150,14 @@ class Reader:
         return [
             call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? AND entered = ? ORDER BY id", run, entered)
         ]
+
+    def calls_at(self, run: int, seq: int) -> list[Call]:
+        """The call rows written after record `seq` and before the next."""
+        return [call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
+
+    def calls_counted(self, run: int) -> dict[int, int]:
+        """How many call rows there are after which record."""
+        return dict(self._all("SELECT seq, count(*) FROM call WHERE run = ? GROUP BY seq", run))
 
     def calls_of(self, run: int, key: str) -> list[Call]:
         return [call_from(row) for row in self._all(f"{_CALLS} WHERE key = ? AND run = ? ORDER BY id", key, run)]
@@ -130,8 +168,13 @@ class Reader:
         return snapshot_from(*found[0]) if found else None
 
     def snapshots(self, run: int) -> dict[int, Snapshot]:
-        rows = self._all("SELECT seq, body, memory FROM snapshot WHERE run = ? ORDER BY seq", run)
-        return {seq: snapshot_from(body, memory) for seq, body, memory in rows}
+        found: dict[int, Snapshot] = {}
+        for seq, body, memory in self._all("SELECT seq, body, memory FROM snapshot WHERE run = ? ORDER BY seq", run):
+            try:
+                found[seq] = snapshot_from(body, memory)
+            except UNFIT as error:
+                raise self._damaged("the snapshot row at record", seq, error) from error
+        return found
 
     def spec(self, fingerprint: str) -> MachineSpec:
         """The machine a run was recorded under, without code."""

@@ -4,12 +4,12 @@ import json
 from typing import Any, Literal
 
 from attrs import asdict, field, fields, frozen
+from pydantic_core import from_json
 
 from fsm.core.record import ENDED, HALTED, NOTHING, Outcome, Record, Spent, ruling_from
 from fsm.core.snapshot import Pending, Snapshot
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.payload import canonical, digest
-from fsm.journal.schema import RECORD_COLUMNS
 
 ARTIFACT_BYTES = 64 << 10
 
@@ -85,21 +85,31 @@ def record_row(run: int, record: Record, detail: bytes, head: bytes) -> RecordRo
 
 def record_from(row: RecordRow) -> Record:
     """The record of a row selected as RECORD_COLUMNS, its body from the artifact where it is one."""
-    values = dict(zip(RECORD_COLUMNS, row, strict=True))
-    detail = json.loads(values.pop("detail") or "{}")
-    del values["run"]
-    body = values.pop("body")
+    _, seq, kind, at_ms, source, state, outcome, hop, event, event_id, own, attempt, digest_, text, body, head = row
+    detail = from_json(text) if text else {}
     calls, memory = detail.get("calls"), detail.get("memory")
     return Record(
-        **{**values, "own": bool(values["own"])},
-        predicates=tuple((name, result) for name, result in detail.get("predicates", ())),
-        rulings=tuple(ruling_from(form) for form in detail.get("rulings", ())),
+        seq=seq,
+        kind=kind,
+        at_ms=at_ms,
+        source=source,
+        state=state,
+        outcome=outcome,
+        hop=hop,
+        event=event,
+        event_id=event_id,
+        own=bool(own),
+        attempt=attempt,
+        digest=digest_,
+        predicates=tuple([(name, result) for name, result in detail.get("predicates", ())]),
+        rulings=tuple([ruling_from(form) for form in detail.get("rulings", ())]),
         spent=Spent(*detail["spent"]) if "spent" in detail else NOTHING,
         calls=bytes.fromhex(calls) if calls else None,
         memory=bytes.fromhex(memory) if memory else None,
         until_ms=detail.get("until_ms"),
         note=detail.get("note", {}),
         body=body.encode() if body is not None else None,
+        head=head,
     )
 
 

@@ -17,13 +17,16 @@ from collections.abc import Callable, Sequence
 
 from fsm.crash import point
 from fsm.errors import FsmError, JournalClosed
-from fsm.journal.connect import explained
+from fsm.journal.connect import BUSY_S, explained, is_locked
 from fsm.journal.decisions import apply_decisions
 from fsm.journal.lease import Lease, Renew
-from fsm.journal.operations import Decide, Operation
+from fsm.journal.operations import Begin, Decide, Operation, Post, WriteCall
 
 GROUP_MAX = 1_024
+SHARED_GROUP_MAX = 64
 COURTESY_S = 0.001
+KNOCK_S = 0.0004
+MET_S = 5.0
 
 log = logging.getLogger("fsm.journal")
 
@@ -46,6 +49,9 @@ class Writer:
         self._died: BaseException | None = None
         self._turn = threading.Lock()
         self._group: list[Operation] = []
+        self._version: int | None = None
+        self._met_s: float | None = None
+        connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits by itself
 
     def start(self, deliver: Deliver) -> None:
         """Write on a thread of its own from now on; `deliver` gets every answered operation, in that thread."""
@@ -94,7 +100,8 @@ class Writer:
         with self._wake:
             if not self._queue and not self._stopping:
                 self._wake.wait(self.lease.lease_s / 8 if self.lease else None)
-            group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_MAX))]
+            most = SHARED_GROUP_MAX if self._shared() else GROUP_MAX
+            group = [self._queue.popleft() for _ in range(min(len(self._queue), most))]
             self._group = group
             stopped = self._stopping and not group
         renewal = self.lease.due() if self.lease and not stopped else None
@@ -106,9 +113,16 @@ class Writer:
             self._keep(renewal)
         if group:
             self._deliver(group)
-            if self.lease is not None and self.lease.others:
+            if self._shared():
                 time.sleep(COURTESY_S)
         return not stopped
+
+    def _shared(self) -> bool:
+        """Whether others write here too: a runner that lives, or whoever else committed lately."""
+        if self.lease is None:
+            return False
+        met_s = self._met_s
+        return self.lease.others > 0 or (met_s is not None and self.lease.clock.monotonic() - met_s < MET_S)
 
     def _keep(self, renewal: Renew) -> None:
         if renewal.error is not None:
@@ -122,22 +136,43 @@ class Writer:
 
     def _commit(self, members: Sequence[Operation]) -> None:
         """All of them in one transaction; if that fails, each in one of its own."""
+        try:
+            self._begin()
+        except sqlite3.Error as error:  # no member's fault: each alone would only wait as long again
+            self._rollback()
+            _fail(members, explained(error, self.path))
+            return
         error = self._try(members)
         if error is None:
             return
         if len(members) == 1:
-            known = explained(error, self.path) if isinstance(error, sqlite3.Error) else error
-            members[0].result, members[0].error = None, known
+            _fail(members, explained(error, self.path) if isinstance(error, sqlite3.Error) else error)
             return
         for member in members:
             self._commit([member])
+
+    def _begin(self) -> None:
+        """Take the write lock. SQLite's own wait sleeps ever longer, and misses the gaps a busy writer leaves."""
+        tries = round(BUSY_S / KNOCK_S)
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+                break
+            except sqlite3.OperationalError as error:
+                tries -= 1
+                if tries <= 0 or not is_locked(error):
+                    raise
+                time.sleep(KNOCK_S)
+        version = self.connection.execute("PRAGMA data_version").fetchone()[0]
+        if self.lease is not None and self._version not in (None, version):
+            self._met_s = self.lease.clock.monotonic()
+        self._version = version
 
     def _try(self, members: Sequence[Operation]) -> Exception | None:
         self.groups += 1
         for member in members:
             member.result = member.error = None
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
             point("writer.begun")
             self._apply(members)
             point("writer.written")
@@ -149,11 +184,17 @@ class Writer:
         return None
 
     def _apply(self, members: Sequence[Operation]) -> None:
-        decisions = []
+        """In the order asked for as far as it shows: decisions together, before what else is done to their runs."""
+        decisions: list[Decide] = []
+        decided: set[int | str] = set()
         for member in members:
             if isinstance(member, Decide):
                 decisions.append(member)
+                decided |= {member.run, member.run_id}
                 continue
+            if decisions and _follows(member, decided):
+                apply_decisions(self.connection, decisions)
+                decisions, decided = [], set()
             try:
                 member.result = member.apply(self.connection)
             except FsmError as error:
@@ -181,3 +222,19 @@ class Writer:
     def _closed(self) -> JournalClosed:
         why = f"its writer died of {self._died!r}" if self._died is not None else "it is closed"
         return JournalClosed(path=self.path, what=why, next="open it again; what was acknowledged is there")
+
+
+def _follows(member: Operation, decided: set[int | str]) -> bool:
+    """Whether `member` would see what decisions of these runs, keys and ids, have written."""
+    match member:
+        case WriteCall():
+            return member.call.run in decided
+        case Post() | Begin():
+            return member.run_id in decided
+        case _:
+            return True
+
+
+def _fail(members: Sequence[Operation], error: Exception) -> None:
+    for member in members:
+        member.result, member.error = None, error

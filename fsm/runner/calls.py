@@ -10,37 +10,32 @@ import asyncio
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import define, field
 from pydantic import BaseModel, TypeAdapter
 
 from fsm.clock import Clock
-from fsm.core.record import Spent
+from fsm.core.record import NOTHING, Spent
 from fsm.crash import point
 from fsm.define.agent import Unsure
+from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.payload import canonical, digest
 from fsm.errors import CallFailed, Fenced
 from fsm.journal.journal import Journal
+from fsm.journal.reader import Reader
 from fsm.journal.rows import Call
 from fsm.runner.live import Live
 from fsm.runner.threads import Threads
 
 RETRIABLE = (TimeoutError, ConnectionError)
+NAME_MAX = 200
+TEXT_MAX = 2_000
 
 
 class VisitOver(BaseException):
     """Ends the attempt from inside a call. No `Exception`, so that an agent's `except` does not swallow it."""
-
-
-@define(frozen=True)
-class Refused:
-    """Why a call was not made."""
-
-    call: str
-    code: str
-    numbers: dict[str, int]
 
 
 @define(frozen=True)
@@ -55,14 +50,14 @@ class _Ticket:
 
 @define(eq=False, kw_only=True)
 class CallDesk:
-    """The calls of one attempt. `refused` is set once one was refused; the visit ends there whatever the agent does."""
+    """The calls of one attempt. One that is refused ends the visit by `cut`, whatever the agent does then."""
 
     live: Live
     token: int
     journal: Journal
     clock: Clock
     threads: Threads
-    refused: Refused | None = None
+    cut: Callable[[RuntimeEvent], None]
     _made: int = 0
     _occurrences: Counter[tuple[str, str]] = field(factory=Counter)
 
@@ -81,7 +76,12 @@ class CallDesk:
         if ticket is None:
             return known
         try:
-            result = await asyncio.wait_for(self._execute(fn, ticket), timeout_s)
+            result = await _within(self._execute(fn, ticket), timeout_s)
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if current is None or current.cancelling():
+                raise
+            return await self.settle(ticket, None, error)
         except (Exception, SystemExit) as error:
             return await self.settle(ticket, None, error)
         return await self.settle(ticket, result, None)
@@ -97,13 +97,17 @@ class CallDesk:
         self, name: str, arguments: tuple[Any, ...], returns: Any, key: str | None, unsure: Unsure
     ) -> tuple[Any, _Ticket | None]:
         """Either the recorded result of this very call, or the ticket to make it, its intent committed."""
-        self._check()
+        await self._check()
         try:
             body = canonical([_plain(argument) for argument in arguments])
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise TypeError(f"the arguments of call {name!r} are not JSON data: {error}") from None
         full_key = self._key(name, body, key)
         intents, outcomes = self._recorded(full_key, key is not None)
+        if any(intent.digest != digest(body) for intent in intents):
+            raise ValueError(
+                f"key {key!r} of call {name!r} already stands for other arguments\n  -> give this call a key of its own"
+            )
         if outcomes:
             return _decoded(outcomes[0], returns), None
         if intents and unsure == "refuse":
@@ -122,13 +126,13 @@ class CallDesk:
         if error is None:
             try:
                 status, body = "ok", canonical(_plain(result))
-            except (TypeError, ValueError) as unfit:
+            except (TypeError, ValueError, RecursionError) as unfit:
                 error = TypeError(f"its result is not JSON data: {unfit}")
         if error is not None:
             status, body = "failed", canonical(_failure(error))
         outcome = await self._write("outcome", ticket.key, ticket.name, status, body, self.live.book())
         point("call.settled")
-        self._check()
+        await self._check()
         return _decoded(outcome, ticket.returns)
 
     async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent) -> Call:
@@ -151,13 +155,15 @@ class CallDesk:
         except Fenced as fenced:
             raise VisitOver(str(fenced)) from None
 
-    def _check(self) -> None:
+    async def _check(self) -> None:
         """A refused or abandoned attempt makes no more calls."""
-        if self.refused is not None or self.live.token != self.token:
+        if self.live.token != self.token:
+            await asyncio.sleep(0)  # one that swallows everything and tries again must not block the event loop
             raise VisitOver("the attempt is over")
 
     def _refuse(self, name: str, code: str, numbers: dict[str, int]) -> None:
-        self.refused = Refused(name, code, numbers)
+        shown = name[:NAME_MAX].encode("utf-8", "replace").decode()
+        self.cut(CallRefused(call=shown, code=code, numbers=numbers, attempt=self.live.snapshot.attempt))
         raise VisitOver(f"call {name!r} refused: {code}")
 
     def _key(self, name: str, body: bytes, key: str | None) -> str:
@@ -183,6 +189,21 @@ def prepared(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
     return functools.partial(fn, idempotency_key=key) if _wants_key(fn) else fn
 
 
+async def _within(work: Coroutine[Any, Any, Any], timeout_s: float | None) -> Any:
+    """The result of `work`; after `timeout_s` it is cancelled, but not awaited: it may swallow that."""
+    if timeout_s is None:
+        return await work
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
+    finally:
+        task.cancel()
+    if not done:
+        raise TimeoutError(f"no answer within {timeout_s:g} s")
+    return task.result()
+
+
 @functools.lru_cache(maxsize=1024)
 def _wants_key(fn: Callable[..., Any]) -> bool:
     try:
@@ -201,12 +222,25 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def told(error: BaseException) -> tuple[str, str, bool]:
+    """Type, text, and whether trying again may help; safe to store, whatever the error is made of."""
+    if isinstance(error, CallFailed):
+        return error.type, f"call {error.name!r}: {error.text}", error.retriable
+    try:
+        text = str(error)[:TEXT_MAX].encode("utf-8", "replace").decode()
+    except Exception as unprintable:
+        text = f"unprintable: {type(unprintable).__name__}"
+    try:
+        retriable = bool(getattr(error, "retriable", isinstance(error, RETRIABLE)))
+    except Exception:
+        retriable = False
+    return type(error).__name__[:NAME_MAX], text, retriable
+
+
 def _failure(error: BaseException) -> dict[str, object]:
     if isinstance(error, CallFailed):
         return {"type": error.type, "text": error.text, "retriable": error.retriable}
-    retriable = getattr(error, "retriable", isinstance(error, RETRIABLE))
-    text = str(error)[:2_000].encode("utf-8", "replace").decode()
-    return {"type": type(error).__name__, "text": text, "retriable": bool(retriable)}
+    return dict(zip(("type", "text", "retriable"), told(error), strict=True))
 
 
 def _decoded(outcome: Call, returns: Any) -> Any:
@@ -215,6 +249,26 @@ def _decoded(outcome: Call, returns: Any) -> Any:
     if outcome.status == "failed":
         raise CallFailed(name=outcome.name, type=value["type"], text=value["text"], retriable=value["retriable"])
     return value
+
+
+def look_back(live: Live, read: Reader) -> None:
+    """What the lost attempts of this visit left: their calls, and what they reported outside of them.
+
+    An attempt that goes on starts the visit from its beginning and reports all that again. A budget must not
+    count it twice: what recorded results cost was paid once.
+    """
+    fresh, rows = live.snapshot.fresh, read.calls(live.run.key, live.snapshot.entered)
+    live.earlier = [row for row in rows if row.attempt >= fresh]
+    booked: dict[int, Spent] = {}
+    for row in rows:
+        booked[row.seq] = booked.get(row.seq, NOTHING) + row.spent
+    reported = [row.spent for row in live.earlier if row.kind != "outcome"]
+    reported += [
+        record.spent - booked.get(record.seq - 1, NOTHING)
+        for record in read.records(live.run.key, live.snapshot.entered)
+        if record.attempt >= fresh
+    ]
+    live.covered = sum(reported, NOTHING)
 
 
 def spending_row(live: Live, at_ms: int) -> Call:

@@ -9,7 +9,6 @@ token.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from attrs import define, evolve, field
 
@@ -19,13 +18,15 @@ from fsm.core.record import NOTHING, Record
 from fsm.core.select import Event, Plan, select
 from fsm.core.snapshot import apply
 from fsm.crash import point
-from fsm.define.events import RUNTIME_EVENTS, TimedOut
+from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
 from fsm.define.parts import START
-from fsm.define.payload import Payload, seal, unseal
+from fsm.define.payload import Invalid, Payload, seal
+from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided
 from fsm.journal.rows import Run
+from fsm.runner.calls import look_back
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.threads import Threads
@@ -167,7 +168,7 @@ class Driver:
                     snapshot_bytes=live.snapshot_bytes,
                 )
             except BaseException:
-                live.spend(event.spent)
+                live.put_back()
                 raise
             self._adopt(live, plan, decided)
             return decided.decision.record
@@ -176,14 +177,14 @@ class Driver:
         before, live.snapshot = live.snapshot, decided.decision.snapshot
         record, after = decided.decision.record, live.snapshot
         if record is None:
-            live.spend(plan.event.spent)
+            live.put_back()
             return
         live.folded += len(plan.event.payload.body)
         if decided.snapshot_bytes is not None:
             live.folded, live.snapshot_bytes = 0, decided.snapshot_bytes
         moved = after.entered != before.entered
         if moved:
-            live.payload, live.earlier = plan.event.payload, []
+            live.payload, live.earlier, live.covered = plan.event.payload, [], NOTHING
         interrupted = live.in_agent and (moved or after.outcome != "running")
         if interrupted:
             self.abandon(live)
@@ -261,17 +262,17 @@ class Driver:
             run=run,
             engine=engine,
             snapshot=snapshot,
-            payload=self.stored(engine.spec.classes, entered),
+            payload=self.stored(engine.spec, entered),
             folded=sum(len(record.body or b"") for record in records),
             snapshot_bytes=memory,
         )
 
     @staticmethod
-    def stored(classes: Any, record: Record) -> Payload:
+    def stored(spec: MachineSpec, record: Record) -> Payload:
         """The payload of a record, as its class reads it today."""
-        assert record.body is not None and record.digest is not None, f"the body of record {record.seq} was erased"
-        cls = classes.get(record.event) or RUNTIME_EVENTS[record.event]
-        return Payload(record.event, unseal(cls, record.body), record.body, record.digest)
+        if record.body is None or record.digest is None:
+            raise Invalid([f"record {record.seq}: its payload was erased"], "")
+        return spec.stored(record.event, record.body, record.digest)
 
     async def take_over(self, run: Run, why: str, by: str = "") -> Live:
         """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt."""
@@ -293,9 +294,8 @@ class Driver:
         )
         point("resume.committed")
         live.snapshot = apply(spec, before, record)
-        rows = self.journal.read.calls(run.key, before.entered)
-        live.earlier = [row for row in rows if row.attempt >= live.snapshot.fresh]
         live.spent = live.unbooked = NOTHING
+        look_back(live, self.journal.read)
         self.failed.pop(run.key, None)
         self.tell(live, record)
         if not waits:

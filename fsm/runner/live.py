@@ -1,6 +1,7 @@
 """A run while this runner advances it."""
 
 import asyncio
+import threading
 from typing import Any
 
 from attrs import define, field
@@ -20,7 +21,7 @@ class Live:
     whatever it still returns is dropped. `turn` is held while a decision is being made, so a run decides
     one event at a time; `door` while its inbox is worked off. `spent` is what the visit spent since the
     last record, `unbooked` the part of it that no call row holds yet. `earlier` are the call rows of this
-    visit's lost attempts.
+    visit's lost attempts, `covered` what they reported and this attempt will report again: it counts once.
     """
 
     run: Run
@@ -39,17 +40,32 @@ class Live:
     turn: asyncio.Lock = field(factory=asyncio.Lock)
     door: asyncio.Lock = field(factory=asyncio.Lock)
     task: "asyncio.Task[Any] | None" = None
+    covered: Spent = NOTHING
+    _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)
+    _purse: threading.Lock = field(factory=threading.Lock)
 
     def spend(self, spent: Spent) -> None:
-        self.spent += spent
-        self.unbooked += spent
+        """Count what an attempt reports, from any thread, but for what its lost forerunners have on record."""
+        with self._purse:
+            new, self.covered = spent - self.covered, self.covered - spent
+            self.spent += new
+            self.unbooked += new
 
     def take(self) -> Spent:
         """What is about to be written into a record."""
-        spent, self.spent, self.unbooked = self.spent, NOTHING, NOTHING
-        return spent
+        with self._purse:
+            self._taken = self.spent, self.unbooked
+            self.spent = self.unbooked = NOTHING
+        return self._taken[0]
+
+    def put_back(self) -> None:
+        """What was taken last went into no record."""
+        with self._purse:
+            self.spent += self._taken[0]
+            self.unbooked += self._taken[1]
 
     def book(self) -> Spent:
         """What is about to be written into a call row."""
-        spent, self.unbooked = self.unbooked, NOTHING
+        with self._purse:
+            spent, self.unbooked = self.unbooked, NOTHING
         return spent

@@ -9,7 +9,7 @@ from typing import TypeVar
 from attrs import define, field
 
 from fsm.define.events import TimedOut
-from fsm.define.payload import Invalid, Payload, seal, unseal
+from fsm.define.payload import Invalid, seal
 from fsm.errors import FsmError
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Run
@@ -67,8 +67,7 @@ class Outside:
                         await self._decide(live, posted)
 
     async def _decide(self, live: Live, posted: Posted) -> None:
-        body = posted.body.encode()
-        payload = Payload(posted.event, unseal(live.engine.spec.classes[posted.event], body), body, posted.digest)
+        payload = live.engine.spec.stored(posted.event, posted.body.encode(), posted.digest)
         await self.driver.decide(live, payload, own=False, event_id=posted.event_id, inbox=posted.id)
 
     async def _ring(self, timer: Timer) -> None:
@@ -80,7 +79,7 @@ class Outside:
             pending = live.snapshot.pending
             if timer.kind == "defer" and pending is not None:
                 record = driver.journal.read.record(timer.run, pending.seq)
-                payload = driver.stored(live.engine.spec.classes, record)
+                payload = driver.stored(live.engine.spec, record)
                 decided = await driver.decide(live, payload, own=pending.own, event_id=pending.event_id)
                 if decided is not None and pending.own and live.snapshot.pending is None:
                     driver.go_on(live)

@@ -5,7 +5,7 @@ from attrs import evolve
 from fsm.core.recall import recall
 from fsm.core.record import Record
 from fsm.core.snapshot import apply
-from fsm.define.parts import TransitionSpec
+from fsm.define.payload import Invalid, digest
 from fsm.define.spec import MachineSpec
 from fsm.errors import MachineUnknown, NotResumable
 from fsm.journal.rows import Run
@@ -29,8 +29,10 @@ async def repin(driver: Driver, run: Run, by: str) -> Run:
     old = read.spec(run.fingerprint)
     base = read.snapshot(run.key)
     records = list(read.records(run.key, base.seq if base else -1))
-    old = evolve(old, memory_class=spec.memory_class, classes=spec.classes, transitions=_with_code(old, spec))
-    before = recall(old, records, base)
+    try:
+        before = recall(_with_code(old, spec), records, base)
+    except Invalid as invalid:
+        raise NotResumable(run_id=run.run_id, why="; ".join(invalid.problems)) from None
     record = Record(
         seq=before.seq + 1,
         kind="repinned",
@@ -39,13 +41,22 @@ async def repin(driver: Driver, run: Run, by: str) -> Run:
         state=before.state,
         outcome=before.outcome,
         attempt=before.attempt,
+        memory=digest(before.memory) if before.memory is not None else None,
         note={"from": run.fingerprint, "to": spec.fingerprint, **({"by": by} if by else {})},
     )
     await driver.journal.append(run, record, spec=spec, snapshot=apply(spec, before, record))
     return read.run(run.run_id)
 
 
-def _with_code(old: MachineSpec, new: MachineSpec) -> tuple[TransitionSpec, ...]:
-    """The old transitions, with the `remember` functions of the new lines of the same names."""
-    code = {line.name: line.remember for line in new.transitions}
-    return tuple(evolve(line, remember=code.get(line.name)) for line in old.transitions)
+def _with_code(old: MachineSpec, new: MachineSpec) -> MachineSpec:
+    """The old machine with today's memory, payload classes and, on lines of the same name, `remember` functions."""
+    remember = {state.name: state.remember for state in new.states}
+    remember |= {line.name: line.remember for line in new.transitions}
+    former = {event: new.classes[now] for event, now in new.formerly.items()}
+    return evolve(
+        old,
+        states=tuple(evolve(state, remember=remember.get(state.name)) for state in old.states),
+        transitions=tuple(evolve(line, remember=remember.get(line.name)) for line in old.transitions),
+        classes=former | dict(new.classes),
+        memory_class=new.memory_class,
+    )

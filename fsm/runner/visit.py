@@ -7,6 +7,7 @@ of the runtime's events, which the machine may declare a way for.
 import asyncio
 import inspect
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,12 +15,10 @@ from pydantic import BaseModel
 from fsm.clock import Clock
 from fsm.crash import point
 from fsm.define.agent import is_async
-from fsm.define.events import AgentFailed, CallRefused, PayloadInvalid, RuntimeEvent
+from fsm.define.events import RUNTIME_BYTES_MAX, AgentFailed, PayloadInvalid, RuntimeEvent
 from fsm.define.payload import Invalid, Payload, excerpt, seal, unseal
-from fsm.define.spec import MachineSpec
-from fsm.errors import CallFailed
 from fsm.journal.journal import Journal
-from fsm.runner.calls import CallDesk, VisitOver
+from fsm.runner.calls import CallDesk, told
 from fsm.runner.live import Live
 from fsm.runner.threads import Threads
 from fsm.runner.view import LiveView
@@ -28,12 +27,19 @@ MESSAGE_MAX = 1_000
 
 
 async def attempt(
-    live: Live, journal: Journal, clock: Clock, threads: Threads, deadline_ms: int | None
+    live: Live,
+    journal: Journal,
+    clock: Clock,
+    threads: Threads,
+    deadline_ms: int | None,
+    cut: Callable[[RuntimeEvent], None],
 ) -> Payload | None:
-    """Run the agent of the state the run is in; the payload to decide, or None if the attempt was abandoned."""
-    token = live.token
-    spec, state = live.engine.spec, live.engine.spec.state[live.snapshot.state]
-    desk = CallDesk(live=live, token=token, journal=journal, clock=clock, threads=threads)
+    """Run the agent of the state the run is in; the payload to decide, or None if the attempt was abandoned.
+
+    `cut` ends the attempt at once, whatever its agent does; the given event is what the state hears of.
+    """
+    token, state = live.token, live.engine.spec.state[live.snapshot.state]
+    desk = CallDesk(live=live, token=token, journal=journal, clock=clock, threads=threads, cut=cut)
     try:
         value = unseal(type(live.payload.value), live.payload.body) if live.snapshot.attempt > 1 else live.payload.value
         view = LiveView(live, desk, value, deadline_ms, asyncio.get_running_loop(), threading.get_ident())
@@ -47,22 +53,16 @@ async def attempt(
         current = asyncio.current_task()
         if live.token != token or (current is not None and current.cancelling()):
             raise
-        return _own(spec, _failed(live, "CancelledError", "the agent cancelled itself"))
-    except VisitOver as over:
-        if desk.refused is None and live.token == token:
-            return _own(spec, _failed(live, "VisitOver", str(over)))
-        result = None
-    except (Exception, SystemExit) as error:
-        result = error
+        return _own(_failed(live, "CancelledError", "the agent cancelled itself"))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, GeneratorExit) and asyncio.current_task() is not live.task:
+            raise  # not the agent's: this very coroutine is being thrown away
+        return _own(_failed(live, *told(error))) if live.token == token else None
     if live.token != token:
         return None
     point("visit.returned")
-    if desk.refused is not None:
-        return _own(spec, CallRefused(
-            call=desk.refused.call, code=desk.refused.code, numbers=desk.refused.numbers, attempt=live.snapshot.attempt
-        ))  # fmt: skip
-    if isinstance(result, BaseException):
-        return _own(spec, _failed(live, *_told(result)))
     return _returned(live, result)
 
 
@@ -70,26 +70,17 @@ def crashed(live: Live) -> Payload:
     """What a visit becomes whose process died too often."""
     resumes, resumes_max = live.snapshot.resumes, live.engine.spec.bounds.resumes_max
     text = f"the process died {resumes} times in this visit, resumes_max is {resumes_max}"
-    return _own(live.engine.spec, _failed(live, "crashed", text))
+    return _own(_failed(live, "crashed", text))
 
 
-def _own(spec: MachineSpec, event: RuntimeEvent) -> Payload:
-    return seal(event, spec.bounds.payload_bytes_max)
+def _own(event: RuntimeEvent) -> Payload:
+    return seal(event, RUNTIME_BYTES_MAX)
 
 
 def _failed(live: Live, error_type: str, message: str, retriable: bool = False) -> AgentFailed:
-    text = message[:MESSAGE_MAX].encode("utf-8", "replace").decode()
-    return AgentFailed(error_type=error_type, message=text, attempt=live.snapshot.attempt, retriable=retriable)
-
-
-def _told(error: BaseException) -> tuple[str, str, bool]:
-    if isinstance(error, CallFailed):
-        return error.type, f"call {error.name!r}: {error.text}", error.retriable
-    try:
-        text = str(error)
-    except Exception as unprintable:
-        text = f"unprintable: {type(unprintable).__name__}"
-    return type(error).__name__, text, bool(getattr(error, "retriable", False))
+    return AgentFailed(
+        error_type=error_type, message=message[:MESSAGE_MAX], attempt=live.snapshot.attempt, retriable=retriable
+    )
 
 
 def _returned(live: Live, result: Any) -> Payload:
@@ -109,5 +100,4 @@ def _returned(live: Live, result: Any) -> Payload:
 
 
 def _invalid(live: Live, event: str, problems: list[str], seen: str) -> Payload:
-    told = PayloadInvalid(event=event, problems=problems, excerpt=seen, attempt=live.snapshot.attempt)
-    return _own(live.engine.spec, told)
+    return _own(PayloadInvalid(event=event, problems=problems, excerpt=seen, attempt=live.snapshot.attempt))

@@ -1,8 +1,6 @@
-"""The docs desk's agents and their helpers, without the runtime: functions of a view, tried with a stand-in."""
+"""The docs desk's agents and their helpers, without the runtime: functions of a view."""
 
-import json
 import sysconfig
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
@@ -14,17 +12,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from sqlite_utils import Database
 
-from examples.docs_desk import folder as folders
-from examples.docs_desk.agents import judged, review, search, tokens_of, write
+from examples.docs_desk import library
 from examples.docs_desk.claims import CLAIMS_MAX, pick
-from examples.docs_desk.cutting import PASSAGE_LINES_MAX, cut, lines_of
-from examples.docs_desk.folder import list_folder, read_cited, read_document
-from examples.docs_desk.index import index_file, query_index, ready_index
-from examples.docs_desk.queries import PASSAGES, queries
-from examples.docs_desk.statements import statements
-from examples.docs_desk.story import Asked, Hop, Story
-from examples.docs_desk.telling import how_to_continue, numbers, shown, why_waiting
-from examples.docs_desk.words import covered, pieces, stem, terms
+from examples.docs_desk.desk import judged, read_cited, review, search, tokens_of, write
+from examples.docs_desk.library import index_file, list_folder, query_index, read_document, ready_index
+from examples.docs_desk.passages import PASSAGE_LINES_MAX, cut, lines_of, statements
+from examples.docs_desk.report import shown
+from examples.docs_desk.words import PASSAGES, covered, pieces, queries, stem, terms
+from fsm.testing import StubView
 from machines.review_loop import (
     Brief,
     Draft,
@@ -69,26 +64,8 @@ class Lamp:
 ODD_LINES = st.lists(st.sampled_from([*LAMP.split("\n"), *ALARMS.split("\n"), "", '"""', "    '''", "```"]))
 
 
-class StandIn:
-    """What an agent uses of a view; calls take and give plain data, as recorded ones do."""
-
-    def __init__(self, payload: BaseModel, memory: Notes) -> None:
-        self.payload = payload
-        self.memory = memory
-        self.tokens = 0
-        self.calls: list[str] = []
-
-    def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
-        self.tokens += tokens
-
-    def call_sync(self, name: str, fn: Callable[..., BaseModel], *args: Any, returns: type[BaseModel]) -> Any:
-        self.calls.append(name)
-        assert json.loads(json.dumps(args)) == list(args), "arguments are plain JSON data"
-        return returns.model_validate_json(fn(*args).model_dump_json(), strict=True)
-
-
 def view(payload: BaseModel, notes: Notes) -> Any:
-    return StandIn(payload, notes)
+    return StubView(payload=payload, memory=notes)
 
 
 @pytest.fixture(autouse=True)
@@ -145,8 +122,8 @@ def test_a_rejection_widens_the_search(docs):
     assert {passage.source for passage in search(first).passages} == {"src/lamp.py"}
     again = view(Verdict(good=False, missing=["manager"]), notes.model_copy(update={"rejections": 2}))
     assert {passage.source for passage in search(again).passages} == {"alarms.md", "src/lamp.py"}
-    assert first.calls == ["search_index"]
-    assert 0 < first.tokens < again.tokens
+    assert [name for name, _ in first.calls] == ["search_index"]
+    assert 0 < first.spent.tokens < again.spent.tokens
 
 
 def test_the_standard_library_answers(tmp_path):
@@ -161,7 +138,7 @@ def test_agents_spend_a_token_for_every_four_bytes_they_read():
     notes = Notes(task="dim the lamp")
     one = view(Findings(passages=[Passage(source="a.py", line=1, text="x" * 401)], searched=1), notes)
     write(one)
-    assert one.tokens == 101
+    assert one.spent.tokens == 101
     assert tokens_of(["é", "abc"]) == 2
 
 
@@ -296,8 +273,8 @@ def test_a_definition_goes_with_the_first_sentence_of_its_docstring():
         ("comment", 16),
     ]
     assert found[3].text.endswith("Dim the lamp to a level between 0 and 9.")
-    assert shown(Passage(source="src/lamp.py", line=9, text=found[3].text)).signature == (
-        "def dim(self, level, *, slowly=False)"
+    assert (
+        shown(Passage(source="src/lamp.py", line=9, text=found[3].text))[0] == "def dim(self, level, *, slowly=False)"
     )
 
 
@@ -328,12 +305,12 @@ def test_only_readable_text_of_the_folder_is_listed(docs, monkeypatch):
     (docs / "tests" / "test_lamp.py").write_text("lamp")
     (docs / ".git").mkdir()
     (docs / "link.md").symlink_to("/etc/hostname")
-    monkeypatch.setattr(folders, "FILE_BYTES_MAX", 1000)
+    monkeypatch.setattr(library, "FILE_BYTES_MAX", 1000)
     listing = list_folder(docs)
     assert [document.name for document in listing.documents] == ["alarms.md", "src/lamp.py"]
     assert listing.passed_over == {"folders left out": 2, "too large": 1}
     assert [document.name for document in list_folder(docs / "tests").documents] == ["test_lamp.py"]
-    monkeypatch.setattr(folders, "FILES_MAX", 1)
+    monkeypatch.setattr(library, "FILES_MAX", 1)
     assert list_folder(docs).passed_over["beyond the limit"] == 1
     with pytest.raises(NotADirectoryError, match="name one that holds text"):
         list_folder(docs / "alarms.md")
@@ -345,8 +322,8 @@ def test_what_is_not_text_or_not_inside_is_not_read(docs):
     (docs.parent / "outside.txt").write_text("outside")
     for name in ("latin.txt", "binary.txt", "../outside.txt", "gone.txt", "src"):
         assert read_document(docs, name) is None
-    claim = {"source": "alarms.md", "line": 3, "text": "two\nlines"}
-    assert read_cited(str(docs), [claim]).texts == ["\n".join(ALARMS.split("\n")[2:4])]
+    claim = Passage(source="alarms.md", line=3, text="two\nlines")
+    assert read_cited(str(docs), [claim]) == ["\n".join(ALARMS.split("\n")[2:4])]
 
 
 def test_an_index_is_built_once_and_again_when_a_file_changes(docs):
@@ -380,18 +357,3 @@ def test_one_of_several_builds_the_index(docs):
 def test_camel_case_names_are_found_by_their_words(docs):
     (docs / "pool.py").write_text("class LampPoolKeeper:\n    pass\n")
     assert query_index(str(docs), ['("pool" AND "keeper")'], 5).passages[0].source == "pool.py"
-
-
-# --- what is told ---------------------------------------------------------------------------------
-
-
-def test_a_waiting_run_says_why_and_how_to_go_on():
-    cap = Asked("LoopCap", "reject", "refuse", "loop_cap", {"fires": 3, "fires_max": 3})
-    verdict = Verdict(good=False, critique="No claim says horse.", missing=["horse"])
-    hop = Hop(9, 0, "taken", "review", "person", "reject.otherwise", "Verdict", verdict, "waiting", (cap,), 0)
-    story = Story("a run", "person", "waiting", Brief(task="horse?"), (hop,), [], 0, verdict, 0, True, "")
-    assert numbers(cap) == "3/3 fires"
-    assert why_waiting(story) == (
-        "The reviewer rejected 1 draft. No claim says horse. LoopCap on reject refuses (3/3 fires)."
-    )
-    assert how_to_continue(story, "my runs.db").endswith("send 'a run' approve --by YOUR_NAME --db 'my runs.db'")

@@ -1,8 +1,11 @@
-"""The search index: one SQLite file per folder, full text by FTS5, kept in the user's cache.
+"""A folder as a library: its readable files, and a full-text index of their passages.
 
-An index is built once and read until the folder's files change; of several processes one builds it and the
-others wait. It is written beside its place and moved there when it is whole, so a killed build leaves
-nothing behind that would be taken for an index.
+Only regular UTF-8 files with a known ending are read, up to stated limits; what is passed over is counted,
+never silently missing. Links are not followed, so nothing outside the folder is ever read.
+
+The index is one SQLite file per folder, in the user's cache, built once and read until the folder's files
+change; of several processes one builds it and the others wait. It is written beside its place and moved there
+when it is whole, so a killed build leaves nothing behind that would be taken for an index.
 """
 
 import fcntl
@@ -12,18 +15,27 @@ import re
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 from sqlite_utils import Database
 
-from examples.docs_desk.cutting import cut, is_telling
-from examples.docs_desk.folder import Document, Listing, list_folder, read_document
+from examples.docs_desk.passages import PYTHON, cut, is_telling, lines_of
 from examples.docs_desk.words import pieces
 from machines.review_loop import Findings, Passage
+
+FILES_MAX = 20_000
+FILE_BYTES_MAX = 2 * 1024 * 1024
+FOLDER_BYTES_MAX = 512 * 1024 * 1024
+
+ENDINGS = frozenset({".py", ".pyi", ".md", ".markdown", ".rst", ".txt"})
+LEFT_OUT = frozenset(
+    "__pycache__ site-packages dist-packages node_modules build dist venv test tests idle_test".split()
+)
 
 FORMAT = 2
 QUERIES_MAX = 32
@@ -39,6 +51,80 @@ RANKED = """
     order by bm25(passage_fts, 3.0, 1.0, 0.5) * passage.worth
     limit ?
 """
+
+
+@frozen
+class Document:
+    """One readable file: its name relative to the folder, its size and when it changed."""
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@frozen
+class Listing:
+    """What a folder holds: the documents, and how many files were passed over for which reason."""
+
+    folder: Path
+    documents: tuple[Document, ...]
+    passed_over: dict[str, int] = field(factory=dict)
+
+    @property
+    def stamp(self) -> str:
+        """A digest of names, sizes and times: another stamp means another index."""
+        digest = hashlib.sha256()
+        for document in self.documents:
+            digest.update(f"{document.name}\0{document.size}\0{document.mtime_ns}\n".encode("utf-8", "replace"))
+        return digest.hexdigest()
+
+
+def list_folder(folder: Path) -> Listing:
+    """Find the documents below a folder, in the order of their names.
+
+    Hidden, generated, installed and test folders below it are left out: name one of them itself to search it.
+    Raises NotADirectoryError; stops taking files at FILES_MAX or FOLDER_BYTES_MAX and counts the rest.
+    """
+    folder = folder.expanduser().resolve()
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder: name one that holds text, Markdown or Python files")
+    found: list[Document] = []
+    passed_over: Counter[str] = Counter()
+    total = 0
+    for place, folders, names in os.walk(folder):
+        kept = sorted(name for name in folders if name not in LEFT_OUT and not name.startswith("."))
+        passed_over["folders left out"] += len(folders) - len(kept)
+        folders[:] = kept
+        for name in sorted(names):
+            path = Path(place, name)
+            if path.suffix.lower() not in ENDINGS or path.is_symlink() or not path.is_file():
+                continue
+            stat = path.stat()
+            if not name.isprintable():
+                passed_over["oddly named"] += 1
+            elif stat.st_size > FILE_BYTES_MAX:
+                passed_over["too large"] += 1
+            elif len(found) >= FILES_MAX or total + stat.st_size > FOLDER_BYTES_MAX:
+                passed_over["beyond the limit"] += 1
+            else:
+                total += stat.st_size
+                found.append(Document(path.relative_to(folder).as_posix(), stat.st_size, stat.st_mtime_ns))
+    return Listing(folder, tuple(found), dict(+passed_over))
+
+
+def read_document(folder: Path, name: str) -> list[str] | None:
+    """The lines of one file of the folder, or None if it is not there, not text, or lies outside."""
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+        return None
+    with path.open("rb") as file:
+        data = file.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX or b"\0" in data:
+        return None
+    try:
+        return lines_of(data)
+    except UnicodeDecodeError:
+        return None
 
 
 @frozen
@@ -129,7 +215,7 @@ def rows(listing: Listing, on_file: Callable[[Document], None], unreadable: list
             unreadable.append(document.name)
             continue
         where = document.name.rsplit(".", 1)[0].replace("/", " ")
-        for part in cut(lines, python=document.name.endswith((".py", ".pyi"))):
+        for part in cut(lines, python=document.name.endswith(PYTHON)):
             if len(part.text) > PASSAGE_CHARS_MAX:
                 continue
             used = [line for line in part.text.split("\n") if line.strip()]

@@ -1,0 +1,81 @@
+"""What a replay says: the first record that differs, in words."""
+
+from collections.abc import Mapping
+from typing import NoReturn
+
+from attrs import frozen
+
+from fsm.core.record import Record
+from fsm.define.guard import Ruling
+
+
+@frozen
+class Divergence:
+    """The first record that differs: what it says, what would be there now, and why."""
+
+    seq: int
+    recorded: str
+    decided: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"record {self.seq}: {self.why}\n  recorded: {self.recorded}\n  now:      {self.decided}"
+
+
+class Diverged(Exception):
+    """Ends a replay; what follows a divergence means nothing."""
+
+    def __init__(self, divergence: Divergence) -> None:
+        super().__init__(str(divergence))
+        self.divergence = divergence
+
+
+def differ(seq: int, recorded: str, decided: str, why: str) -> NoReturn:
+    raise Diverged(Divergence(seq, recorded, decided, why))
+
+
+def told(record: Record) -> str:
+    """A record in one line."""
+    outcome = f", {record.outcome}," if record.kind in ("halted", "ended") else ""
+    way = f"{record.source} -> {record.state} by {record.hop}" if record.hop else f"it stays in {record.state}"
+    against = "; ".join(str(ruling) for ruling in record.rulings if ruling.verdict.decision != "allow")
+    return f"{record.kind}{outcome} on {record.event}: {way}" + (f" ({against})" if against else "")
+
+
+def sha256(digest: bytes | None) -> str:
+    return f"sha256 {digest.hex()[:16]}…" if digest else "none"
+
+
+def cause(recorded: Record, now: Record, hops: Mapping[str, object]) -> str | None:
+    """Why two decisions on one event differ, causes before their effects; None where they do not."""
+    if recorded.hop not in ("", *hops):
+        return f"the machine no longer declares {recorded.hop}"
+    if recorded.predicates != now.predicates:
+        return _predicates(dict(recorded.predicates), dict(now.predicates))
+    if recorded.rulings != now.rulings:
+        return _rulings(recorded.rulings, now.rulings)
+    for name in ("source", "hop", "state", "kind", "outcome", "until_ms", "attempt"):
+        before, after = getattr(recorded, name), getattr(now, name)
+        if before != after:
+            return f"its {name} would be {after!r}, not {before!r}"
+    return None
+
+
+def _predicates(before: Mapping[str, bool | None], after: Mapping[str, bool | None]) -> str:
+    answers = {True: "yes", False: "no", None: "an error"}
+    changed = [
+        f"{line} answered {answers[before[line]]} and now {answers[after[line]]}"
+        for line in before
+        if line in after and before[line] is not after[line]
+    ]
+    gone = [f"{line} answered {answers[before[line]]} and is not asked now" for line in before if line not in after]
+    new = [f"{line} was not asked and now answers {answers[after[line]]}" for line in after if line not in before]
+    return f"predicates: {'; '.join([*changed, *gone, *new]) or 'they are asked in another order'}"
+
+
+def _rulings(before: tuple[Ruling, ...], after: tuple[Ruling, ...]) -> str:
+    lost = [str(ruling) for ruling in before if ruling not in after]
+    new = [str(ruling) for ruling in after if ruling not in before]
+    if not lost and not new:
+        return "guards: they are asked in another order"
+    return f"guards: it was {'; '.join(lost) or 'not asked'}, and now {'; '.join(new) or 'is not asked'}"

@@ -1,0 +1,182 @@
+"""Where the time of one hop goes: each part by itself, thousands of times in a row, with nothing beside it.
+
+Alone on its processor and warm, a part is as fast as it gets. What a hop takes beyond their sum is the price
+of company: two threads that hand the interpreter's lock to and fro, cold caches, the garbage collector.
+"""
+
+import asyncio
+import sqlite3
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from attrs import define
+
+from fsm import Run, Runner
+from fsm.clock import SystemClock
+from fsm.core.conclude import conclude
+from fsm.core.engine import Engine
+from fsm.core.record import Record, Spent, link
+from fsm.core.select import Event, Plan, select
+from fsm.core.snapshot import Snapshot
+from fsm.define.payload import Payload, canonical, digest, seal, unseal
+from fsm.journal.connect import open_writer
+from fsm.journal.decisions import apply_decisions
+from fsm.journal.journal import SqliteJournal
+from fsm.journal.operations import Decide, Operation
+from fsm.journal.rows import record_row
+from fsm.runner.live import Live
+from fsm.runner.threads import Threads
+from fsm.runner.visit import attempt
+from fsm.runner.watchdog import Watchdog
+from tests.benchmarks.hops import run_us
+from tests.benchmarks.loop import Draft, Figure, Loop, Verdict, gated, scratch, started
+
+GROUP = 512  # the largest group the writer commits at once
+BYTES_MAX = 1 << 20
+
+
+def measure(rounds: int) -> list[Figure]:
+    found: dict[str, list[float]] = {}
+    wholes = []
+    for _ in range(rounds):
+        for part, us in asyncio.run(_round()).items():
+            found.setdefault(part, []).append(us)
+        wholes.append(asyncio.run(run_us(runs=1_000, hops=20))[1])
+    medians = {part: statistics.median(values) for part, values in found.items()}
+    whole = statistics.median(wholes)
+    total = sum(us for part, us in medians.items() if not part.startswith(" "))
+    lines = [Figure(part, us, "us a hop", f"{us / whole:.0%} of the whole") for part, us in medians.items()]
+    return [
+        *lines,
+        Figure("all parts", total, "us a hop", f"{total / whole:.0%} of the whole"),
+        Figure("the whole: 1,000 runs at once", whole, "us a hop"),
+    ]
+
+
+async def _round() -> dict[str, float]:
+    """Microseconds a part; a name that begins with a space is a part of the part above it."""
+    with scratch() as db:
+        async with Runner(db, visits_max=GROUP) as runner:
+            bench = _Bench(runner.journal, await started(runner, gated(asyncio.Event()), GROUP, hops=1_000))
+            found = await bench.on_the_loop() | await bench.queue()
+            return found | bench.in_the_writer(open_writer(str(db)))
+
+
+@define
+class _NoOp(Operation):
+    """What is queued to see what queueing costs."""
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        return None
+
+
+class _Bench:
+    """Runs that wait in `draft`, and the parts of the hop that they would make next."""
+
+    def __init__(self, journal: Any, runs: list[Run]) -> None:
+        self.journal: SqliteJournal = journal
+        self.runs = runs
+        self.engine = Engine(Loop.spec)
+        self.draft = seal(Draft(rounds=500, round=1), BYTES_MAX)
+        self.verdict = seal(Verdict(rounds=500, round=1, good=False), BYTES_MAX)
+        self.snapshot = journal.read.snapshot(runs[0].key) or self._begun()
+
+    def _begun(self) -> Snapshot:
+        counters = {"visits:draft": 1, "fires:start": 1}
+        return Snapshot(state="draft", seq=0, entered=0, counters=counters)
+
+    def live(self) -> Live:
+        return Live(run=self.runs[0], engine=self.engine, snapshot=self.snapshot, payload=self.verdict)
+
+    async def on_the_loop(self) -> dict[str, float]:
+        live, clock, threads = self.live(), SystemClock(), Threads(1)
+        slots: asyncio.Semaphore = asyncio.Semaphore(GROUP)
+        watchdog: Watchdog[Live] = Watchdog(lambda live: None)
+        plain = self.draft.value.model_dump(mode="json")
+        event = Event(payload=self.draft, at_ms=1, spent=Spent(100))
+
+        async def slot() -> None:
+            await slots.acquire()
+            watchdog.watch(live, clock.monotonic() + 60)
+            live.deadline = None
+            slots.release()
+
+        async def visit() -> None:
+            await attempt(live, self.journal, clock, threads, None)
+
+        sealing = _each(lambda: seal(self.draft.value, BYTES_MAX))
+        visiting = await _each_awaited(visit)
+        return {
+            "slot and watchdog": await _each_awaited(slot),
+            "view and agent": visiting - sealing,
+            "seal the payload": sealing,
+            " dump": _each(lambda: self.draft.value.model_dump(mode="json", by_alias=True, round_trip=True)),
+            " JSON": _each(lambda: canonical(plain)),
+            " read back": _each(lambda: unseal(Draft, self.draft.body)),
+            " sha256": _each(lambda: digest(self.draft.body)),
+            "select": _each(lambda: select(self.engine, self.snapshot, event)),
+        }
+
+    async def queue(self) -> dict[str, float]:
+        """Future, queue, wake-up and answer, of as many as are at once in the queue."""
+
+        async def many(times: int) -> None:
+            for _ in range(times):
+                await self.journal._write(_NoOp())
+
+        begun = time.perf_counter()
+        await asyncio.gather(*(many(10) for _ in range(GROUP)))
+        return {"queue and answer": (time.perf_counter() - begun) / (10 * GROUP) * 1e6}
+
+    def in_the_writer(self, connection: sqlite3.Connection) -> dict[str, float]:
+        snapshots, applying, committing = [self.snapshot] * GROUP, 0.0, 0.0
+        for n in range(10):
+            event = Event(payload=self.verdict if n % 2 else self.draft, at_ms=n + 1, spent=Spent(100))
+            members = [self._member(run, snapshot, event) for run, snapshot in zip(self.runs, snapshots, strict=True)]
+            begun = time.perf_counter()
+            connection.execute("BEGIN IMMEDIATE")
+            apply_decisions(connection, members)
+            applied = time.perf_counter()
+            connection.execute("COMMIT")
+            committing += time.perf_counter() - applied
+            applying += applied - begun
+            snapshots = [member.result.decision.snapshot for member in members]
+        connection.close()
+        plan, record = members[0].plan, members[0].result.decision.record
+        concluding = _each(lambda: conclude(self.engine, members[0].snapshot, plan, {}))
+        chaining = _each(lambda: _chain(record))
+        hops = 10 * GROUP
+        return {
+            "conclude": concluding,
+            "verdicts as JSON, chain, row": chaining,
+            "fence and statements": applying / hops * 1e6 - concluding - chaining,
+            "commit": committing / hops * 1e6,
+        }
+
+    def _member(self, run: Run, snapshot: Snapshot, event: Event) -> Decide:
+        plan = select(self.engine, snapshot, event)
+        return Decide(
+            run=run.key, run_id=run.run_id, epoch=self.journal.epoch, engine=self.engine, snapshot=snapshot, plan=plan
+        )
+
+
+def _chain(record: Record) -> None:
+    detail = record.detail
+    record_row(1, record, detail, link(bytes(32), record.header(detail)))
+
+
+def _each(part: Callable[[], object], times: int = 5_000) -> float:
+    """Microseconds of one call."""
+    begun = time.perf_counter()
+    for _ in range(times):
+        part()
+    return (time.perf_counter() - begun) / times * 1e6
+
+
+async def _each_awaited(part: Callable[[], Awaitable[object]], times: int = 5_000) -> float:
+    begun = time.perf_counter()
+    for _ in range(times):
+        await part()
+    return (time.perf_counter() - begun) / times * 1e6

@@ -1,0 +1,58 @@
+"""kill -9 at every named crash point, again in the restart, and then on to the end."""
+
+from pathlib import Path
+
+import pytest
+
+from fsm.crash import POINTS
+from tests.crash.world import KILLED, World, check_mill
+
+RUN = ["one"]
+
+# The arrivals at which a process dies: in the first, in its restart, in the one after that.
+EARLY = dict.fromkeys(POINTS, (1, 1, 1)) | {"resume.committed": (0, 1, 1)}
+LATE = {
+    "visit.started": (9, 2, 1),
+    "visit.returned": (9, 2, 1),
+    "call.intended": (8, 2, 3),
+    "call.executed": (8, 2, 3),
+    "call.settled": (8, 2, 3),
+    "decision.queued": (9, 2, 2),
+    "writer.begun": (25, 7, 9),
+    "writer.written": (25, 7, 9),
+    "writer.committed": (25, 7, 9),
+    "decision.adopted": (9, 2, 2),
+}
+# How many calls are in flight there; at the other points it depends on what else is going on.
+IN_FLIGHT = {"visit.started": 0, "visit.returned": 0, "call.intended": 0, "call.executed": 1, "call.settled": 0}
+PLANS = [(point, plan) for plans in (EARLY, LATE) for point, plan in plans.items()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = World(tmp_path_factory.mktemp("calm"))
+    world.finish("work", runs=["calm"])
+    assert set(world.effects().values()) == {1}
+    return world
+
+
+def test_an_undisturbed_run_passes_its_own_check(undisturbed: World):
+    found = check_mill(undisturbed, ["calm"], undisturbed)
+    assert found.repeated == found.attempts == 0
+
+
+@pytest.mark.parametrize(("point", "plan"), PLANS, ids=lambda value: value if isinstance(value, str) else str(value[0]))
+def test_killed_there_a_run_goes_on_as_if_nothing_had_been(
+    point: str, plan: tuple[int, ...], tmp_path: Path, undisturbed: World
+):
+    world = World(tmp_path)
+    for boot, passes in enumerate(plan):
+        crash = {point: passes} if passes else {"decision.adopted": 3}
+        assert world.run("work", runs=RUN, boot=f"boot-{boot}", crash=crash) == KILLED, world.errors()
+    world.finish("work", runs=RUN, boot="the last")
+    found = check_mill(world, RUN, undisturbed)
+    assert found.attempts == len(plan)
+    if point in IN_FLIGHT:
+        assert found.repeated == len(plan) * IN_FLIGHT[point]
+    else:
+        assert found.repeated <= len(plan)

@@ -1,0 +1,58 @@
+"""What tests of several packages share."""
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fsm import Machine, Runner, SqliteJournal, read_journal, replay_run
+from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.payload import canonical, digest
+
+
+def assert_sound(db: str | os.PathLike[str], *machines: type[Machine]) -> None:
+    """Nothing invalid is in this journal.
+
+    Every payload is canonical and validates strictly under its class; every run replays and agrees, from the
+    journal alone and, for the machines given, with their code; its row says what its last record says.
+    """
+    classes = {(machine.spec.fingerprint, name): cls for machine in machines for name, cls in machine.spec.classes.items()}
+    reader = read_journal(db)
+    try:
+        for run in reader.runs():
+            records = list(reader.records(run.key))
+            assert [record.seq for record in records] == list(range(run.seq + 1)), f"{run.run_id}: gaps"
+            last = records[-1]
+            assert (last.state, last.outcome, last.head) == (run.state, run.outcome, run.head), run.run_id
+            assert [record.at_ms for record in records] == sorted(record.at_ms for record in records)
+            payloads = [(record.event, record.digest, record.body) for record in records if record.event]
+            payloads += [(posted.event, posted.digest, posted.body.encode()) for posted in reader.inbox(run.key)]
+            for event, sha256, body in payloads:
+                assert body is not None and canonical(json.loads(body)) == body and digest(body) == sha256, event
+                cls = RUNTIME_EVENTS.get(event) or classes.get((run.fingerprint, event))
+                if cls is not None:
+                    cls.model_validate_json(body, strict=True)
+            for call in reader.calls(run.key):
+                assert call.body is not None and canonical(json.loads(call.body)) == call.body, call.key
+            replays = [replay_run(reader, run.run_id)]
+            replays += [replay_run(reader, run.run_id, m) for m in machines if m.spec.fingerprint == run.fingerprint]
+            for replay in replays:
+                assert replay.agreed, str(replay)
+                assert replay.records == len(records)
+    finally:
+        reader.close()
+    with contextlib.closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+@contextlib.asynccontextmanager
+async def running(db: str | os.PathLike[str], *machines: type[Machine], **options: Any) -> AsyncIterator[Runner]:
+    """A quick runner on this file; once it has stopped the journal must be sound."""
+    journal = SqliteJournal(db, synchronous="OFF")
+    settings = {"poll_s": 0.01, "handle_signals": False, **options}
+    async with Runner(journal, machines=machines, **settings) as runner:
+        yield runner
+    assert_sound(db, *machines)
