@@ -1,11 +1,11 @@
 """No loop without a declared bound."""
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from attrs import field, frozen
-from attrs.validators import ge, instance_of
 
 from fsm import Counter, Guard, Kind, Standing, State
+from fsm.define.guard import whole_number
 
 
 @frozen
@@ -21,9 +21,15 @@ class LoopCap(Guard):
     kind: ClassVar[Kind] = "cap"
     codes: ClassVar[tuple[str, ...]] = ("loop_cap",)
 
-    limit: int = field(validator=[instance_of(int), ge(1)])
+    limit: int = field(validator=whole_number(1))
     scope: Literal["transition", "state", "run"] | None = field(default=None, kw_only=True)
-    since: State | None = field(default=None, kw_only=True)
+    since: State[Any] | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if self.scope not in (None, "transition", "state", "run"):
+            raise ValueError(f'LoopCap(scope={self.scope!r}): write "transition", "state" or "run", or leave it out')
+        if not isinstance(self.since, State | None):
+            raise TypeError(f"LoopCap(since={self.since!r}): name a State of the machine, as since=draft")
 
     def counted(self, standing: Standing, owner: str) -> Counter:
         since = self.since.name if self.since is not None else ""
@@ -41,7 +47,8 @@ class LoopCap(Guard):
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
         if self.scope in (None, "run", standing):
             return None
+        where = "in everywhere()" if standing == "run" else f"on a {standing}"
         return (
-            f"LoopCap with scope={self.scope!r} stands on a {standing}",
+            f"LoopCap with scope={self.scope!r} stands {where}",
             f"leave scope out, or put the guard on a {self.scope}",
         )

@@ -3,9 +3,9 @@
 from typing import ClassVar
 
 from attrs import field, frozen
-from attrs.validators import ge, instance_of
 
 from fsm import Counter, Guard, Kind, Standing
+from fsm.define.guard import whole_number
 
 
 @frozen
@@ -19,7 +19,7 @@ class TokenBudget(Guard):
     kind: ClassVar[Kind] = "cap"
     codes: ClassVar[tuple[str, ...]] = ("token_budget",)
 
-    tokens_max: int = field(validator=[instance_of(int), ge(1)])
+    tokens_max: int = field(validator=whole_number(1))
 
     def counted(self, standing: Standing, owner: str) -> Counter:
         return Counter("tokens")

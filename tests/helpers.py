@@ -18,7 +18,9 @@ def assert_sound(db: str | os.PathLike[str], *machines: type[Machine]) -> None:
     Every payload is canonical and validates strictly under its class; every run replays and agrees, from the
     journal alone and, for the machines given, with their code; its row says what its last record says.
     """
-    classes = {(machine.spec.fingerprint, name): cls for machine in machines for name, cls in machine.spec.classes.items()}
+    classes = {
+        (machine.spec.fingerprint, name): cls for machine in machines for name, cls in machine.spec.classes.items()
+    }
     reader = read_journal(db)
     try:
         for run in reader.runs():

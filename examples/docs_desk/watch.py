@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderResult
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +29,6 @@ PICTURE = """\
   │     {research:8} {draft:>9}      {review:>6}      │        ▲
   ╰{rejected:─^41}┤        │
                                             ╰──▶ @person ──▶ @dropped"""
-HEAD_LINES = 8
 REJECTIONS_MAX = next(
     guard.limit for line in ReviewLoop.spec.transitions if line.name == "reject" for guard in line.guards
 )
@@ -60,7 +60,7 @@ def watching(console: Console, question: str, run_id: str) -> Iterator[Watcher]:
     if not console.is_terminal:
         yield Lines(console, run_id)
         return
-    picture = Picture(console, question, run_id)
+    picture = Picture(question, run_id)
     with Live(picture, console=console, refresh_per_second=FRAMES_PER_S):
         yield picture
         picture.whole = True
@@ -110,20 +110,23 @@ class Lines(Records):
 class Picture(Records):
     """The live picture: the machine with its visits, what is spent against the caps, and the way so far."""
 
-    def __init__(self, console: Console, question: str, run_id: str) -> None:
+    def __init__(self, question: str, run_id: str) -> None:
         super().__init__(run_id)
-        self.console = console
         self.question = question
         self.start_s = time.monotonic()
         self.whole = False
         self.note = ""
 
-    def __rich__(self) -> RenderableType:
-        head = Text.assemble("\n", (self.question, "bold"), (f"  {self.run_id}", "dim"), "\n")
-        wide = self.console.width >= WIDE_COLUMNS
-        room = max(1, (self.console.height - HEAD_LINES - 2) // (1 if wide else 2))
-        shown = self.records if self.whole else self.records[-room:]
-        return Group(head, self.machine(), self.spent(), Text(), way(shown, wide=wide), Text(self.note, "yellow"))
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """While it runs the latest lines that fit, and the whole way at the end."""
+        question = Text.assemble("\n", (self.question, "bold"), (f"  {self.run_id}", "dim"), "\n")
+        told = way(self.records, wide=console.width >= WIDE_COLUMNS)
+        head = console.render_lines(Group(question, self.machine(), self.spent(), Text()), options, pad=False)
+        tail = console.render_lines(Group(told, Text(self.note, "yellow")), options, pad=False)
+        room = max(1, console.height - len(head) - 1)
+        for line in [*head, *(tail if self.whole else tail[-room:])]:
+            yield from line
+            yield Segment.line()
 
     def saw(self, record: Record) -> None:
         self.note = "" if self.note and record.kind == "resumed" else self.note

@@ -65,6 +65,8 @@ def _taken(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling
 
 def _refused(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...]) -> Decision:
     """Nothing moves: an event from outside is refused, the run's own halts it, by that guard."""
+    if plan.event.payload.event == "Cancelled":  # a predicate or `remember` broke; a run can always be cancelled
+        return _decision(engine, snapshot, plan, "ended", "cancelled", rulings=rulings)
     if snapshot.state == START:
         return _decision(
             engine, snapshot, plan, "started" if snapshot.seq < 0 else "halted", "stopped", rulings=rulings
@@ -122,7 +124,8 @@ def _decision(
 ) -> Decision:
     event = plan.event
     note = dict(event.note)
-    if state is not None and snapshot.pending is not None and not _is_pending(snapshot, event):
+    leaves = state is not None or kind in ("deferred", "halted", "ended")
+    if leaves and snapshot.pending is not None and not _is_pending(snapshot, event):
         note["superseded"] = snapshot.pending.event_id or snapshot.pending.seq
     record = Record(
         seq=snapshot.seq + 1,

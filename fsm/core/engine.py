@@ -97,6 +97,8 @@ class Engine:
 
     def go(self, state: str, hop: str) -> str:
         """The state after `hop`; `transitions` refuses a hop that is not declared from `state`."""
-        trip = _Trip(state)
-        self._machine.events[f"!{hop}"].trigger(trip)
+        trip, event = _Trip(state), self._machine.events.get(f"!{hop}")
+        if event is None:
+            raise Undeclared(f"no hop {hop}")
+        event.trigger(trip)
         return trip.state

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from fsm.core.engine import Engine
 from fsm.core.record import NOTHING, Record, Spent
@@ -26,7 +26,7 @@ from fsm.core.snapshot import Pending, Snapshot, is_pending, spending_added
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Placed, Ruling, Verdict
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, way_for, way_id
-from fsm.define.payload import Invalid, Payload, seal, unseal
+from fsm.define.payload import Invalid, Payload, TooLarge, excerpt, seal, told, unseal
 from fsm.define.spec import MachineSpec
 
 
@@ -109,14 +109,7 @@ class _Selection:
             if higher is None:
                 return line, event
             self.predicates = []
-            event = Event(
-                payload=seal(higher, RUNTIME_BYTES_MAX),
-                at_ms=event.at_ms,
-                own=event.own,
-                event_id=event.event_id,
-                spent=event.spent,
-                note=event.note,
-            )
+            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX))
 
     def _matches(self, event: Event, line: TransitionSpec) -> bool:
         when = line.when
@@ -184,7 +177,7 @@ class _Selection:
                 raise TypeError(f"{remember.name} returned {type(value).__name__}, not the machine's memory")
             return seal(value, self.spec.bounds.memory_bytes_max).body, None
         except Invalid as error:
-            code = "memory_full" if "payload_bytes_max" in str(error) else "remember_error"
+            code = "memory_full" if isinstance(error, TooLarge) else "remember_error"
             text = str(error).replace("payload_bytes_max", "memory_bytes_max")
             return None, _broken(remember.name, owner, code, ValueError(text))
         except Exception as error:
@@ -239,8 +232,8 @@ class _Selection:
             return self._recorded_ruling(guard)
         flaw = _flaw(verdict, guard)
         if verdict is None or flaw:
-            told = TypeError(f"answered {verdict!r}: {flaw}")
-            return _broken(guard.name, guard.at, "guard_error", told, guard.standing)
+            wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
+            return _broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
         return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms))
 
     def _recorded_ruling(self, guard: Placed) -> Ruling:
@@ -277,21 +270,29 @@ def _refusing(rulings: Iterable[Ruling]) -> Ruling | None:
 
 
 def _broken(name: str, at: str, code: str, error: Exception | None, standing: Any = "transition") -> Ruling:
-    text = f"{type(error).__name__}: {error}"[:300] if error is not None else ""
-    return Ruling(name, at, standing, Verdict("refuse", code, text=text.encode("utf-8", "replace").decode()))
+    return Ruling(name, at, standing, Verdict("refuse", code, text=told(error) if error is not None else ""))
 
 
 def _flaw(verdict: object, guard: Placed) -> str:
     """What is wrong with a guard's answer, if anything is."""
     if not isinstance(verdict, Verdict):
         return "no verdict"
-    if verdict.decision != "allow" and verdict.code not in guard.codes:
+    if verdict.decision not in ("allow", "refuse", "defer"):
+        return "it neither allows nor refuses nor defers"
+    if verdict.code not in guard.codes and (verdict.decision != "allow" or verdict.code != ""):
         return f"its codes are {', '.join(guard.codes)}"
-    if any(type(number) is not int for number in verdict.numbers.values()):
+    numbers: object = verdict.numbers
+    if not isinstance(numbers, Mapping) or any(type(number) is not int for number in numbers.values()):
         return "its numbers are not whole"
+    if not all(_is_text(text) for text in (verdict.text, *numbers)):
+        return "its text cannot be stored"
     if verdict.decision == "defer" and type(verdict.until_ms) is not int:
         return "it defers without a moment"
     return ""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and (value.isascii() or value.encode("utf-8", "replace").decode() == value)
 
 
 def _recorded_refusal(recorded: Record | None, owner: str, codes: tuple[str, ...]) -> Ruling | None:

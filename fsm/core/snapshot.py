@@ -129,7 +129,7 @@ def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> d
     for counter in spec.since_counters:
         if counter.since == target:
             counters[counter.key] = 0
-        elif _counts(counter, hop, target) and not started:
+        elif _counts(counter, hop, target) and not (started and counter.of == "hops"):
             counters[counter.key] = counters.get(counter.key, 0) + 1
     return counters
 

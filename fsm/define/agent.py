@@ -4,15 +4,17 @@ An agent is any callable of one view, async or not, that returns a payload. It b
 returns is the state's next event.
 """
 
+import collections.abc
 import inspect
 import types
 import typing
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Literal, Protocol, Union, get_args, get_origin
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
 
+from fsm.define.annotations import alias_of, is_union
 from fsm.define.guard import Ruling
 from fsm.errors import AgentsMissing
 
@@ -117,22 +119,29 @@ def is_async(agent: Any) -> bool:
     return inspect.iscoroutinefunction(agent) or inspect.iscoroutinefunction(type(agent).__call__)
 
 
-def returned(agent: object) -> tuple[type, ...] | None:
-    """The payload classes in an agent's return annotation; None where it does not tell or cannot be resolved."""
-    function = agent if inspect.isroutine(agent) else getattr(type(agent), "__call__", None)
+def returned(agent: object) -> tuple[Any, ...]:
+    """The types in an agent's return annotation; empty where it has none or it cannot be resolved."""
+    function = agent if inspect.isroutine(agent) else getattr(type(agent), "__call__", None)  # noqa: B004
     function = inspect.unwrap(function) if callable(function) else None
+    function = getattr(function, "__func__", function)
     if not isinstance(function, types.FunctionType):
-        return None
+        return ()
     try:
-        annotation = function.__annotations__.get("return")
-        bare = types.FunctionType(function.__code__, function.__globals__)
-        bare.__annotations__ = {"return": annotation}
-        resolved = typing.get_type_hints(bare).get("return")
-    except Exception:
-        return None
-    if get_origin(resolved) in (Union, types.UnionType):
-        parts: tuple[Any, ...] = get_args(resolved)
+        alone = types.SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
+        annotation = typing.get_type_hints(alone, function.__globals__).get("return")
+    except Exception:  # a name that only a type checker knows
+        return ()
+    return tuple(_parts(annotation))
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    alias = alias_of(annotation)
+    if alias is not None:
+        yield from _parts(alias)
+    elif is_union(annotation):
+        for part in get_args(annotation):
+            yield from _parts(part)
+    elif get_origin(annotation) in (collections.abc.Awaitable, collections.abc.Coroutine):
+        yield from _parts(get_args(annotation)[-1])
     else:
-        parts = (resolved,)
-    known = all(isinstance(part, type) and issubclass(part, BaseModel) and part is not BaseModel for part in parts)
-    return parts if known else None
+        yield annotation

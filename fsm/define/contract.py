@@ -56,7 +56,7 @@ def contract_mistakes(cls: object) -> list[Found]:
 def _no_model(cls: object) -> Found:
     if isinstance(cls, list | set):
         names = ", ".join(getattr(part, "__name__", "...") for part in cls)
-        return f"{excerpt(cls)} is a {type(cls).__name__}, not a payload class", f"write a tuple: ({names})"
+        return f"it names its payloads in a {type(cls).__name__}", f"write a tuple: ({names})"
     if isinstance(cls, BaseModel):
         return f"{excerpt(cls)} is a payload, not its class", f"name the class: {type(cls).__name__}"
     told = cls.__name__ if isinstance(cls, type) else repr(cls)

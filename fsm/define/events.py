@@ -8,7 +8,6 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
-
 RUNTIME_BYTES_MAX: Final = 64 << 10  # their own bound: a run must be able to fail whatever `payload_bytes_max` is
 
 

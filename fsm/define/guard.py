@@ -8,12 +8,15 @@ Kinds: `cap`, an exact count against a limit; `data`, a check of the payload, wh
 something outside the run (a clock, a breaker, a person) that may refuse for ever; `sure`, always allows.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal, Protocol
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any, ClassVar, Literal, Protocol
 
 import attrs
 from attrs import field, frozen
 from pydantic import BaseModel
+
+from fsm.define.place import Line
 
 Kind = Literal["cap", "data", "env", "sure"]
 Standing = Literal["transition", "state", "run"]
@@ -130,6 +133,25 @@ class Placed:
         return self.check(facts) if self.check is not None else None
 
 
+def whole_number(least: int) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
+    """A validator for a guard's parameter: an int, `least` or more."""
+
+    def check(guard: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+        if type(value) is not int or value < least:
+            told = f"{type(guard).__name__}({attribute.name}={value!r}): give a whole number, {least} or more"
+            raise ValueError(told) if type(value) is int else TypeError(told)
+
+    return check
+
+
+def _param(value: object) -> int | str:
+    if isinstance(value, int | str) and not isinstance(value, Enum):
+        return value
+    if isinstance(value, Line | Enum):
+        return value.name
+    return getattr(value, "__name__", None) or repr(value)
+
+
 @frozen
 class Guard:
     """What every guard is: subclass it with `attrs.frozen`, name its `codes` and `kind`, write `check`.
@@ -159,11 +181,7 @@ class Guard:
     def params(self) -> dict[str, int | str]:
         """The guard's parameters as plain data; they are part of the machine's fingerprint."""
         values = {attribute.name: getattr(self, attribute.name) for attribute in attrs.fields(type(self))}
-        return {
-            name: value if isinstance(value, int | str) else getattr(value, "name", "") or repr(value)
-            for name, value in values.items()
-            if value is not None
-        }
+        return {name: _param(value) for name, value in values.items() if value is not None}
 
     def place(self, standing: Standing, owner: str) -> Placed:
         """This guard standing on the attribute `owner`."""

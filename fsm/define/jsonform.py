@@ -28,18 +28,23 @@ def changes(before: Form, after: Form) -> tuple[str, ...]:
 
 
 def _normal(form: Form) -> Form:
-    untimed = [{k: v for k, v in state.items() if k not in ("title", "timeout_ms")} for state in form["states"]]
-    order = [line["name"] for line in form["transitions"]]
+    """What decides: the order of lines does, that of the states and payloads a line names does not."""
+    states = [{k: v for k, v in state.items() if k not in ("title", "timeout_ms")} for state in form["states"]]
     return {
         "name": form["name"],
-        "states": _by_name(untimed),
-        "transitions": _by_name(form["transitions"]),
-        "order": order,
+        "states": _by_name([_unordered(state, "initial") for state in states]),
+        "transitions": _by_name([_unordered(line, "sources", "events") for line in form["transitions"]]),
+        "order": [line["name"] for line in form["transitions"]],
         "everywhere": _by_name(form["everywhere"]),
+        "everywhere_order": [line["name"] for line in form["everywhere"]],
         "payloads": _by_name(form["payloads"]),
         "memory": form["memory"],
         "bounds": form["bounds"],
     }
+
+
+def _unordered(item: Form, *keys: str) -> Form:
+    return {**item, **{key: sorted(item[key]) for key in keys}}
 
 
 def _by_name(items: list[Form]) -> Form:

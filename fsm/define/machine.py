@@ -19,7 +19,7 @@ from fsm.define.agent import Agent
 from fsm.define.compile import compile_machine
 from fsm.define.mistakes import Mistakes
 from fsm.define.parts import BOUND_NAMES, Bounds
-from fsm.define.place import Body
+from fsm.define.place import Body, here
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State
 from fsm.errors import DefinitionError
@@ -32,14 +32,13 @@ class MachineType(type):
     def __prepare__(mcls, name: str, bases: tuple[type, ...], /, **keywords: object) -> Body:
         return Body()
 
-    def __new__(
-        mcls, name: str, bases: tuple[type, ...], body: Mapping[str, Any], /, **keywords: Any
-    ) -> "MachineType":
+    def __new__(mcls, name: str, bases: tuple[type, ...], body: Mapping[str, Any], /, **keywords: Any) -> "MachineType":
         return super().__new__(mcls, name, bases, {**body, "_body": body}, **keywords)
 
     def __call__(cls, *_: object, **__: object) -> Never:
+        name = cls.__name__
         raise TypeError(
-            f"{cls.__name__} is a definition, not something to instantiate\n  -> await runner.start({cls.__name__}, payload)"
+            f"{name} is a definition, not something to instantiate\n  -> await runner.start({name}, payload)"
         )
 
 
@@ -60,25 +59,21 @@ class Machine(metaclass=MachineType):
         super().__init_subclass__()
         body = cls.__dict__.get("_body")
         del cls._body  # type: ignore[attr-defined]
+        mistakes = Mistakes(body.place if isinstance(body, Body) else here())
         if memory is not None:
             cls._memory = memory
-        told = Mistakes()
         for name, value in bounds.items():
             if name not in BOUND_NAMES:
-                told.add(
-                    None,
-                    f"there is no class keyword {name!r}",
-                    f"the bounds are {', '.join(BOUND_NAMES)}{told.near(name, BOUND_NAMES)}",
-                )
+                known = f"the bounds are {', '.join(BOUND_NAMES)}{mistakes.near(name, BOUND_NAMES)}"
+                mistakes.add(None, f"there is no class keyword {name!r}", known)
             elif type(value) is not int or value < 0:
-                told.add(None, f"{name}={value!r}", "a bound is a whole number, 0 or more")
-        if not told.found:
+                mistakes.add(None, f"{name}={value!r}", "a bound is a whole number, 0 or more")
+        if not mistakes.found:
             cls._bounds = attrs.evolve(cls._bounds, **bounds)
         name = machine_name or cls.__name__
-        spec, mistakes = compile_machine(cls, name, body if isinstance(body, Body) else None, cls._memory, cls._bounds)
-        found = (*told.found, *mistakes.found)
-        if found or spec is None:
-            raise DefinitionError(machine=cls.__name__, mistakes=found)
+        spec = compile_machine(cls, name, body if isinstance(body, Body) else None, cls._memory, cls._bounds, mistakes)
+        if spec is None:
+            raise DefinitionError(machine=cls.__name__, mistakes=mistakes.found)
         cls.spec = spec
 
     @classmethod

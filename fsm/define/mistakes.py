@@ -1,7 +1,6 @@
 """What can be wrong with a definition, each said with its attribute, its line, and what to write instead."""
 
 import difflib
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,28 +9,44 @@ from pydantic import BaseModel
 
 from fsm.define.contract import contract_mistakes
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.parts import StateSpec
-from fsm.define.payload import former_names
+from fsm.define.parts import StateSpec, TransitionSpec
+from fsm.define.payload import Invalid, former_names, seal, told
 from fsm.define.place import Body, Line, Place
-from fsm.define.spec import MachineSpec
 from fsm.define.state import State
+from fsm.define.transition import Transition
 from fsm.errors import Mistake
 
 RESERVED = ("spec", "with_agents", "start")
 
+Where = Line | StateSpec | TransitionSpec | None
+Lines = Mapping[str, Line]
+
 
 @define
 class Mistakes:
-    """The mistakes found so far, in the order of the user's lines."""
+    """The mistakes found so far in the machine that `place` defines; told in the order of the user's lines."""
 
-    found: list[Mistake] = field(factory=list)
+    place: Place
+    names: dict[int, str] = field(factory=dict)
+    _found: list[tuple[Place, Mistake]] = field(factory=list)
 
-    def add(self, line: Line | StateSpec | None, what: str, instead: str, place: Place | None = None) -> None:
-        where = place or (line.place if line is not None else None)
-        attribute = line.name if line is not None else ""
-        mistake = Mistake(attribute, str(where) if where else "?", what, instead)
-        if mistake not in self.found:
-            self.found.append(mistake)
+    def add(self, where: Where, what: str, instead: str) -> None:
+        """A mistake of a line, or of the machine as a whole."""
+        place = where.place if where is not None and where.place is not None else self.place
+        attribute = self.names.get(id(where)) or where.name if where is not None else ""
+        mistake = Mistake(attribute, str(place), what, instead)
+        if (place, mistake) not in self._found:
+            self._found.append((place, mistake))
+
+    @property
+    def found(self) -> tuple[Mistake, ...]:
+        """In the order of the lines, those of the machine's own file first."""
+
+        def order(item: tuple[Place, Mistake]) -> tuple[bool, str, int]:
+            place, _ = item
+            return place.file != self.place.file, place.file, place.line
+
+        return tuple(mistake for _, mistake in sorted(self._found, key=order))
 
     @staticmethod
     def near(word: str, known: Iterable[str]) -> str:
@@ -39,215 +54,126 @@ class Mistakes:
         return f" (did you mean {close[0]}?)" if close else ""
 
 
-def check_bodies(mistakes: Mistakes, body: Body | None, lines: Mapping[str, Line]) -> None:
-    """Lines overwritten, unnamed or named twice; names that are ours."""
+def check_bodies(mistakes: Mistakes, cls: type, body: Body | None, lines: Lines) -> list[Line]:
+    """Lines overwritten, unnamed, named twice or replaced by something else, and names that are ours.
+
+    Returns the lines that are lost, so that what only follows from that is not told as well.
+    """
+    lost: list[Line] = []
     if body is not None:
         for name, line in body.overwritten:
+            lost.append(line)
+            mistakes.names.setdefault(id(line), name)
             mistakes.add(line, f"{name} is written again below, so this line is lost", "give one of them another name")
-        named = {id(line) for line in body.values()} | {id(line) for _, line in body.overwritten}
-        for line in body.made:
-            if id(line) not in named and not _is_part(line, body):
-                mistakes.add(
-                    None,
-                    "this line has no name, so it is no part of the machine",
-                    "name it: submit = draft.to(...)",
-                    line.place,
-                )
+        unnamed = [line for line in body.made if not line.name and all(line is not other for other in lost)]
+        for line in unnamed:
+            if not _is_part(line, body):
+                lost.append(line)
+                mistakes.add(line, "this line has no name, so it is no part of the machine", _naming(line))
+    _check_names(mistakes, cls, lines)
+    return lost
+
+
+def _is_part(line: Line, body: Body) -> bool:
+    """`x = a.to(b, on=C).but(...)`: what a line was made from needs no name of its own."""
+    return any(isinstance(other, Transition) and other.origin is line for other in body.values())
+
+
+def _naming(line: Line) -> str:
+    shown = {State: "draft = State(...)", Transition: "submit = draft.to(...)"}.get(
+        type(line), "limits = everywhere(...)"
+    )
+    return f"name it: {shown}"
+
+
+def _check_names(mistakes: Mistakes, cls: type, lines: Lines) -> None:
     for name, line in lines.items():
-        for alias in line.aliases:
-            mistakes.add(line, f"it is also called {alias}", "one line, one name; make a second line for the other")
+        if name != mistakes.names[id(line)]:
+            mistakes.add(line, f"it is also called {name}", "one line, one name; make a second line for the other")
         if name in RESERVED or name.startswith("_"):
+            instead = f"choose a name without a leading _, not {', '.join(RESERVED)}"
+            mistakes.add(line, f"{name} is not a name for a line", instead)
+    for name, value in vars(cls).items():
+        inherited = [base for base in cls.__mro__[1:] if isinstance(vars(base).get(name), Line)]
+        if inherited and value is not None and not isinstance(value, Line):
             mistakes.add(
-                line,
-                f"{name} is not a name for a line",
-                "choose a name without a leading _, not " + ", ".join(RESERVED),
+                None,
+                f"{name} is a line of {inherited[0].__name__}, and {told_briefly(value)} here",
+                f"write {name} = None to remove the line, or choose another name",
             )
     initial = [line for line in lines.values() if isinstance(line, State) and line.initial is not None]
     if not initial:
         mistakes.add(None, "no state is initial, so no run can start", "give one state initial=SomePayload")
     for line in initial[1:]:
+        first = mistakes.names[id(initial[0])]
         mistakes.add(
-            line,
-            f"it is initial, and so is {initial[0].name}",
-            "one state is initial; it may take several classes: initial=(A, B)",
+            line, f"it is initial, and so is {first}", "one state is initial; for two payloads: initial=(A, B)"
         )
 
 
-def _is_part(line: Line, body: Body) -> bool:
-    """A line that another was made from, as `reject.but(...)`'s original, needs no name here."""
-    return any(
-        getattr(other, "name", None) == line.name and line.name for other in body.values() if isinstance(other, Line)
-    )
+def told_briefly(value: object) -> str:
+    """A user's value in a message: a class or function by its name."""
+    return getattr(value, "__name__", None) or repr(value)[:80]
 
 
-def check_state(mistakes: Mistakes, line: State[Any], memory: type[BaseModel] | None) -> None:
+def check_state(mistakes: Mistakes, line: State[Any]) -> None:
     final: object = line.final
     if final not in (None, "completed", "failed"):
         mistakes.add(line, f"final={final!r}", 'write final="completed" or final="failed"')
-    if line.final is not None:
+    if final is not None:
         given = [name for name in ("agent", "timeout_s", "initial", "otherwise") if getattr(line, name) is not None]
         given += ["guards"] if line.guards else []
         if given:
-            mistakes.add(
-                line,
-                f"it is final and has {', '.join(given)}",
-                "a final state only ends the run; put guards on the lines to it",
-            )
-    if line.agent is not None and not callable(line.agent):
-        mistakes.add(line, f"its agent {line.agent!r} cannot be called", "give agent= a function of one view")
-    if inspect.isclass(line.agent):
-        mistakes.add(
-            line, f"its agent is the class {line.agent.__name__}", f"give agent= an instance: {line.agent.__name__}()"
-        )
+            instead = "a final state only ends the run; put guards on the lines to it"
+            mistakes.add(line, f"it is final and has {', '.join(given)}", instead)
     timeout: object = line.timeout_s
-    if timeout is not None and (
-        not isinstance(timeout, int | float) or isinstance(timeout, bool) or not 0 < timeout < 1e10
-    ):
-        mistakes.add(line, f"timeout_s={timeout!r}", "give a number of seconds above 0")
-    if line.otherwise is not None and not line.guards and line.final is None:
+    is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (is_number and 0 < timeout < 1e10):  # type: ignore[operator]
+        mistakes.add(line, f"timeout_s={timeout!r}", "give a number of seconds above 0, as minutes(5) or days(2)")
+    if line.otherwise is not None and not line.guards and final is None:
         mistakes.add(line, "otherwise= without guards is never taken", "add guards=[...], or drop otherwise=")
     if line.remember is not None and line.initial is None:
-        mistakes.add(
-            line, "remember= on a state that is not initial", "put remember= on the transition that brings the payload"
-        )
-    check_remember(mistakes, line, line.remember, memory)
+        instead = "put remember= on the transition that brings the payload"
+        mistakes.add(line, "remember= on a state that is not initial", instead)
 
 
-def check_predicate(mistakes: Mistakes, line: Line, when: object, memory: type[BaseModel] | None) -> None:
-    wants = _function_mistake("when", when, (1, 2))
-    if wants:
-        mistakes.add(line, *wants)
-    elif when is not None and arity(when) == 2 and memory is None:
-        mistakes.add(
-            line, "its predicate takes the memory, and this machine has none", "class X(Machine, memory=Notes)"
-        )
-
-
-def check_remember(mistakes: Mistakes, line: Line, remember: object, memory: type[BaseModel] | None) -> None:
-    wants = _function_mistake("remember", remember, (2,))
-    if wants:
-        mistakes.add(line, *wants)
-    elif remember is not None and memory is None:
-        mistakes.add(line, "remember= in a machine without memory", "class X(Machine, memory=Notes)")
-
-
-def _function_mistake(role: str, fn: Any, arities: tuple[int, ...]) -> tuple[str, str] | None:
-    shape = "def name(payload) -> bool" if role == "when" else "def name(memory, payload) -> memory"
-    if fn is None:
-        return None
-    if not callable(fn):
-        return f"{role}={fn!r} cannot be called", f"give it a function: {shape}"
-    if getattr(fn, "__name__", "<lambda>") == "<lambda>":
-        return f"{role}= has no name, so a record could not name it", f"write it as {shape}"
-    if inspect.iscoroutinefunction(fn):
-        return f"{role}={fn.__name__} is async", f"it must be pure and immediate: {shape}"
-    if arity(fn) not in (*arities, None):
-        return f"{role}={fn.__name__} takes {arity(fn)} arguments", f"write it as {shape}"
-    return None
-
-
-def arity(fn: Any) -> int | None:
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty for p in parameters)
-
-
-def check_payloads(
-    mistakes: Mistakes, used: Mapping[str, list[tuple[type[BaseModel], Line]]], memory: type[BaseModel] | None
-) -> None:
-    """The payload contract for every class named anywhere, and for the memory."""
+def check_payloads(mistakes: Mistakes, used: Mapping[str, list[tuple[Any, Line]]]) -> None:
+    """The payload contract for every class named anywhere."""
     for name, uses in used.items():
         first, line = uses[0]
         for what, instead in contract_mistakes(first):
             mistakes.add(line, what, instead)
         for other, at in uses[1:]:
             if other is not first and isinstance(other, type):
-                mistakes.add(
-                    at, f"two payload classes are called {name}", f"give one of them event_name = 'Other{name}'"
-                )
+                rename = f'give one of them event_name: ClassVar[str] = "Other{name}"'
+                mistakes.add(at, f"two payload classes are called {name}", rename)
         if name in RUNTIME_EVENTS and first is not RUNTIME_EVENTS[name]:
-            mistakes.add(
-                line,
-                f"{name} is the runtime's own event",
-                f"import it from fsm, or rename yours: event_name = 'My{name}'",
-            )
+            rename = f'import it from fsm, or rename yours: event_name: ClassVar[str] = "My{name}"'
+            mistakes.add(line, f"{name} is the runtime's own event", rename)
         for former in former_names(first) if name not in RUNTIME_EVENTS else ():
             if former in used or former in RUNTIME_EVENTS:
-                mistakes.add(
-                    line, f"{name} was formerly {former}, but {former} is still a payload here", "drop one of the two"
-                )
-        if isinstance(line, State) and name in RUNTIME_EVENTS:
-            mistakes.add(line, f"a run cannot start with {name}", "name a payload of your own as initial=")
-    if memory is not None:
-        for what, instead in contract_mistakes(memory):
-            mistakes.add(None, f"memory: {what}", instead)
-        if not contract_mistakes(memory) and any(f.is_required() for f in memory.model_fields.values()):
-            mistakes.add(
-                None,
-                f"memory {memory.__name__} has required fields, but a run begins with an empty one",
-                "give every field a default",
-            )
+                what = f"{name} was formerly {former}, but {former} is still a payload here"
+                mistakes.add(line, what, "drop one of the two")
+        for start in (at for _, at in uses if isinstance(at, State) and name in RUNTIME_EVENTS):
+            mistakes.add(start, f"a run cannot start with {name}", "name a payload of your own as initial=")
 
 
-def check_ends(mistakes: Mistakes, spec: MachineSpec) -> None:
-    """States without a way out, unhandled timeouts, classes that hide one another."""
-    for state in spec.states:
-        leaving = [line for line in spec.transitions if state.name in line.sources]
-        events = {event: line for line in leaving for event in line.events}
-        if state.kind != "final" and not any(event not in RUNTIME_EVENTS for event in events):
-            mistakes.add(
-                state,
-                "no transition leaves it on a payload, so a run stays there",
-                f"write {state.name}.to(..., on=...), or final=",
-            )
-        if state.kind == "waiting" and state.timeout_ms is not None and not {"TimedOut", "AgentFailed"} & set(events):
-            mistakes.add(
-                state,
-                "its wait has a timeout that leads nowhere",
-                f"write {state.name}.to(..., on=TimedOut), or drop timeout_s=",
-            )
-        for event, line in events.items():
-            for other in events:
-                cls, parent = spec.classes[event], spec.classes[other]
-                if cls is not parent and issubclass(cls, parent):
-                    place = line.place
-                    mistakes.add(
-                        None,
-                        f"{line.name}: {event} is a subclass of {other}, both leave {state.name}; the exact class decides",
-                        "let neither inherit from the other",
-                        place,
-                    )
-
-
-def check_agent_results(mistakes: Mistakes, spec: MachineSpec, results: Mapping[str, tuple[type, ...] | None]) -> None:
-    for name, classes in results.items():
-        taken = {event for line in spec.transitions if name in line.sources for event in line.events}
-        for cls in classes or ():
-            if not any(spec.classes[event] is cls for event in taken):
-                known = ", ".join(sorted(taken - set(RUNTIME_EVENTS))) or "nothing"
-                mistakes.add(
-                    spec.state[name],
-                    f"its agent returns {cls.__name__}, which no transition takes from here (it takes {known})",
-                    f"write {name}.to(..., on={cls.__name__}), or change what the agent returns",
-                )
-
-
-def check_chains(mistakes: Mistakes, spec: MachineSpec) -> None:
-    """An `otherwise` leads to a state whose own guards may refuse and lead on; that must come to an end."""
-    for state in spec.states:
-        todo, seen = list(state.otherwise.values()), [state.name]
-        while todo:
-            name = todo.pop()
-            if name == state.name:
-                chain = " -> ".join([*seen, name])
-                mistakes.add(
-                    state,
-                    f"its otherwise comes back to itself: {chain}",
-                    "let the last refusal end in a state without guards",
-                )
-                break
-            if name not in seen:
-                seen.append(name)
-                todo += spec.state[name].otherwise.values()
+def check_memory(mistakes: Mistakes, memory: type[BaseModel], bytes_max: int) -> None:
+    """A run begins with an empty memory, made on any day by any process."""
+    found = contract_mistakes(memory)
+    for what, instead in found:
+        mistakes.add(None, f"memory: {what}", instead)
+    if found:
+        return
+    if any(info.is_required() for info in memory.model_fields.values()):
+        what = f"memory {memory.__name__} has required fields, but a run begins with an empty one"
+        mistakes.add(None, what, "give every field a default")
+        return
+    try:
+        if seal(memory(), bytes_max).body != seal(memory(), bytes_max).body:
+            what = f"memory {memory.__name__} begins differently each time, so no run could be replayed"
+            mistakes.add(None, what, "drop the default_factory that draws a new value; let remember= set it")
+    except Invalid as error:
+        mistakes.add(None, f"memory {memory.__name__}() cannot be stored: {error}", "correct the defaults")
+    except Exception as error:
+        mistakes.add(None, f"memory {memory.__name__}() raised {told(error)}", "let it be made without arguments")

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from fsm.define import jsonform
 from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.forms import FORMAT, checked
 from fsm.define.guard import Counter
 from fsm.define.parts import (
     BOUND_NAMES,
@@ -29,8 +30,6 @@ from fsm.define.parts import (
 )
 from fsm.define.payload import Payload, unseal
 from fsm.define.shape import Shape
-
-FORMAT = 1
 
 
 @frozen(kw_only=True)
@@ -124,22 +123,20 @@ class MachineSpec:
     @staticmethod
     def from_json(text: str) -> "MachineSpec":
         """The machine that `to_json` wrote; `ValueError` where the text is no machine. Nothing is imported."""
-        form = json.loads(text)
-        if not isinstance(form, dict) or form.get("format") != FORMAT:
-            raise ValueError(f"not a machine in format {FORMAT}: write it with spec.to_json()")
         try:
-            return MachineSpec(
-                name=form["name"],
-                doc=form["doc"],
-                states=tuple(jsonform.state_from(item) for item in form["states"]),
-                transitions=tuple(jsonform.transition_from(item) for item in form["transitions"]),
-                everywhere=tuple(jsonform.everywhere_from(item) for item in form["everywhere"]),
-                payloads=tuple(jsonform.shape_from(item) for item in form["payloads"]),
-                memory=jsonform.shape_from(form["memory"]) if form["memory"] else None,
-                bounds=Bounds(**form["bounds"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a machine: {type(error).__name__} {error}") from None
+            form = checked(json.loads(text))
+        except (json.JSONDecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise ValueError(f"not a machine: no JSON ({error})") from None
+        return MachineSpec(
+            name=form["name"],
+            doc=form["doc"],
+            states=tuple(jsonform.state_from(item) for item in form["states"]),
+            transitions=tuple(jsonform.transition_from(item) for item in form["transitions"]),
+            everywhere=tuple(jsonform.everywhere_from(item) for item in form["everywhere"]),
+            payloads=tuple(jsonform.shape_from(item) for item in form["payloads"]),
+            memory=jsonform.shape_from(form["memory"]) if form["memory"] else None,
+            bounds=Bounds(**form["bounds"]),
+        )
 
     def _form(self) -> dict[str, Any]:
         return {

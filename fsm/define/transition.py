@@ -38,24 +38,28 @@ class Transition(Line, Generic[P]):
         self.guards = guards
         self.otherwise = otherwise
         self.remember = remember
+        self.origin: Line | None = None
 
     def but(
         self,
         *,
-        when: Callable[[P], bool] | None = UNCHANGED,
+        when: Callable[[P], bool] | Callable[[P, Any], bool] | None = UNCHANGED,
         guards: Sequence[Guard] = UNCHANGED,
         otherwise: Otherwise = UNCHANGED,
+        remember: Callable[[Any, P], BaseModel] | None = UNCHANGED,
     ) -> "Transition[P]":
         """This line with a change, for a subclass: `reject = Parent.reject.but(guards=[LoopCap(5)])`."""
-        return Transition(
+        changed = Transition[P](
             self.sources,
             self.target,
             self.on,
             self.when if when is UNCHANGED else when,
             self.guards if guards is UNCHANGED else guards,
             self.otherwise if otherwise is UNCHANGED else otherwise,
-            self.remember,
+            self.remember if remember is UNCHANGED else remember,
         )
+        changed.origin = self
+        return changed
 
 
 class Everywhere(Line):

@@ -32,7 +32,8 @@ def upsert(connection: sqlite3.Connection, table: str, columns: Sequence[str], k
     for chunk in chunks(rows):
         sets = ", ".join(f"{column} = excluded.{column}" for column in columns)
         connection.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {_values(chunk)} ON CONFLICT ({keys}) DO UPDATE SET {sets}",
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {_values(chunk)}"
+            f" ON CONFLICT ({keys}) DO UPDATE SET {sets}",
             _flat(chunk),
         )
 

@@ -77,23 +77,28 @@ def open_reader(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connec
     """A reading connection to an existing journal, also one on a read-only disk."""
     if not Path(path).is_file():
         raise NotAJournal(path=path, what="there is no such file", next="check the path, or start a run there first")
-    error: sqlite3.Error | None = None
-    for mode in ("ro", "ro&immutable=1"):
-        try:
-            connection = connect(
-                _uri(path, mode), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False
-            )
-            connection.execute("PRAGMA query_only = ON")
-            _check(connection, path)
-            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-                raise NotAJournal(
-                    path=path, what="it holds no journal", next="check the path, or start a run there first"
-                )
-            return connection
-        except sqlite3.Error as failed:
-            error = error or failed
-    assert error is not None
-    raise explained(error, path) from error
+    try:
+        return _reading(connect, path, "ro")
+    except sqlite3.Error as error:
+        if is_locked(error):
+            raise explained(error, path) from error
+        try:  # a read-only disk has no place for the files that a reader shares with the writer
+            return _reading(connect, path, "ro&immutable=1")
+        except sqlite3.Error:
+            raise explained(error, path) from error
+
+
+def _reading(connect: Connect, path: str, mode: str) -> sqlite3.Connection:
+    connection = connect(_uri(path, mode), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        _check(connection, path)
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise NotAJournal(path=path, what="it holds no journal", next="check the path, or start a run there first")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _uri(path: str, mode: str) -> str:

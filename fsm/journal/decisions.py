@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from attrs import define, evolve, field
 
 from fsm.core.conclude import conclude
-from fsm.core.record import Record, link
+from fsm.core.record import ENDED, Record, link
 from fsm.core.snapshot import Snapshot
 from fsm.errors import Fenced
 from fsm.journal import bulk, timers
@@ -58,6 +58,8 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
 def _fence(run: Run, member: Decide) -> str | None:
     if run.owner not in (0, member.epoch):
         return "another runner advances it"
+    if run.outcome in ENDED:
+        return f"it has ended ({run.outcome})"
     if run.seq != member.snapshot.seq:
         return f"it has moved on to record {run.seq}"
     return None

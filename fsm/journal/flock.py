@@ -7,12 +7,17 @@ the lease counts. Whether somebody may write is never asked here, but in every t
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 try:
     import fcntl
-except ImportError:  # not on Windows; there a dead runner's lease has to run out
-    fcntl = None  # type: ignore[assignment]
+except ImportError:  # on Windows a dead runner's lease has to run out
+    _CAN_LOCK = False
+else:
+    _CAN_LOCK = True
+
+_SUFFIX = "-runner"
 
 
 class Flock:
@@ -20,9 +25,7 @@ class Flock:
 
     def __init__(self, journal: str, epoch: int) -> None:
         self._path = _path(journal, epoch)
-        self._file: int | None = None
-        if fcntl is not None:
-            self._file = _taken(self._path, os.O_RDWR | os.O_CREAT)
+        self._file = _taken(self._path, os.O_RDWR | os.O_CREAT)
 
     def release(self) -> None:
         if self._file is not None:
@@ -31,22 +34,34 @@ class Flock:
             self._file = None
 
 
-def is_dead(journal: str, epoch: int) -> bool:
-    """Whether this runner's process is surely gone; its file goes with it."""
-    path = _path(journal, epoch)
-    if fcntl is None or (file := _taken(path, os.O_RDWR)) is None:
-        return False
-    path.unlink(missing_ok=True)
-    os.close(file)
-    return True
+def dead(journal: str, epochs: Iterable[int]) -> list[int]:
+    """Those of these runners whose processes are surely gone; their files go with them."""
+    found = []
+    for epoch in epochs:
+        path = _path(journal, epoch)
+        file = _taken(path, os.O_RDWR)
+        if file is not None:
+            path.unlink(missing_ok=True)
+            os.close(file)
+            found.append(epoch)
+    return found
+
+
+def left(journal: str) -> list[int]:
+    """The runners that have a file beside the journal, alive or not."""
+    place = Path(journal).absolute()
+    ends = (path.name.removeprefix(f"{place.name}{_SUFFIX}") for path in place.parent.glob(f"*{_SUFFIX}*"))
+    return sorted(int(end) for end in ends if end.isdecimal())
 
 
 def _path(journal: str, epoch: int) -> Path:
-    return Path(f"{journal}-runner{epoch}")
+    return Path(f"{journal}{_SUFFIX}{epoch}").absolute()
 
 
 def _taken(path: Path, flags: int) -> int | None:
     """The file, open and locked; None if it is not there or its lock is held."""
+    if not _CAN_LOCK:
+        return None
     try:
         file = os.open(path, flags | os.O_CLOEXEC, 0o644)
     except OSError:

@@ -4,6 +4,7 @@ Reads are immediate; writes are awaited and answered after their commit. No SQL 
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Sequence
@@ -17,16 +18,20 @@ from fsm.core.select import Plan
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
-from fsm.errors import JournalClosed
+from fsm.errors import JournalClosed, JournalError
+from fsm.journal import flock
 from fsm.journal.connect import Connect, open_reader, open_writer
-from fsm.journal.lease import LEASE_S, STALL_S_MAX, Lease, Register, Release
-from fsm.journal.operations import Append, Begin, Bury, Decide, Decided, Discard, Operation, Post, WriteCall
+from fsm.journal.inbox import Discard, Post
+from fsm.journal.lease import LEASE_S, STALL_S_MAX, Expire, Lease, Register, Release
+from fsm.journal.operations import Append, Begin, Bury, Decide, Decided, Operation, WriteCall
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.writer import Writer
 
 QUEUED_MAX = 20_000
 QUEUED_BYTES_MAX = 64 << 20
+
+log = logging.getLogger("fsm.journal")
 
 
 class Journal(Protocol):
@@ -78,12 +83,16 @@ class Journal(Protocol):
 
     async def discard(self, run: Run) -> None: ...
 
+    async def reap(self) -> None:
+        """End the leases of runners whose processes are surely dead, before they run out."""
+        ...
+
     async def bury(self, run: Run, reason: str, at_ms: int) -> None:
         """Delete an ended run, leaving a tombstone."""
         ...
 
     def tick(self, hung: Sequence[str] = ()) -> None:
-        """The event loop is alive."""
+        """The event loop is alive. Raises `JournalClosed` once nothing can be written any more."""
         ...
 
     async def close(self) -> None:
@@ -117,6 +126,7 @@ class SqliteJournal:
             self._writer.stop()
             raise
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._flock: flock.Flock | None = None
         self._queued = self._queued_bytes = 0
         self._room: asyncio.Event | None = None
         self._outbox: list[Operation] = []
@@ -126,13 +136,15 @@ class SqliteJournal:
         return self._reader
 
     async def open(self, clock: Clock, name: str) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._room = asyncio.Event()
         now = clock.monotonic()
         register = Register(name=name, boot=boot_id(), expires=now + self._lease_s, at_ms=clock.now_ms())
         self.epoch = self._writer.now(register).result
+        self._flock = flock.Flock(self.path, self.epoch)
+        if lost := flock.dead(self.path, [epoch for epoch in flock.left(self.path) if epoch != self.epoch]):
+            self._writer.now(Expire(epochs=lost))
         self._writer.lease = Lease(self.epoch, boot_id(), clock, self._lease_s, self._stall_s_max)
         self.tick()
+        self._loop, self._room = asyncio.get_running_loop(), asyncio.Event()
         self._writer.start(self._deliver)
 
     async def begin(
@@ -207,22 +219,33 @@ class SqliteJournal:
     async def discard(self, run: Run) -> None:
         await self._write(Discard(run=run.key))
 
+    async def reap(self) -> None:
+        assert self._writer.lease is not None
+        alive = self.read.alive(self._writer.lease.clock.monotonic())
+        if lost := flock.dead(self.path, [epoch for epoch in alive if epoch != self.epoch]):
+            await self._write(Expire(epochs=lost))
+
     async def bury(self, run: Run, reason: str, at_ms: int) -> None:
         await self._write(Bury(run=run.key, reason=reason, at_ms=at_ms))
 
     def tick(self, hung: Sequence[str] = ()) -> None:
+        self._writer.check()
         lease = self._writer.lease
         if lease is not None:
             lease.hung = list(hung)
             lease.tick()
 
     async def close(self) -> None:
-        if self._loop is not None and self._writer.died is None:
-            await self._write(Release(epoch=self.epoch))
+        try:
+            if self._loop is not None and self._writer.died is None:
+                await self._write(Release(epoch=self.epoch))
+        except JournalError as error:
+            log.warning("the runs could not be released, others wait until the lease is over: %s", error)
+        finally:
             await asyncio.to_thread(self._writer.stop)
-        else:
-            self._writer.stop()
-        self._reader.close()
+            self._reader.close()
+            if self._flock is not None:
+                self._flock.release()
 
     async def _write(self, operation: Operation, size: int = 0) -> Any:
         """Queue an operation and wait for its commit; while the queue is full, wait before queueing."""

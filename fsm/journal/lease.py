@@ -9,6 +9,7 @@ writer thread lives.
 import json
 import os
 import sqlite3
+from collections.abc import Sequence
 
 from attrs import define, field
 
@@ -66,6 +67,17 @@ class Release(Operation):
     def apply(self, connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE runner SET closed = 1 WHERE epoch = ?", (self.epoch,))
         connection.execute("UPDATE run SET owner = 0 WHERE owner = ? AND outcome = 'running'", (self.epoch,))
+
+
+@define(eq=False, kw_only=True)
+class Expire(Operation):
+    """These runners are dead, as far as one can tell; one that is not renews its lease and goes on."""
+
+    epochs: Sequence[int]
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        for epoch in self.epochs:
+            connection.execute("UPDATE runner SET expires = 0 WHERE epoch = ?", (epoch,))
 
 
 @define

@@ -13,14 +13,25 @@ from attrs import define, evolve, field
 
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
-from fsm.core.record import ENDED, HALTED, Record, Spent, link
+from fsm.core.record import ENDED, Record, Spent, link
 from fsm.core.select import Plan
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
-from fsm.errors import Busy, EventConflict, Fenced, RunConflict, RunEnded, RunHalted, RunNotFound
+from fsm.errors import Fenced, RunConflict
 from fsm.journal import bulk, timers
-from fsm.journal.rows import RUN_COLUMNS, Call, Run, call_row, record_from, record_row, rolled, run_from, snapshot_body
+from fsm.journal.rows import (
+    RUN_COLUMNS,
+    Call,
+    Run,
+    call_from,
+    call_row,
+    record_from,
+    record_row,
+    rolled,
+    run_from,
+    snapshot_body,
+)
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 
 RUN_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
@@ -28,6 +39,10 @@ RECORD_SQL = "SELECT " + ", ".join(
     "coalesce(record.body, artifact.body)" if column == "body" else f"record.{column}" for column in RECORD_COLUMNS
 )
 RECORD_SQL += " FROM record LEFT JOIN artifact ON artifact.digest = record.digest"
+CALL_SQL = "SELECT call.id, " + ", ".join(
+    "coalesce(call.body, artifact.body)" if column == "body" else f"call.{column}" for column in CALL_COLUMNS
+)
+CALL_SQL += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
 
 
 @define(eq=False)
@@ -153,7 +168,8 @@ class Append(Operation):
             bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, [timer])
         owner = self.epoch if record.outcome == "running" else 0
         connection.execute(
-            "UPDATE run SET seq = ?, attempt = ?, outcome = ?, head = ?, calls = NULL, owner = ?, at_ms = ? WHERE key = ?",
+            "UPDATE run SET seq = ?, attempt = ?, outcome = ?, head = ?, calls = NULL, owner = ?, at_ms = ?"
+            " WHERE key = ?",
             (record.seq, record.attempt, record.outcome, head, owner, record.at_ms, run.key),
         )
         return record
@@ -161,7 +177,10 @@ class Append(Operation):
 
 @define(eq=False, kw_only=True)
 class WriteCall(Operation):
-    """A row of the call ledger. An intent is fenced by owner, visit and attempt; an outcome is always kept."""
+    """A row of the call ledger. An intent is fenced by owner, visit and attempt; an outcome is always kept.
+
+    The result is the row; for an outcome the one that counts: the first good one under its key.
+    """
 
     call: Call
     epoch: int
@@ -178,61 +197,16 @@ class WriteCall(Operation):
         if row[-1] is None and call.body is not None:
             insert_artifact(connection, call.digest, call.body)
         marks = ", ".join("?" * len(CALL_COLUMNS))
+        counts = self._first(connection) if call.kind == "outcome" and call.attempt > 1 else None
         connection.execute(f"INSERT INTO call ({', '.join(CALL_COLUMNS)}) VALUES ({marks})", row)
         connection.execute("UPDATE run SET calls = ? WHERE key = ?", (rolled(run.calls, call), run.key))
-        return call
+        return counts or call
 
-
-@define(eq=False, kw_only=True)
-class Post(Operation):
-    """An event from outside into the run's inbox. The result is the record that decided it, if it was before."""
-
-    run_id: str
-    event_id: str
-    payload: Payload
-    at_ms: int
-    inbox_max: int
-    journal: str
-
-    def apply(self, connection: sqlite3.Connection) -> Record | None:
-        row = connection.execute(f"{RUN_SQL} WHERE run_id = ?", (self.run_id,)).fetchone()
-        if row is None:
-            raise RunNotFound(run_id=self.run_id, journal=self.journal)
-        run = run_from(row)
-        decided = connection.execute(
-            f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", (run.key, self.event_id)
-        ).fetchone()
-        known = record_from(decided) if decided else None
-        waiting = connection.execute(
-            "SELECT digest FROM inbox WHERE run = ? AND event_id = ?", (run.key, self.event_id)
-        ).fetchone()
-        digest = known.digest if known else waiting[0] if waiting else self.payload.digest
-        if digest != self.payload.digest:
-            raise EventConflict(run_id=self.run_id, event_id=self.event_id)
-        if known is not None or waiting is not None:
-            return known
-        if run.outcome in ENDED:
-            raise RunEnded(run_id=self.run_id, outcome=run.outcome, event=self.payload.event)
-        if run.outcome in HALTED and self.payload.event != "Cancelled":
-            raise RunHalted(run_id=self.run_id, outcome=run.outcome, event=self.payload.event)
-        (count,) = connection.execute("SELECT count(*) FROM inbox WHERE run = ?", (run.key,)).fetchone()
-        if count >= self.inbox_max:
-            raise Busy(run_id=self.run_id, waiting=count, inbox_max=self.inbox_max)
-        connection.execute(
-            "INSERT INTO inbox (run, event_id, event, digest, body, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
-            (run.key, self.event_id, self.payload.event, self.payload.digest, self.payload.body.decode(), self.at_ms),
-        )
-        return None
-
-
-@define(eq=False, kw_only=True)
-class Discard(Operation):
-    """Inbox rows of a run that has ended meanwhile; nobody will decide them."""
-
-    run: int
-
-    def apply(self, connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM inbox WHERE run = ?", (self.run,))
+    def _first(self, connection: sqlite3.Connection) -> Call | None:
+        """The outcome that counts, if a lost attempt was first after all: its runner had only been stopped."""
+        where = "WHERE key = ? AND run = ? AND kind = 'outcome' AND status = 'ok' ORDER BY id LIMIT 1"
+        found = connection.execute(f"{CALL_SQL} {where}", (self.call.key, self.call.run)).fetchone()
+        return call_from(found) if found else None
 
 
 @define(eq=False, kw_only=True)

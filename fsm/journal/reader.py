@@ -13,19 +13,14 @@ from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.connect import explained, no_run
-from fsm.journal.operations import RECORD_SQL, RUN_SQL
+from fsm.journal.operations import CALL_SQL, RECORD_SQL, RUN_SQL
 from fsm.journal.rows import Call, Run, call_from, record_from, run_from, snapshot_from
-from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
+from fsm.journal.schema import RECORD_COLUMNS
 
 PAGE = 2_000
 UNFIT = (ValueError, TypeError, KeyError, AttributeError)
 
 _SEQ, _DETAIL = RECORD_COLUMNS.index("seq"), RECORD_COLUMNS.index("detail")
-
-_CALLS = "SELECT call.id, " + ", ".join(
-    "coalesce(call.body, artifact.body)" if name == "body" else f"call.{name}" for name in CALL_COLUMNS
-)
-_CALLS += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
 
 
 @frozen
@@ -146,21 +141,21 @@ class Reader:
     def calls(self, run: int, entered: int | None = None) -> list[Call]:
         """The call rows of a run, or of one visit, in the order written."""
         if entered is None:
-            return [call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? ORDER BY id", run)]
+            return [call_from(row) for row in self._all(f"{CALL_SQL} WHERE run = ? ORDER BY id", run)]
         return [
-            call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? AND entered = ? ORDER BY id", run, entered)
+            call_from(row) for row in self._all(f"{CALL_SQL} WHERE run = ? AND entered = ? ORDER BY id", run, entered)
         ]
 
     def calls_at(self, run: int, seq: int) -> list[Call]:
         """The call rows written after record `seq` and before the next."""
-        return [call_from(row) for row in self._all(f"{_CALLS} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
+        return [call_from(row) for row in self._all(f"{CALL_SQL} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
 
     def calls_counted(self, run: int) -> dict[int, int]:
         """How many call rows there are after which record."""
         return dict(self._all("SELECT seq, count(*) FROM call WHERE run = ? GROUP BY seq", run))
 
     def calls_of(self, run: int, key: str) -> list[Call]:
-        return [call_from(row) for row in self._all(f"{_CALLS} WHERE key = ? AND run = ? ORDER BY id", key, run)]
+        return [call_from(row) for row in self._all(f"{CALL_SQL} WHERE key = ? AND run = ? ORDER BY id", key, run)]
 
     def snapshot(self, run: int) -> Snapshot | None:
         """The last snapshot row of a run."""
@@ -192,7 +187,8 @@ class Reader:
     def called(self, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Run]:
         """Runs of these machines with events waiting, that nobody or `epoch` advances, and that may decide them."""
         rows = self._all(
-            f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND owner IN (0, ?) AND fingerprint IN ({_marks(fingerprints)})"
+            f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND owner IN (0, ?)"
+            f" AND fingerprint IN ({_marks(fingerprints)})"
             " AND (outcome NOT IN ('stopped', 'stuck')"
             "      OR EXISTS (SELECT 1 FROM inbox WHERE run = key AND event = 'Cancelled')) LIMIT ?",
             epoch,
@@ -225,6 +221,11 @@ class Reader:
             limit,
         )
         return [run_from(row) for row in rows]
+
+    def alive(self, now: float) -> list[int]:
+        """The epochs of the runners whose lease holds."""
+        sql = "SELECT epoch FROM runner WHERE closed = 0 AND boot = ? AND expires > ? ORDER BY epoch"
+        return [epoch for (epoch,) in self._all(sql, boot_id(), now)]
 
     def runners(self) -> list[RunnerRow]:
         rows = self._all("SELECT epoch, name, pid, boot, expires, closed, hung FROM runner ORDER BY epoch")

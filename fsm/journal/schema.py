@@ -183,7 +183,9 @@ def triggers() -> str:
         f"BEGIN SELECT RAISE(ABORT, '{table} rows go only with a tombstone of their run'); END;"
         for table in ("record", "call", "snapshot")
     )
-    stays = "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;"
+    stays = (
+        "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;"
+    )
     return "\n".join((*once, *erasable, *fixed, *kept, stays))
 
 

@@ -19,8 +19,9 @@ from fsm.crash import point
 from fsm.errors import FsmError, JournalClosed
 from fsm.journal.connect import BUSY_S, explained, is_locked
 from fsm.journal.decisions import apply_decisions
+from fsm.journal.inbox import Post
 from fsm.journal.lease import Lease, Renew
-from fsm.journal.operations import Begin, Decide, Operation, Post, WriteCall
+from fsm.journal.operations import Begin, Decide, Operation, WriteCall
 
 GROUP_MAX = 1_024
 SHARED_GROUP_MAX = 64
@@ -138,9 +139,9 @@ class Writer:
         """All of them in one transaction; if that fails, each in one of its own."""
         try:
             self._begin()
-        except sqlite3.Error as error:  # no member's fault: each alone would only wait as long again
+        except sqlite3.Error as refused:  # no member's fault: each alone would only wait as long again
             self._rollback()
-            _fail(members, explained(error, self.path))
+            _fail(members, explained(refused, self.path))
             return
         error = self._try(members)
         if error is None:
@@ -218,6 +219,11 @@ class Writer:
         for operation in left:
             operation.error = self._closed()
         self._deliver(left)
+
+    def check(self) -> None:
+        """Raises `JournalClosed` if the writer has died."""
+        if self._died is not None:
+            raise self._closed()
 
     def _closed(self) -> JournalClosed:
         why = f"its writer died of {self._died!r}" if self._died is not None else "it is closed"

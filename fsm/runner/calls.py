@@ -10,21 +10,20 @@ import asyncio
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from attrs import define, field
 from pydantic import BaseModel, TypeAdapter
 
 from fsm.clock import Clock
-from fsm.core.record import NOTHING, Spent
+from fsm.core.record import NOTHING
 from fsm.crash import point
 from fsm.define.agent import Unsure
 from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.payload import canonical, digest
 from fsm.errors import CallFailed, Fenced
 from fsm.journal.journal import Journal
-from fsm.journal.reader import Reader
 from fsm.journal.rows import Call
 from fsm.runner.live import Live
 from fsm.runner.threads import Threads
@@ -54,6 +53,8 @@ class CallDesk:
 
     live: Live
     token: int
+    entered: int
+    attempt: int
     journal: Journal
     clock: Clock
     threads: Threads
@@ -93,6 +94,14 @@ class CallDesk:
         result = await self.threads.run(functools.partial(ready, *ticket.arguments), f"call {ticket.name}")
         return await result if inspect.isawaitable(result) else result
 
+    async def settle_later(self, ticket: _Ticket, result: Awaitable[Any]) -> Any:
+        """Settle with what a function that is not async returned to be awaited."""
+        try:
+            answer = await result
+        except (Exception, SystemExit) as error:
+            return await self.settle(ticket, None, error)
+        return await self.settle(ticket, answer, None)
+
     async def intend(
         self, name: str, arguments: tuple[Any, ...], returns: Any, key: str | None, unsure: Unsure
     ) -> tuple[Any, _Ticket | None]:
@@ -116,7 +125,7 @@ class CallDesk:
         if self._made >= calls_max:
             self._refuse(name, "calls_max", {"calls": self._made, "calls_max": calls_max})
         self._made += 1
-        await self._write("intent", full_key, name, "", body, self.live.book())
+        await self._write("intent", full_key, name, "", body)
         point("call.intended")
         return None, _Ticket(full_key, name, arguments, returns)
 
@@ -130,17 +139,19 @@ class CallDesk:
                 error = TypeError(f"its result is not JSON data: {unfit}")
         if error is not None:
             status, body = "failed", canonical(_failure(error))
-        outcome = await self._write("outcome", ticket.key, ticket.name, status, body, self.live.book())
+        outcome = await self._write("outcome", ticket.key, ticket.name, status, body)
         point("call.settled")
         await self._check()
         return _decoded(outcome, ticket.returns)
 
-    async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent) -> Call:
+    async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes) -> Call:
+        """A row of this attempt; what others spend meanwhile is not booked with one that has been abandoned."""
+        spent = self.live.book() if self.live.token == self.token else NOTHING
         call = Call(
             run=self.live.run.key,
             seq=self.live.snapshot.seq,
-            entered=self.live.snapshot.entered,
-            attempt=self.live.snapshot.attempt,
+            entered=self.entered,
+            attempt=self.attempt,
             kind=kind,
             key=key,
             name=name,
@@ -163,7 +174,7 @@ class CallDesk:
 
     def _refuse(self, name: str, code: str, numbers: dict[str, int]) -> None:
         shown = name[:NAME_MAX].encode("utf-8", "replace").decode()
-        self.cut(CallRefused(call=shown, code=code, numbers=numbers, attempt=self.live.snapshot.attempt))
+        self.cut(CallRefused(call=shown, code=code, numbers=numbers, attempt=self.attempt))
         raise VisitOver(f"call {name!r} refused: {code}")
 
     def _key(self, name: str, body: bytes, key: str | None) -> str:
@@ -181,7 +192,8 @@ class CallDesk:
         same = [row for row in rows if row.key == key]
         intents = [row for row in same if row.kind == "intent"]
         outcomes = [row for row in same if row.kind == "outcome"]
-        return intents, [row for row in outcomes if row.status == "ok"] if keyed else outcomes
+        good = [row for row in outcomes if row.status == "ok"]
+        return intents, good if good or keyed else outcomes
 
 
 def prepared(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
@@ -249,42 +261,3 @@ def _decoded(outcome: Call, returns: Any) -> Any:
     if outcome.status == "failed":
         raise CallFailed(name=outcome.name, type=value["type"], text=value["text"], retriable=value["retriable"])
     return value
-
-
-def look_back(live: Live, read: Reader) -> None:
-    """What the lost attempts of this visit left: their calls, and what they reported outside of them.
-
-    An attempt that goes on starts the visit from its beginning and reports all that again. A budget must not
-    count it twice: what recorded results cost was paid once.
-    """
-    fresh, rows = live.snapshot.fresh, read.calls(live.run.key, live.snapshot.entered)
-    live.earlier = [row for row in rows if row.attempt >= fresh]
-    booked: dict[int, Spent] = {}
-    for row in rows:
-        booked[row.seq] = booked.get(row.seq, NOTHING) + row.spent
-    reported = [row.spent for row in live.earlier if row.kind != "outcome"]
-    reported += [
-        record.spent - booked.get(record.seq - 1, NOTHING)
-        for record in read.records(live.run.key, live.snapshot.entered)
-        if record.attempt >= fresh
-    ]
-    live.covered = sum(reported, NOTHING)
-
-
-def spending_row(live: Live, at_ms: int) -> Call:
-    """What an attempt has spent that no other row holds, as a row of its own."""
-    snapshot, body = live.snapshot, b"null"
-    return Call(
-        run=live.run.key,
-        seq=snapshot.seq,
-        entered=snapshot.entered,
-        attempt=snapshot.attempt,
-        kind="spent",
-        key="",
-        name="",
-        status="",
-        spent=live.book(),
-        at_ms=at_ms,
-        digest=digest(body),
-        body=body,
-    )

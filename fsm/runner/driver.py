@@ -9,33 +9,32 @@ token.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from attrs import define, evolve, field
 
 from fsm.clock import Clock
-from fsm.core.recall import recall
 from fsm.core.record import NOTHING, Record
 from fsm.core.select import Event, Plan, select
-from fsm.core.snapshot import apply
+from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
-from fsm.define.parts import START
-from fsm.define.payload import Invalid, Payload, seal
-from fsm.define.spec import MachineSpec
+from fsm.define.payload import Payload, seal
 from fsm.errors import Fenced
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided
 from fsm.journal.rows import Run
-from fsm.runner.calls import look_back
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.threads import Threads
 from fsm.runner.visit import attempt, crashed
+from fsm.runner.waiting import Waiting
 from fsm.runner.watchdog import Watchdog
 
 log = logging.getLogger("fsm.runner")
 
 Observer = Callable[[Run, Record], object]
+Still = Callable[[Snapshot], bool]
 
 
 @define(eq=False)
@@ -49,9 +48,10 @@ class Driver:
     slots: asyncio.Semaphore
     observers: Sequence[Observer]
     stopping: bool = False
+    lost: Exception | None = None
     lives: dict[int, Live] = field(factory=dict)
     failed: dict[int, Exception] = field(factory=dict)
-    waiters: dict[int, "asyncio.Future[None]"] = field(factory=dict)
+    waiting: Waiting = field(factory=Waiting)
     watchdog: "Watchdog[Live]" = field(init=False)
     _tasks: "set[asyncio.Task[None]]" = field(factory=set)
 
@@ -84,6 +84,10 @@ class Driver:
         except Exception as error:
             if live.token == token:
                 self.give_up(live, error)
+        except BaseException as error:
+            if live.token == token:
+                self.give_up(live, RuntimeError(f"the task of this run ended with {type(error).__name__}"))
+            raise
 
     async def _visit(self, live: Live, token: int) -> Payload | None:
         """One attempt, in one of the slots, under the watchdog; None if it was abandoned."""
@@ -101,7 +105,8 @@ class Driver:
             self.watchdog.watch(live, self.clock.monotonic() + timeout_ms / 1000)
             deadline_ms = self.clock.now_ms() + timeout_ms
         try:
-            return await attempt(live, self.journal, self.clock, self.threads, deadline_ms)
+            cut = partial(self._cut, live)
+            return await attempt(live, self.journal, self.clock, self.threads, deadline_ms, cut)
         finally:
             if live.token == token:
                 self._leave(live)
@@ -125,9 +130,12 @@ class Driver:
             return
         timeout_ms = live.engine.spec.state[live.snapshot.state].timeout_ms
         assert timeout_ms is not None
+        self._cut(live, TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt))
+
+    def _cut(self, live: Live, event: RuntimeEvent) -> None:
+        """The attempt is over, whatever its agent does; `event` is what the state hears of instead."""
         self.abandon(live)
-        event = TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt)
-        self.drive(live, seal(event, live.engine.spec.bounds.payload_bytes_max))
+        self.drive(live, seal(event, RUNTIME_BYTES_MAX))
 
     # -- deciding ----------------------------------------------------------------------------------
 
@@ -140,13 +148,15 @@ class Driver:
         own: bool = True,
         event_id: str | None = None,
         inbox: int | None = None,
+        still: Still | None = None,
     ) -> Record | None:
         """Decide one event and adopt what became of it, once it is committed.
 
-        None if the attempt it comes from was abandoned, or if nothing was recorded (`refusals_max`).
+        None if the attempt it comes from was abandoned, if it is not `still` for the run as it stands when its
+        turn has come, or if nothing was recorded (`refusals_max`).
         """
         async with live.turn:
-            if token is not None and live.token != token:
+            if (token is not None and live.token != token) or (still is not None and not still(live.snapshot)):
                 return None
             event = Event(
                 payload=payload,
@@ -170,10 +180,10 @@ class Driver:
             except BaseException:
                 live.put_back()
                 raise
-            self._adopt(live, plan, decided)
+            self._adopt(live, plan, decided, outside=token is None)
             return decided.decision.record
 
-    def _adopt(self, live: Live, plan: Plan, decided: Decided) -> None:
+    def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
         before, live.snapshot = live.snapshot, decided.decision.snapshot
         record, after = decided.decision.record, live.snapshot
         if record is None:
@@ -185,14 +195,14 @@ class Driver:
         moved = after.entered != before.entered
         if moved:
             live.payload, live.earlier, live.covered = plan.event.payload, [], NOTHING
-        interrupted = live.in_agent and (moved or after.outcome != "running")
-        if interrupted:
-            self.abandon(live)
+        overtaken = outside and (moved or after.outcome != "running")
+        if overtaken:
+            self.abandon(live)  # at work, waiting for a slot, or about to decide: it is of a visit that is over
         point("decision.adopted")
         self.tell(live, record)
         if after.outcome != "running":
             self.park(live)
-        elif interrupted or before.outcome != "running":
+        elif overtaken:
             self.drive(live)
 
     def tell(self, live: Live, record: Record) -> None:
@@ -211,97 +221,36 @@ class Driver:
 
     def park(self, live: Live) -> None:
         """The run stands still by itself: it needs no memory here."""
-        self.lives.pop(live.run.key, None)
-        self._wake(live.run.key)
+        self.let_go(live)
+        self.waiting.wake(live.run.key)
+
+    def let_go(self, live: Live) -> None:
+        """Forget a run that stands still, once nobody has it in hand."""
+        if live.snapshot.outcome != "running" and not live.hands:
+            self.forget(live)
+
+    def forget(self, live: Live) -> None:
+        """It is not in memory any more, unless another of it is."""
+        if self.lives.get(live.run.key) is live:
+            del self.lives[live.run.key]
 
     def give_up(self, live: Live, error: Exception) -> None:
         """This process cannot advance the run; its journal says where it is, whoever waits for it is told."""
         self.abandon(live)
-        self.lives.pop(live.run.key, None)
+        self.forget(live)
         if isinstance(error, Fenced):
             log.warning("%s", error)
         else:
             log.error("run %s stopped here: %s", live.run.run_id, error, exc_info=error)
             self.failed[live.run.key] = error
-        self._wake(live.run.key)
+        self.waiting.wake(live.run.key)
 
-    def _wake(self, key: int) -> None:
-        waiter = self.waiters.pop(key, None)
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    def wake_all(self) -> None:
-        """Whoever waits for a run that is not in memory here looks again: another process may have moved it."""
-        for key in list(self.waiters):
-            if self.stopping or key not in self.lives:
-                self._wake(key)
-
-    def go_on(self, live: Live) -> None:
-        """Visit after visit again, if the run is running and nothing of it is at work."""
-        if live.snapshot.outcome == "running" and not live.in_agent:
-            self.drive(live)
-
-    def waiter(self, key: int) -> "asyncio.Future[None]":
-        """A future that is done when something about this run has changed for good."""
-        if key not in self.waiters:
-            self.waiters[key] = asyncio.get_running_loop().create_future()
-        return self.waiters[key]
-
-    def load(self, run: Run) -> Live:
-        """The run as its journal tells it; raises `MachineUnknown` or `MachineChanged`."""
-        if run.key in self.lives:
-            return self.lives[run.key]
-        engine = self.machines.engine(run, self.journal.read)
-        read = self.journal.read
-        base = read.snapshot(run.key)
-        records = list(read.records(run.key, base.seq if base else -1))
-        snapshot = recall(engine.spec, records, base)
-        entered = read.record(run.key, max(snapshot.entered, 0))
-        memory = len(snapshot.memory or b"") if base else 0
-        return Live(
-            run=run,
-            engine=engine,
-            snapshot=snapshot,
-            payload=self.stored(engine.spec, entered),
-            folded=sum(len(record.body or b"") for record in records),
-            snapshot_bytes=memory,
-        )
-
-    @staticmethod
-    def stored(spec: MachineSpec, record: Record) -> Payload:
-        """The payload of a record, as its class reads it today."""
-        if record.body is None or record.digest is None:
-            raise Invalid([f"record {record.seq}: its payload was erased"], "")
-        return spec.stored(record.event, record.body, record.digest)
-
-    async def take_over(self, run: Run, why: str, by: str = "") -> Live:
-        """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt."""
-        live = self.load(run)
-        spec, before = live.engine.spec, live.snapshot
-        waits = before.state != START and spec.state[before.state].kind == "waiting"
-        record = Record(
-            seq=before.seq + 1,
-            kind="resumed",
-            at_ms=max(self.clock.now_ms(), before.at_ms),
-            source=before.state,
-            state=before.state,
-            outcome="waiting" if waits else "running",
-            attempt=before.attempt + 1,
-            note={"why": why, **({"by": by} if by else {})},
-        )
-        record = await self.journal.append(
-            run, record, timeout_ms=spec.state[before.state].timeout_ms if waits else None
-        )
-        point("resume.committed")
-        live.snapshot = apply(spec, before, record)
-        live.spent = live.unbooked = NOTHING
-        look_back(live, self.journal.read)
-        self.failed.pop(run.key, None)
-        self.tell(live, record)
-        if not waits:
-            again = before.state == START and before.pending is None
-            self.drive(live, live.payload if again else None)
-        return live
+    def lose(self, error: Exception) -> None:
+        """Nothing can be written any more: no run goes on here, and whoever waits is told why."""
+        self.stopping, self.lost = True, error
+        for live in list(self.lives.values()):
+            self.give_up(live, error)
+        self.waiting.wake_all()
 
     async def settle_tasks(self) -> None:
         """Stop: cut off every agent, let every decision in flight be committed."""
@@ -312,4 +261,4 @@ class Driver:
         for live in lives:
             async with live.turn:
                 pass
-        self.wake_all()
+        self.waiting.wake_all()

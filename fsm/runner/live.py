@@ -22,6 +22,7 @@ class Live:
     one event at a time; `door` while its inbox is worked off. `spent` is what the visit spent since the
     last record, `unbooked` the part of it that no call row holds yet. `earlier` are the call rows of this
     visit's lost attempts, `covered` what they reported and this attempt will report again: it counts once.
+    `hands` counts who decides something for it from outside.
     """
 
     run: Run
@@ -40,6 +41,7 @@ class Live:
     turn: asyncio.Lock = field(factory=asyncio.Lock)
     door: asyncio.Lock = field(factory=asyncio.Lock)
     task: "asyncio.Task[Any] | None" = None
+    hands: int = 0
     covered: Spent = NOTHING
     _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)
     _purse: threading.Lock = field(factory=threading.Lock)

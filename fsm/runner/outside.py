@@ -8,13 +8,14 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from fsm.define.events import TimedOut
-from fsm.define.payload import Invalid, seal
-from fsm.errors import FsmError
+from fsm.core.record import ENDED, HALTED
+from fsm.define.events import RUNTIME_BYTES_MAX, TimedOut
+from fsm.define.payload import seal
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Run
-from fsm.runner.driver import Driver
+from fsm.runner.driver import Driver, Still
 from fsm.runner.live import Live
+from fsm.runner.recovery import load, stored, take_over
 
 log = logging.getLogger("fsm.runner")
 
@@ -42,13 +43,14 @@ class Outside:
     async def adopt(self) -> None:
         """Take over the runs that nobody advances. Those of other machines are named once and left."""
         driver = self.driver
+        await driver.journal.reap()
         left = driver.journal.read.ownerless(driver.clock.monotonic())
         await _each(self._adopt, [run for run in left if run.key not in driver.lives and run.key not in driver.failed])
 
     async def _adopt(self, run: Run) -> None:
         try:
-            await self.driver.take_over(run, "lost" if run.owner else "released")
-        except (FsmError, Invalid) as error:
+            await take_over(self.driver, run, "lost" if run.owner else "released")
+        except Exception as error:
             if run.key not in self._told:
                 self._told.add(run.key)
                 log.warning("run %s is left alone: %s", run.run_id, error)
@@ -59,16 +61,24 @@ class Outside:
             if live is None:
                 return
             async with live.door:
-                for posted in self.driver.journal.read.inbox(run.key):
-                    if live.snapshot.outcome in ("completed", "failed", "cancelled"):
-                        await self.driver.journal.discard(run)
-                        return
-                    if live.snapshot.outcome in ("running", "waiting") or posted.event == "Cancelled":
-                        await self._decide(live, posted)
+                read = self.driver.journal.read
+                for posted in read.inbox(run.key):
+                    await self._decide(live, posted)
+                if live.snapshot.outcome in ENDED and read.inbox(run.key, 1):
+                    await self.driver.journal.discard(run)
 
     async def _decide(self, live: Live, posted: Posted) -> None:
+        """Decide a posted event, if the run still hears it: an ended one hears nothing, a halted one `Cancelled`."""
         payload = live.engine.spec.stored(posted.event, posted.body.encode(), posted.digest)
-        await self.driver.decide(live, payload, own=False, event_id=posted.event_id, inbox=posted.id)
+        deaf = ENDED if payload.event == "Cancelled" else ENDED | HALTED
+        await self.driver.decide(
+            live,
+            payload,
+            own=False,
+            event_id=posted.event_id,
+            inbox=posted.id,
+            still=lambda now: now.outcome not in deaf,
+        )
 
     async def _ring(self, timer: Timer) -> None:
         """A wait or a deferral is over."""
@@ -76,17 +86,17 @@ class Outside:
         with self._held(driver.journal.read.run_at(timer.run)) as live:
             if live is None or live.snapshot.entered != timer.entered:
                 return
-            pending = live.snapshot.pending
+            pending, entered = live.snapshot.pending, timer.entered
             if timer.kind == "defer" and pending is not None:
                 record = driver.journal.read.record(timer.run, pending.seq)
-                payload = driver.stored(live.engine.spec, record)
-                decided = await driver.decide(live, payload, own=pending.own, event_id=pending.event_id)
-                if decided is not None and pending.own and live.snapshot.pending is None:
-                    driver.go_on(live)
+                payload = stored(live.engine.spec, record)
+                still: Still = lambda now: now.pending == pending  # noqa: E731
+                await driver.decide(live, payload, own=pending.own, event_id=pending.event_id, still=still)
             elif timer.kind == "timeout" and live.snapshot.outcome == "waiting":
                 timeout_ms = live.engine.spec.state[live.snapshot.state].timeout_ms or 0
                 event = TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt)
-                await driver.decide(live, seal(event, live.engine.spec.bounds.payload_bytes_max))
+                still = lambda now: (now.entered, now.outcome) == (entered, "waiting")  # noqa: E731
+                await driver.decide(live, seal(event, RUNTIME_BYTES_MAX), still=still)
 
     @contextmanager
     def _held(self, run: Run) -> Iterator[Live | None]:
@@ -97,18 +107,20 @@ class Outside:
             return
         live = None
         try:
-            live = driver.load(run)
+            live = load(driver, run)
+            live.hands += 1
             driver.lives[run.key] = live
             yield live
-        except (FsmError, Invalid) as error:
+        except Exception as error:
             if live is None:
                 driver.failed[run.key] = error
                 log.warning("run %s is left alone: %s", run.run_id, error)
             else:
                 driver.give_up(live, error)
         finally:
-            if live is not None and live.snapshot.outcome != "running":
-                driver.lives.pop(run.key, None)
+            if live is not None:
+                live.hands -= 1
+                driver.let_go(live)
 
 
 async def _each(act: Callable[[T], Awaitable[None]], items: list[T]) -> None:

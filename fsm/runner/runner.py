@@ -12,41 +12,43 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
 
 from fsm import ids
 from fsm.clock import Clock, SystemClock
 from fsm.core.conclude import decide
+from fsm.core.engine import Engine
 from fsm.core.record import Record
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.crash import point
-from fsm.define.events import Cancelled
 from fsm.define.machine import Machine
-from fsm.define.payload import Invalid, Payload, canonical, excerpt, seal
+from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
-from fsm.errors import NotResumable, PayloadRefused, RunEnded, RunnerStopped
+from fsm.errors import Fenced, FsmError, NotResumable, RunEnded, RunHalted, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
 from fsm.journal.rows import Run
-from fsm.runner.calls import spending_row
 from fsm.runner.driver import Driver, Observer
+from fsm.runner.entry import arriving, cancelling, name, starting, tags
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.outside import Outside
+from fsm.runner.pulse import Pulse
+from fsm.runner.recovery import take_over
 from fsm.runner.repin import repin
+from fsm.runner.signals import Signals
+from fsm.runner.spending import spending_row
 from fsm.runner.threads import Threads
 
 log = logging.getLogger("fsm.runner")
 
 POLL_S = 0.05
-ADOPT_S = 1.0
-FRESH_S = 0.5
+
+T = TypeVar("T")
 
 
 class Runner:
@@ -76,95 +78,80 @@ class Runner:
         self._clock = clock or SystemClock()
         self._machines = Machines()
         self._given = tuple(machines)
-        self._poll_s = poll_s
         self._handle_signals = handle_signals
         threads = Threads(sync_threads_max)
         slots = asyncio.Semaphore(visits_max)
         self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, tuple(observers))
         self._outside = Outside(self._driver)
-        self._tasks: list[asyncio.Task[None]] = []
+        self._signals = Signals(lambda: self._driver.stopping, self._signalled)
+        self._pulse = Pulse(self._driver, self._outside, poll_s)
+        self._acts: set[asyncio.Task[Any]] = set()
         self._home: asyncio.Task[Any] | None = None
-        self._waiting = 0
-        self._restore: list[Callable[[], object]] = []
 
     # -- life --------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        for machine in self._given:
-            self._machines.add(machine)
-        await self.journal.open(self._clock, self.name)
-        self._home = asyncio.current_task()
-        if self._handle_signals:
-            self._catch_signals()
-        await self._outside.adopt()
-        await self._outside.look()
-        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+        try:
+            for machine in self._given:
+                self._machines.add(machine)
+            await self.journal.open(self._clock, self.name)
+            self._home = asyncio.current_task()
+            if self._handle_signals:
+                self._signals.catch()
+            await self._outside.adopt()
+            await self._outside.look()
+        except BaseException:
+            await self._leave()
+            raise
+        self._pulse.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await self._driver.settle_tasks()
-        for live in list(self._driver.lives.values()):
-            await self._book(live)
-        await self.journal.close()
-        for restore in self._restore:
-            restore()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Stop: nothing new begins, what is being decided is decided, agents are cut off, the journal is closed."""
+        self._driver.stopping = True
+        try:
+            while self._acts:
+                await asyncio.wait(self._acts)
+            await self._pulse.stop()
+            await self._driver.settle_tasks()
+            for live in list(self._driver.lives.values()):
+                await self._book(live)
+        finally:
+            try:
+                await self.journal.close()
+            finally:
+                self._signals.restore()
 
     async def _book(self, live: Live) -> None:
         """Spending of an attempt that was cut off is kept: budgets must not undercount."""
         if live.unbooked:
-            await self.journal.call(spending_row(live, self._clock.now_ms()))
+            try:
+                await self.journal.call(spending_row(live, self._clock.now_ms()))
+            except FsmError as error:
+                log.warning("what run %s spent last could not be recorded: %s", live.run.run_id, error)
+
+    async def _whole(self, act: Coroutine[Any, Any, T]) -> T:
+        """Carried through even if the caller is cancelled: half of it would leave a run that nobody advances."""
+        task = asyncio.ensure_future(act)
+        self._acts.add(task)
+        task.add_done_callback(self._acts.discard)
+        return await asyncio.shield(task)
 
     def stop(self) -> None:
         """Start no more visits, and wake whoever waits with `RunnerStopped`; leaving the block does the rest."""
         self._driver.stopping = True
-        self._driver.wake_all()
+        self._driver.waiting.wake_all()
 
-    def _catch_signals(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before = signal.getsignal(number)
-            with contextlib.suppress(NotImplementedError, ValueError):
-                loop.add_signal_handler(number, self._signalled, number)
-                self._restore.append(lambda number=number, before=before: _put_back(loop, number, before))  # type: ignore[misc]
-
-    def _signalled(self, number: int) -> None:
-        if self._driver.stopping:
-            os._exit(128 + number)
+    def _signalled(self) -> None:
         log.warning("stopping; runs stay resumable (once more to stop at once)")
         self.stop()
-        if not self._waiting and self._home is not None:
+        if not self._driver.waiting.count and self._home is not None:
             self._home.cancel()
-
-    async def _beat(self) -> None:
-        """The pulse: the lease is kept, deadlines are noticed. Nothing here waits for the journal's writer."""
-        watchdog = self._driver.watchdog
-        while True:
-            self.journal.tick(self._driver.threads.hung)
-            watchdog.look(self._clock.monotonic())
-            due = watchdog.next()
-            rest = self._poll_s if due is None else min(self._poll_s, max(0.0, due - self._clock.monotonic()))
-            await asyncio.sleep(rest)
-
-    async def _watch(self) -> None:
-        """Events and timers in the journal, other processes' commits, runs left by others."""
-        beats, fresh, adopt = 0, round(FRESH_S / self._poll_s) or 1, round(ADOPT_S / self._poll_s) or 1
-        while True:
-            beats += 1
-            try:
-                await self._outside.look()
-                if beats % fresh == 0:
-                    self._driver.wake_all()
-                if beats % adopt == 0:
-                    await self._outside.adopt()
-            except Exception:
-                log.exception("the journal could not be looked at; trying again")
-            await asyncio.sleep(self._poll_s)
 
     # -- runs --------------------------------------------------------------------------------------
 
@@ -179,16 +166,18 @@ class Runner:
         """Start a run; it is durable when this returns.
 
         With a `run_id` that exists, begun with the same payload, that run is returned, and goes on if
-        nobody advances it. Raises `PayloadRefused`, `RunConflict`, `AgentsMissing`, `JournalError`.
+        nobody advances it. Raises `PayloadRefused`, `RunConflict`, `AgentsMissing`, `MachineChanged`, `JournalError`.
         """
         engine = self._machines.add(machine)
+        sealed = starting(engine.spec, payload)
+        run_id, tagged = ids.fresh() if run_id is None else name("run_id", run_id), tags(labels)
+        return await self._whole(self._start(engine, sealed, run_id, tagged))
+
+    async def _start(self, engine: Engine, sealed: Payload, run_id: str, labels: str) -> Run:
         spec = engine.spec
-        sealed = _sealed(spec, payload, spec.initial.initial, "starts with")
-        run_id = run_id or ids.fresh()
         note = {"run_id": run_id, "machine": spec.name, "fingerprint": spec.fingerprint}
         decision = decide(engine, Snapshot(), Event(payload=sealed, at_ms=self._clock.now_ms(), note=note))
-        named = {str(name): str(value) for name, value in (labels or {}).items()}
-        run, new = await self.journal.begin(run_id, spec, canonical(named).decode(), sealed, decision)
+        run, new = await self.journal.begin(run_id, spec, labels, sealed, decision)
         point("decision.adopted")
         if new:
             assert decision.record is not None
@@ -196,8 +185,9 @@ class Runner:
             self._driver.tell(live, decision.record)
             if not run.settled:
                 self._driver.drive(live)
-        elif run.key not in self._driver.lives:
-            await self._outside.adopt()
+        elif not run.settled and run.key not in self._driver.lives:
+            with contextlib.suppress(Fenced):  # another runner advances it
+                return await self._resume(run, accept=False, by="")
         return run
 
     async def send(self, run_id: str, payload: BaseModel, *, event_id: str | None = None) -> Record | None:
@@ -207,34 +197,40 @@ class Runner:
         recorded decision; None means that the visit had its `refusals_max` and it was only counted.
         Raises `RunNotFound`, `RunEnded`, `RunHalted`, `EventConflict`, `PayloadRefused`, `Busy`.
         """
+        event_id = ids.fresh() if event_id is None else name("event_id", event_id)
         run = self.journal.read.run(run_id)
         spec = self._machines.engine(run, self.journal.read).spec
-        taken = sorted({event for line in spec.transitions for event in line.events})
-        return await self._post(run, spec, _sealed(spec, payload, taken, "takes"), event_id or ids.fresh())
+        return await self._post(run, spec, arriving(spec, payload), event_id)
 
     async def cancel(self, run_id: str, *, by: str = "", reason: str = "") -> Run:
         """Ask a run to stop: it goes where the machine declares, or ends *cancelled*. On an ended run a no-op."""
         run = self.journal.read.run(run_id)
         if not run.ended:
             spec = self._machines.engine(run, self.journal.read).spec
-            sealed = seal(Cancelled(by=by, reason=reason), spec.bounds.payload_bytes_max)
             with contextlib.suppress(RunEnded):
-                await self._post(run, spec, sealed, ids.fresh())
+                await self._post(run, spec, cancelling(by, reason), ids.fresh())
         return self.journal.read.run(run_id)
 
     async def _post(self, run: Run, spec: MachineSpec, payload: Payload, event_id: str) -> Record | None:
-        read = self.journal.read
-        at_ms, inbox_max = self._clock.now_ms(), spec.bounds.inbox_max
-        known = await self.journal.post(run.run_id, event_id, payload, at_ms, inbox_max)
+        """Into the inbox, and wait until it is decided: here, or by the runner that advances the run."""
+        read, inbox_max = self.journal.read, spec.bounds.inbox_max
+        known = await self.journal.post(run.run_id, event_id, payload, self._clock.now_ms(), inbox_max)
         point("inbox.committed")
         while known is None:
-            run = read.run_at(run.key)
-            if run.owner in (0, self.journal.epoch):
-                await self._outside.attend(run)
+            if read.run_at(run.key).owner in (0, self.journal.epoch):
+                await self._whole(self._outside.attend(read.run_at(run.key)))
+            waits = any(posted.event_id == event_id for posted in read.inbox(run.key, inbox_max + 1))
             known = read.record_of(run.key, event_id)
             if known is None:
-                if all(posted.event_id != event_id for posted in read.inbox(run.key)):
-                    return read.record_of(run.key, event_id)
+                run = read.run_at(run.key)
+                if not waits and not run.ended:
+                    return None
+                if run.ended:
+                    raise RunEnded(run_id=run.run_id, outcome=run.outcome, event=payload.event)
+                if run.halted and payload.event != "Cancelled":
+                    raise RunHalted(run_id=run.run_id, outcome=run.outcome, event=payload.event)
+                if run.key in self._driver.failed:
+                    raise self._driver.failed[run.key]
                 await self._changed(run)
         return known
 
@@ -247,13 +243,16 @@ class Runner:
         run = self.journal.read.run(run_id)
         if run.ended:
             raise NotResumable(run_id=run_id, why=f"it has ended ({run.outcome})")
+        return await self._whole(self._resume(run, accept, by))
+
+    async def _resume(self, run: Run, accept: bool, by: str) -> Run:
         if accept:
             run = await repin(self._driver, run, by)
         if run.key in self._driver.lives or run.outcome == "waiting":
             return run
         why = "asked" if run.halted else "lost" if run.owner else "released"
-        await self._driver.take_over(run, why, by)
-        return self.journal.read.run(run_id)
+        await take_over(self._driver, run, why, by)
+        return self.journal.read.run(run.run_id)
 
     # -- waiting -----------------------------------------------------------------------------------
 
@@ -280,28 +279,9 @@ class Runner:
             await self._changed(run)
 
     async def _changed(self, run: Run) -> None:
-        self._waiting += 1
-        try:
-            if not self._driver.stopping:
-                await asyncio.shield(self._driver.waiter(run.key))
-        finally:
-            self._waiting -= 1
+        if not self._driver.stopping:
+            await self._driver.waiting.change(run.key)
+        if self._driver.lost is not None:
+            raise self._driver.lost
         if self._driver.stopping:
             raise RunnerStopped(unfinished=len(self._driver.lives))
-
-
-def _sealed(spec: MachineSpec, payload: object, taken: Sequence[str], verb: str) -> Payload:
-    """The payload sealed, if it is one of the classes this machine takes there."""
-    name = type(payload).__name__
-    if not isinstance(payload, BaseModel) or spec.name_of(type(payload)) not in taken:
-        problem = f"{spec.name} {verb} {', '.join(taken)}; not {name}"
-        raise PayloadRefused(event=name, problems=(problem,), excerpt=excerpt(payload))
-    try:
-        return seal(payload, spec.bounds.payload_bytes_max)
-    except Invalid as invalid:
-        raise PayloadRefused(event=name, problems=tuple(invalid.problems), excerpt=invalid.excerpt) from None
-
-
-def _put_back(loop: asyncio.AbstractEventLoop, number: int, before: Any) -> None:
-    loop.remove_signal_handler(number)
-    signal.signal(number, before)

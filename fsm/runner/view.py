@@ -1,6 +1,7 @@
 """The view an agent gets: its window on the run, alive for one attempt."""
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -101,16 +102,17 @@ class LiveView:
     ) -> Any:
         if threading.get_ident() == self._thread:
             raise RuntimeError("call_sync in an async agent would block every run\n  -> await view.call(...)")
-        if timeout_s is not None:
-            on_loop = self._desk.call(name, fn, args, returns, key, timeout_s, unsure)
-            return self._on_loop(on_loop)
+        if timeout_s is not None or inspect.iscoroutinefunction(fn):
+            return self._on_loop(self._desk.call(name, fn, args, returns, key, timeout_s, unsure))
         known, ticket = self._on_loop(self._desk.intend(name, args, returns, key, unsure))
         if ticket is None:
             return known
         try:
             result = prepared(fn, ticket.key)(*args)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
             return self._on_loop(self._desk.settle(ticket, None, error))
+        if inspect.isawaitable(result):
+            return self._on_loop(self._desk.settle_later(ticket, result))
         return self._on_loop(self._desk.settle(ticket, result, None))
 
     def _on_loop(self, coroutine: Any) -> Any:

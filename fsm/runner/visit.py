@@ -38,8 +38,18 @@ async def attempt(
 
     `cut` ends the attempt at once, whatever its agent does; the given event is what the state hears of.
     """
-    token, state = live.token, live.engine.spec.state[live.snapshot.state]
-    desk = CallDesk(live=live, token=token, journal=journal, clock=clock, threads=threads, cut=cut)
+    token, now = live.token, live.snapshot
+    state = live.engine.spec.state[now.state]
+    desk = CallDesk(
+        live=live,
+        token=token,
+        entered=now.entered,
+        attempt=now.attempt,
+        journal=journal,
+        clock=clock,
+        threads=threads,
+        cut=cut,
+    )
     try:
         value = unseal(type(live.payload.value), live.payload.body) if live.snapshot.attempt > 1 else live.payload.value
         view = LiveView(live, desk, value, deadline_ms, asyncio.get_running_loop(), threading.get_ident())

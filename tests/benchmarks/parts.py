@@ -104,7 +104,7 @@ class _Bench:
             slots.release()
 
         async def visit() -> None:
-            await attempt(live, self.journal, clock, threads, None)
+            await attempt(live, self.journal, clock, threads, None, lambda event: None)
 
         sealing = _each(lambda: seal(self.draft.value, BYTES_MAX))
         visiting = await _each_awaited(visit)

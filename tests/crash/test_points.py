@@ -28,14 +28,6 @@ IN_FLIGHT = {"visit.started": 0, "visit.returned": 0, "call.intended": 0, "call.
 PLANS = [(point, plan) for plans in (EARLY, LATE) for point, plan in plans.items()]
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> World:
-    world = World(tmp_path_factory.mktemp("calm"))
-    world.finish("work", runs=["calm"])
-    assert set(world.effects().values()) == {1}
-    return world
-
-
 def test_an_undisturbed_run_passes_its_own_check(undisturbed: World):
     found = check_mill(undisturbed, ["calm"], undisturbed)
     assert found.repeated == found.attempts == 0
@@ -51,8 +43,8 @@ def test_killed_there_a_run_goes_on_as_if_nothing_had_been(
         assert world.run("work", runs=RUN, boot=f"boot-{boot}", crash=crash) == KILLED, world.errors()
     world.finish("work", runs=RUN, boot="the last")
     found = check_mill(world, RUN, undisturbed)
-    assert found.attempts == len(plan)
     if point in IN_FLIGHT:
+        assert found.attempts == len(plan)
         assert found.repeated == len(plan) * IN_FLIGHT[point]
     else:
         assert found.repeated <= len(plan)

@@ -4,17 +4,20 @@ Workers are forked from a server that has imported everything once: a restart th
 dozens of kills fit into a test.
 """
 
+import contextlib
 import json
 import multiprocessing
+import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from fsm import Run, Spent, read_journal, replay_run
 from fsm.core.recall import recall
@@ -46,6 +49,7 @@ class World:
     """A folder with a journal, the file of effects and the file of what was acknowledged."""
 
     folder: Path
+    _processes: list[ForkServerProcess] = field(factory=list)
 
     @property
     def db(self) -> Path:
@@ -55,6 +59,7 @@ class World:
         """Start a worker; see `worker.py` for the roles."""
         process = _context.Process(target=worker.main, args=(str(self.folder), role, options))
         process.start()
+        self._processes.append(process)
         return process
 
     def run(self, role: str, **options: Any) -> int:
@@ -74,8 +79,16 @@ class World:
         code = self.run(role, **options)
         assert code == 0, f"exit code {code}\n{self.errors()}"
 
-    def errors(self) -> str:
-        return "\n".join(path.read_text() for path in sorted(self.folder.glob("stderr-*")) if path.stat().st_size)
+    def errors(self, pid: int | None = None) -> str:
+        """What the workers, or one of them, said on standard error."""
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob(f"stderr-{pid or '*'}")))
+
+    def clear(self) -> None:
+        """No process is left behind, whatever a test did to it."""
+        for process in self._processes:
+            if process.is_alive():
+                process.kill()
+            process.join()
 
     def told(self, name: str) -> list[Any]:
         """The lines a worker wrote into one of its files, JSON each; one cut off by a kill is left out."""
@@ -100,6 +113,63 @@ class World:
         return answer
 
 
+@define
+class Peer:
+    """A worker that follows orders, seen from the test."""
+
+    world: World
+    name: str
+    process: ForkServerProcess
+
+    @classmethod
+    def begin(cls, world: World, name: str, **options: Any) -> "Peer":
+        """A worker that is ready when this returns."""
+        (world.folder / f"orders-{name}").touch()
+        peer = cls(world, name, world.begin("serve", name=name, **options))
+        peer.answer("ready")
+        return peer
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def order(self, *order: Any) -> None:
+        with (self.world.folder / f"orders-{self.name}").open("a") as orders:
+            orders.write(json.dumps(order) + "\n")
+
+    def answer(self, verb: str, run_id: str = "") -> tuple[str, float]:
+        """What came of an order, and after how many seconds."""
+
+        def found() -> list[tuple[str, float]]:
+            told = self.world.told(f"answers-{self.name}")
+            if verb == "ready":
+                return [("", 0.0) for said in told if said[0] == verb]
+            return [(said[2], said[3]) for said in told if said[:2] == [verb, run_id]]
+
+        return cast(tuple[str, float], self.world.until(found)[0])
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def pause(self) -> None:
+        """Stopped (not killed), but not in the middle of a commit: SQLite's lock would stop everybody with it."""
+        while True:
+            self.signal(signal.SIGSTOP)
+            with contextlib.closing(sqlite3.connect(self.world.db, isolation_level=None, timeout=0.2)) as connection:
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError:
+                    self.signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """It must end well."""
+        self.order("stop")
+        code = self.world.ended(self.process)
+        assert code == 0, f"exit code {code}\n{self.world.errors()}"
+
+
 def check_runs(world: World, machine: Any, run_ids: Iterable[str]) -> int:
     """Nothing lost, nothing twice, no gap, chain and row good, everything acknowledged there; records checked."""
     reader = world.reader()
@@ -111,7 +181,7 @@ def check_runs(world: World, machine: Any, run_ids: Iterable[str]) -> int:
                 assert replayed.agreed, str(replayed)
             ids = Counter(record.event_id for record in found if record.event_id and record.kind != "deferred")
             assert set(ids.values()) <= {1}, f"{run_id}: decided twice: {ids}"
-        for run_id, seq, kind, event, digest in world.told("acknowledged"):
+        for run_id, seq, kind, event, digest, _ in world.told("acknowledged"):
             if run_id in records:
                 record = records[run_id][seq]
                 assert (record.kind, record.event, (record.digest or b"").hex()) == (kind, event, digest)

@@ -17,28 +17,14 @@ from pydantic import BaseModel
 from fsm import read_journal, replay_run
 from fsm.testing import trace
 from machines.review_loop import ReviewLoop
+from tests.examples.notes import ALARMS, write_notes
 
 ROOT = Path(__file__).parents[2]
 MODULE = "examples.docs_desk"
 ANSWERED = "how do I silence an alarm for a night?"
-TWICE = "when is the manager told about a lamp that is dimmed?"  # found after one rejection
+TWICE = "how do I dim a lamp when an alarm is raised?"  # found after one rejection
 UNANSWERED = "how much does an alarm horse cost?"
 MINUTE = 60.0
-
-NOTES = {
-    "alarms.md": """\
-# Alarms
-
-An alarm is raised when a lamp has been silent for ten minutes.
-To silence an alarm, acknowledge it in the console, or mute the lamp for a night.
-
-## Escalation
-
-An alarm that nobody acknowledges within an hour is sent to
-the manager on duty by text message. Nobody is told when a lamp is only dimmed.
-""",
-    "src/lamp.py": '"""Street lamps that can be dimmed."""\n\n\nclass Lamp:\n    """A lamp with a level."""\n',
-}
 
 Done = subprocess.CompletedProcess[str]
 
@@ -49,9 +35,7 @@ class Desk:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.db = place / "runs.db"
-        for name, text in NOTES.items():
-            (place / "notes" / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / "notes" / name).write_text(text)
+        write_notes(place / "notes")
         self.options: dict[str, Any] = {
             "cwd": place,
             "env": {**os.environ, "PYTHONPATH": str(ROOT), "DOCS_DESK_CACHE": str(place / "cache"), "TERM": "xterm"},
@@ -153,7 +137,7 @@ def test_on_a_terminal_the_machine_is_drawn_and_nothing_is_wider_than_it(desk):
     last_frame = shown[shown.rindex("╭─▶") :]
     assert "◆ published" in last_frame
     assert "rejected 1 of 3" in last_frame
-    assert "╭─ Answer: when is the manager told" in last_frame
+    assert "╭─ Answer: how do I dim a lamp" in last_frame
     assert max(map(len, last_frame.split("\n"))) <= 80
 
 
@@ -179,7 +163,8 @@ def test_without_an_answer_the_run_waits_for_a_person_whose_word_comes_from_anot
     asked = desk.ask(UNANSWERED, "--run-id", "a horse")
     assert asked.returncode == 3, asked.stderr
     assert "✗ LoopCap 3/3 fires" in asked.stdout
-    assert "why: 4 drafts rejected. No claim says horse, cost. LoopCap on reject refuses" in asked.stdout
+    assert "why: 4 drafts rejected. There is nothing to cite. No claim says alarm, horse, cost." in asked.stdout
+    assert "LoopCap on reject refuses (loop_cap: fires 3, fires_max 3)" in asked.stdout
     reader = read_journal(desk.db)
     run = reader.run("a horse")
     last = reader.record(run.key, run.seq)
@@ -275,7 +260,7 @@ def test_wrong_use_says_what_to_do_instead(desk, arguments, code, message):
     done = desk(*arguments)
     assert (done.returncode, message in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
-    assert (desk.place / "notes" / "alarms.md").read_text() == NOTES["alarms.md"]
+    assert (desk.place / "notes" / "alarms.md").read_text() == ALARMS
 
 
 def test_a_run_id_stands_for_one_question_and_one_journal(desk):

@@ -30,37 +30,8 @@ from machines.review_loop import (
     note_brief,
     note_critique,
 )
+from tests.examples.notes import ALARMS, LAMP, write_notes
 
-ALARMS = """\
-# Alarms
-
-An alarm is raised when a lamp has been silent for ten minutes.
-To silence an alarm, acknowledge it in the console, or mute the lamp for a night.
-
-## Escalation
-
-An alarm that nobody acknowledges within an hour is sent to
-the manager on duty by text message.
-"""
-LAMP = '''\
-"""Street lamps."""
-
-LIMIT = 3
-
-
-class Lamp:
-    """A lamp that can be dimmed. It remembers its level."""
-
-    def dim(self, level, *,
-            slowly=False):
-        """
-        Dim the lamp to a level between 0 and 9. Below 0 it is off.
-
-        Use `slowly` to fade.
-        """
-        # Never dim past the limit that the depot sets.
-        self.level = level
-'''
 ODD_LINES = st.lists(st.sampled_from([*LAMP.split("\n"), *ALARMS.split("\n"), "", '"""', "    '''", "```"]))
 
 
@@ -76,11 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    place = tmp_path / "docs"
-    (place / "src").mkdir(parents=True)
-    (place / "alarms.md").write_text(ALARMS)
-    (place / "src" / "lamp.py").write_text(LAMP)
-    return place
+    return write_notes(tmp_path / "docs")
 
 
 def worked(task: str, place: Path, rejections_max: int = 3) -> tuple[Draft, list[Verdict]]:

@@ -118,9 +118,9 @@ RETURNED: dict[str, tuple[Callable[[], object], str, str]] = {
     ),
     "a field missing": (Done.model_construct, "Done", "text: Field required"),
     "a field of another type": (lambda: Done.model_construct(text=["x"], score=1.0), "Done", "text"),
-    "something not JSON": (lambda: Done.model_construct(text=object(), score=1.0), "Done", "text"),
-    "nan": (lambda: Done(text="x", score=math.nan), "Done", "a number is NaN or infinite, which JSON cannot hold"),
-    "infinity": (lambda: Done(text="x", score=math.inf), "Done", "a number is NaN or infinite, which JSON cannot hold"),
+    "something not JSON": (lambda: Done.model_construct(text=object(), score=1.0), "Done", "serialize unknown type"),
+    "nan": (lambda: Done(text="x", score=math.nan), "Done", "score: NaN and infinity are no numbers in JSON"),
+    "infinity": (lambda: Done(text="x", score=math.inf), "Done", "score: NaN and infinity are no numbers in JSON"),
     "a lone surrogate": (lambda: Done(text="\ud800"), "Done", "text holds a lone surrogate, which is not UTF-8"),
     "50 MB": (lambda: Done(text="x" * 50_000_000), "Done", "50000023 bytes, payload_bytes_max is 10000"),
     "fails when read back": (lambda: Temperamental(text="x"), "Temperamental", "ZeroDivisionError"),
@@ -406,13 +406,16 @@ def raising() -> Verdict:
 
 ANSWERS: dict[str, tuple[Callable[[], Any], str]] = {
     "raises": (raising, "KeyError: 'no such number'"),
-    "answers nothing": (lambda: None, "TypeError"),
-    "answers True": (lambda: True, "TypeError: answered True; its codes are moody"),
+    "answers nothing": (lambda: None, "TypeError: answered None: no verdict"),
+    "answers True": (lambda: True, "TypeError: answered True: no verdict"),
     "answers an undeclared code": (lambda: Verdict("refuse", "whim"), "its codes are moody"),
-    "answers an unknown decision": (lambda: Verdict("perhaps", "moody"), "answered Verdict("),  # type: ignore[arg-type]
-    "defers without a moment": (lambda: Verdict("defer", "moody"), "answered Verdict("),
-    "counts with fractions": (lambda: Verdict("refuse", "moody", {"share": 0.5}), "whole number"),  # type: ignore[dict-item]
-    "numbers that are none": (lambda: Verdict("allow", "", {"share": "much"}), "whole number"),  # type: ignore[dict-item]
+    "answers an unknown decision": (lambda: Verdict("perhaps", "moody"), "neither allows nor"),  # type: ignore[arg-type]
+    "allows with an odd code": (lambda: Verdict("allow", "whim"), "its codes are moody"),
+    "defers without a moment": (lambda: Verdict("defer", "moody"), "it defers without a moment"),
+    "counts with fractions": (lambda: Verdict("refuse", "moody", {"share": 0.5}), "not whole"),  # type: ignore[dict-item]
+    "numbers that are none": (lambda: Verdict("allow", "", {"share": "much"}), "not whole"),  # type: ignore[dict-item]
+    "no numbers at all": (lambda: Verdict("allow", "", None), "not whole"),  # type: ignore[arg-type]
+    "text that is no UTF-8": (lambda: Verdict("refuse", "moody", text="\ud800"), "its text cannot be stored"),
 }
 
 
@@ -445,9 +448,7 @@ async def test_a_guard_at_the_door_that_raises(db: Path, way: bool, monkeypatch:
     class Doored(Machine):
         dropped = State(final="failed")
         done = State(final="completed")
-        work = State(
-            initial=Job, agent=scripted(Done(text="x")), guards=[Moody()], otherwise=dropped if way else None
-        )
+        work = State(initial=Job, agent=scripted(Done(text="x")), guards=[Moody()], otherwise=dropped if way else None)
         finish = work.to(done, on=Done)
 
     async with running(db, Doored) as runner:
@@ -507,7 +508,7 @@ def hoards(notes: Notes, done: Done) -> Notes:
 REMEMBERING: dict[str, tuple[Callable[[Notes, Done], Notes], str, str]] = {
     "raises": (forgets, "remember_error", "LookupError: no place for x"),
     "wrong type": (mistakes, "remember_error", "mistakes returned Other, not the machine's memory"),
-    "invalid content": (rubbish, "remember_error", "NaN"),
+    "invalid content": (rubbish, "remember_error", "lines.0: Input should be a valid string"),
     "too large": (hoards, "memory_full", "5014 bytes, memory_bytes_max is 1000"),
 }
 
@@ -557,7 +558,7 @@ STARTED: dict[str, tuple[Callable[[], Any], str]] = {
     "no model": (lambda: {"task": "x"}, "Bare starts with Job; not dict"),
     "constructed without its field": (Job.model_construct, "task: Field required"),
     "constructed with rubbish": (lambda: Job.model_construct(task=7), "task"),
-    "a lone surrogate": (lambda: Job(task="\udfff"), "text holds a lone surrogate, which is not UTF-8"),
+    "a lone surrogate": (lambda: Job(task="\udfff"), "task: text holds a lone surrogate, which is not UTF-8"),
     "too large": (lambda: Job(task="x" * 20_000), "20011 bytes, payload_bytes_max is 10000"),
 }
 

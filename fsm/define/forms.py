@@ -1,0 +1,137 @@
+"""The form of a machine in JSON, and whether given data has it: nothing of it is evaluated or imported."""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.guard import Kind as GuardKind
+from fsm.define.guard import Standing
+from fsm.define.parts import BOUND_NAMES, Kind
+from fsm.define.payload import validation_problems
+
+FORMAT = 1
+
+
+class CounterForm(TypedDict):
+    of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
+    subject: str
+    since: str
+
+
+class GuardForm(TypedDict):
+    guard: str
+    at: str
+    standing: Standing
+    kind: GuardKind
+    codes: list[str]
+    params: dict[str, bool | int | str]
+    counter: CounterForm | None
+    limit: int | None
+
+
+class StateForm(TypedDict):
+    name: str
+    kind: Kind
+    initial: list[str]
+    final: Literal["completed", "failed"] | None
+    timeout_ms: int | None
+    guards: list[GuardForm]
+    otherwise: dict[str, str]
+    remember: str | None
+    title: str
+
+
+class PredicateForm(TypedDict):
+    name: str
+    memory: bool
+
+
+class TransitionForm(TypedDict):
+    name: str
+    sources: list[str]
+    target: str
+    events: list[str]
+    when: PredicateForm | None
+    guards: list[GuardForm]
+    otherwise: dict[str, str]
+    remember: str | None
+
+
+class EverywhereForm(TypedDict):
+    name: str
+    guards: list[GuardForm]
+    otherwise: dict[str, str]
+
+
+class FieldForm(TypedDict):
+    type: str
+    required: bool
+    constraints: list[str]
+
+
+class ShapeForm(TypedDict):
+    name: str
+    fields: dict[str, FieldForm]
+    formerly: list[str]
+    parts: list["ShapeForm"]
+
+
+class MachineForm(TypedDict):
+    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
+
+    format: Literal[1]
+    name: str
+    doc: str
+    states: list[StateForm]
+    transitions: list[TransitionForm]
+    everywhere: list[EverywhereForm]
+    payloads: list[ShapeForm]
+    memory: ShapeForm | None
+    bounds: dict[str, int]
+
+
+@cache
+def _forms() -> TypeAdapter[MachineForm]:
+    return TypeAdapter(MachineForm)
+
+
+def checked(form: Any) -> dict[str, Any]:
+    """The form of a machine; `ValueError` saying where it is not one."""
+    if not isinstance(form, dict) or form.get("format") != FORMAT:
+        raise ValueError(f"not a machine in format {FORMAT}: write it with spec.to_json()")
+    try:
+        _forms().validate_python(form, strict=True)
+    except ValidationError as error:
+        raise ValueError(f"not a machine: {'; '.join(validation_problems(error))}") from None
+    wrong = next(_wrong(form), None)
+    if wrong is not None:
+        raise ValueError(f"not a machine: {wrong}")
+    return form
+
+
+def _wrong(form: dict[str, Any]) -> Iterator[str]:
+    """Names that lead nowhere."""
+    states = [state["name"] for state in form["states"]]
+    payloads = {*RUNTIME_EVENTS, *(shape["name"] for shape in form["payloads"])}
+    if len({*states}) != len(states):
+        yield "two states have one name"
+    if sum(bool(state["initial"]) for state in form["states"]) != 1:
+        yield "not exactly one state is initial"
+    yield from (f"there is no bound {name!r}" for name in form["bounds"] if name not in BOUND_NAMES)
+    for place in (*form["states"], *form["transitions"], *form["everywhere"]):
+        ways = [
+            *place["otherwise"].values(),
+            *place.get("sources", ()),
+            *(place[key] for key in ("target",) if key in place),
+        ]
+        yield from (
+            f"{place['name']} names the state {name!r}, which is not there" for name in ways if name not in states
+        )
+        events = [*place.get("initial", ()), *place.get("events", ())]
+        yield from (
+            f"{place['name']} names the payload {name!r}, which is not there" for name in events if name not in payloads
+        )

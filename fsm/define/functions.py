@@ -1,0 +1,156 @@
+"""What the user's own code in a definition must be: agents, predicates, `remember`, guards."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+import attrs
+from pydantic import BaseModel
+
+from fsm.define.guard import Guard, Kind, Placed, Standing
+from fsm.define.mistakes import Mistakes, told_briefly
+from fsm.define.payload import told
+from fsm.define.place import Line
+from fsm.define.state import State
+
+AN_AGENT = "async def write(view: View[Brief]) -> Draft"
+A_PREDICATE = "def is_good(payload) -> bool"
+A_REMEMBER = "def note(memory, payload) -> memory"
+KINDS = get_args(Kind)
+
+
+def check_agent(mistakes: Mistakes, line: State[Any]) -> None:
+    agent = line.agent
+    if agent is None:
+        return
+    if not callable(agent):
+        mistakes.add(line, f"its agent {agent!r} cannot be called", f"give agent= a function: {AN_AGENT}")
+    elif inspect.isclass(agent):
+        is_payload = issubclass(agent, BaseModel)
+        instead = f"give agent= a function that returns it: {AN_AGENT}" if is_payload else f"write {agent.__name__}()"
+        mistakes.add(line, f"its agent is the class {agent.__name__}, not an instance", instead)
+    elif inspect.isgeneratorfunction(agent) or inspect.isasyncgenfunction(agent):
+        mistakes.add(line, f"its agent {told_briefly(agent)} yields", f"an agent returns one payload: {AN_AGENT}")
+    elif not _takes(agent, 1):
+        mistakes.add(line, f"its agent {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}")
+
+
+def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[BaseModel] | None) -> None:
+    wants = _function_mistake("when", when, (1, 2), A_PREDICATE)
+    if wants:
+        mistakes.add(line, *wants)
+    elif when is not None and arity(when) == 2 and memory is None:
+        mistakes.add(
+            line, "its predicate takes the memory, and this machine has none", "class X(Machine, memory=Notes)"
+        )
+
+
+def check_remember(mistakes: Mistakes, line: Line, remember: Any, memory: type[BaseModel] | None) -> None:
+    wants = _function_mistake("remember", remember, (2,), A_REMEMBER)
+    if wants:
+        mistakes.add(line, *wants)
+    if remember is not None and memory is None:
+        mistakes.add(line, "remember= in a machine without memory", "class X(Machine, memory=Notes)")
+
+
+def _function_mistake(role: str, fn: Any, arities: tuple[int, ...], shape: str) -> tuple[str, str] | None:
+    if fn is None:
+        return None
+    if not callable(fn):
+        return f"{role}={fn!r} cannot be called", f"give it a function: {shape}"
+    name = getattr(fn, "__name__", "<lambda>")
+    if name == "<lambda>":
+        return f"{role}= has no name, so a record could not name it", f"write it as {shape}"
+    if inspect.iscoroutinefunction(fn) or inspect.isgeneratorfunction(fn):
+        return f"{role}={name} gives no answer at once", f"it must be pure and immediate: {shape}"
+    if not any(_takes(fn, count) for count in arities):
+        wanted = " or ".join(map(str, arities))
+        return f"{role}={name} cannot be called with {wanted} argument{'s' * (wanted != '1')}", f"write it as {shape}"
+    return None
+
+
+def arity(fn: Any) -> int:
+    """How many arguments a predicate is called with: the payload, and the memory where it must have two."""
+    return 2 if _takes(fn, 2) and not _takes(fn, 1) else 1
+
+
+def _takes(fn: Any, count: int) -> bool:
+    """Whether it can be called with so many positional arguments, as far as one can know."""
+    try:
+        inspect.signature(fn).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return count == 1
+    return True
+
+
+def place_guards(
+    mistakes: Mistakes, line: Line, guards: object, standing: Standing, lines: Mapping[str, Line]
+) -> tuple[Placed, ...]:
+    """The guards of a line, each at its place; what is none is a mistake."""
+    if not isinstance(guards, Sequence) or isinstance(guards, str):
+        mistakes.add(line, f"guards= is {guards!r}, not a list", f"write guards=[{told_briefly(guards)}]")
+        return ()
+    placed = []
+    for guard in guards:
+        if not isinstance(guard, Guard):
+            mistakes.add(line, *_no_guard(guard, standing))
+            continue
+        try:
+            wrong = _state_mistake(mistakes, guard, lines) or _guard_mistake(guard, standing)
+            if wrong is None:
+                placed.append(guard.place(standing, mistakes.names[id(line)]))
+        except Exception as error:
+            wrong = f"{type(guard).__name__} raised {told(error)}", "correct its params() or counted()"
+        if wrong is not None:
+            mistakes.add(line, *wrong)
+    return tuple(placed)
+
+
+def _no_guard(value: Any, standing: Standing) -> tuple[str, str]:
+    if isinstance(value, type):
+        return f"{value.__name__} is a class, not a guard", f"put an instance there: {value.__name__}(...)"
+    if isinstance(value, list | tuple):
+        return f"{value!r} is a list, not a guard", "name the guards one by one, without brackets"
+    return f"{value!r} is not a guard", "put a Guard there, as LoopCap(3)"
+
+
+def _state_mistake(mistakes: Mistakes, guard: Guard, lines: Mapping[str, Line]) -> tuple[str, str] | None:
+    """A parameter of a guard, as `since=`, may name a state of this machine only."""
+    for attribute in attrs.fields(type(guard)):
+        state = getattr(guard, attribute.name)
+        if isinstance(state, State) and not isinstance(lines.get(mistakes.names.get(id(state), "")), State):
+            what = f"{type(guard).__name__}({attribute.name}=...) is {state!r}, which is no state of this machine"
+            return what, "use a State that is an attribute of this class"
+    return None
+
+
+def _guard_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
+    """What is wrong with a guard here: (what, what to write instead)."""
+    cls = type(guard)
+    codes: object = guard.codes
+    if not isinstance(codes, tuple) or not all(isinstance(code, str) and code for code in codes):
+        return f"{cls.__name__}.codes is {codes!r}, not a tuple of texts", 'write codes = ("why_it_refuses",)'
+    if guard.kind not in KINDS:
+        return f"{cls.__name__}.kind is {guard.kind!r}", f"write one of {', '.join(KINDS)}"
+    if not codes and guard.kind != "sure":
+        return f"{cls.__name__} names no verdict codes", 'give the class codes = ("why_it_refuses",)'
+    wrong = guard.mistake(standing)
+    if wrong is None and guard.kind == "cap" and (guard.counted(standing, "") is None or guard.limit_of() is None):
+        wrong = (f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind")
+    if wrong is None and guard.kind != "cap":
+        wrong = _check_mistake(cls)
+    unstable = [name for name, value in guard.params().items() if " at 0x" in str(value)]
+    if wrong is None and unstable:
+        what = f"{cls.__name__}({unstable[0]}=...) has no lasting text, so the machine has no lasting fingerprint"
+        wrong = (what, "give it numbers, texts or named functions, or write params()")
+    return wrong
+
+
+def _check_mistake(cls: type[Guard]) -> tuple[str, str] | None:
+    if cls.check is Guard.check:
+        return f"{cls.__name__} has no check", "write def check(self, facts: Facts) -> Verdict"
+    if inspect.iscoroutinefunction(cls.check):
+        return f"{cls.__name__}.check is async", "a guard answers at once, from the facts alone"
+    return None

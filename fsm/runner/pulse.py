@@ -1,0 +1,65 @@
+"""What a runner does by itself, again and again: keep its lease, notice deadlines, look into the journal."""
+
+import asyncio
+import logging
+
+from attrs import define, field
+
+from fsm.errors import JournalClosed
+from fsm.runner.driver import Driver
+from fsm.runner.outside import Outside
+
+log = logging.getLogger("fsm.runner")
+
+ADOPT_S = 1.0
+FRESH_S = 0.5
+
+
+@define(eq=False)
+class Pulse:
+    """Two tasks: one that never waits for the journal's writer, and one that does."""
+
+    driver: Driver
+    outside: Outside
+    poll_s: float
+    _tasks: "list[asyncio.Task[None]]" = field(factory=list)
+    _looking: asyncio.Lock = field(factory=asyncio.Lock)
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+
+    async def stop(self) -> None:
+        """What is being decided is decided first."""
+        async with self._looking:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _beat(self) -> None:
+        """The lease is kept, deadlines are noticed."""
+        driver = self.driver
+        while True:
+            try:
+                driver.journal.tick(driver.threads.hung)
+                driver.watchdog.look(driver.clock.monotonic())
+            except JournalClosed as closed:
+                driver.lose(closed)
+                return
+            due = driver.watchdog.next()
+            rest = self.poll_s if due is None else min(self.poll_s, max(0.0, due - driver.clock.monotonic()))
+            await asyncio.sleep(rest)
+
+    async def _watch(self) -> None:
+        """Events and timers in the journal, other processes' commits, runs left by others."""
+        beats, fresh, adopt = 0, round(FRESH_S / self.poll_s) or 1, round(ADOPT_S / self.poll_s) or 1
+        while not self.driver.stopping:
+            beats += 1
+            async with self._looking:
+                try:
+                    await self.outside.look()
+                    if beats % fresh == 0:
+                        self.driver.waiting.wake_all(but=self.driver.lives)
+                    if beats % adopt == 0:
+                        await self.outside.adopt()
+                except Exception:
+                    log.exception("the journal could not be looked at; trying again")
+            await asyncio.sleep(self.poll_s)

@@ -1,0 +1,188 @@
+"""Small machines for single situations: a visit that is held up, an event put off, a wait, an agent that kills."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import ClassVar
+
+from attrs import frozen
+from pydantic import BaseModel
+
+from fsm import AgentFailed, Facts, Guard, Kind, Machine, State, TimedOut, Verdict, View, allow, any_of, defer
+
+place = Path()  # the worker says where
+
+
+class Ask(BaseModel):
+    text: str = ""
+    block_s: float = 0.0
+    slow_call: bool = False
+    not_before_ms: int = 0
+
+
+class Heard(BaseModel):
+    text: str
+    not_before_ms: int = 0
+
+
+class Answer(BaseModel):
+    text: str
+
+
+class Said(BaseModel):
+    text: str
+
+
+def note(what: str) -> None:
+    """A line that outlives the process."""
+    out = os.open(place / "effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(out, f"{what}\n".encode())
+    os.close(out)
+
+
+def touch(text: str, *, idempotency_key: str) -> str:
+    note(idempotency_key)
+    return text
+
+
+# --- a visit that is held up ----------------------------------------------------------------------
+
+
+async def hold(view: View[Ask]) -> Heard:
+    """One call, then wait at the gate of this attempt; the first attempt may block its whole process instead.
+
+    With `slow_call` the call waits as well, and tells which attempt made it.
+    """
+    note(f"attempt:{view.run_id}:{view.attempt}")
+
+    async def slow(text: str, *, idempotency_key: str) -> str:
+        note(idempotency_key)
+        await opened(f"call-{view.run_id}-{view.attempt}")
+        return f"by attempt {view.attempt}"
+
+    text: str = await view.call("touch", slow if view.payload.slow_call else touch, view.payload.text, returns=str)
+    if view.payload.block_s and view.attempt == 1:
+        time.sleep(view.payload.block_s)  # noqa: ASYNC251 - the very thing that is tested
+    else:
+        await opened(f"gate-{view.run_id}-{view.attempt}")
+    return Heard(text=text)
+
+
+async def opened(gate: str) -> None:
+    while not (place / gate).exists():  # noqa: ASYNC110 - another process opens it
+        await asyncio.sleep(0.005)
+
+
+class Vault(Machine):
+    """Holds until its gate is opened, or somebody answers."""
+
+    held = State(initial=Ask, agent=hold)
+    freed = State(final="completed")
+    answered = State(final="completed")
+    lost = State(final="failed")
+
+    free = held.to(freed, on=Heard)
+    answer = held.to(answered, on=Answer)
+    broken = held.to(lost, on=AgentFailed)
+
+
+# --- an event put off, and a wait -----------------------------------------------------------------
+
+
+@frozen
+class NotBefore(Guard):
+    kind: ClassVar[Kind] = "env"
+    codes: ClassVar[tuple[str, ...]] = ("too_early",)
+
+    def check(self, facts: Facts, /) -> Verdict:
+        assert isinstance(facts.payload, Heard)
+        if facts.at_ms >= facts.payload.not_before_ms:
+            return allow()
+        return defer("too_early", facts.payload.not_before_ms)
+
+
+async def listen(view: View[Ask]) -> Heard:
+    text: str = await view.call("touch", touch, view.payload.text, returns=str)
+    return Heard(text=text, not_before_ms=view.payload.not_before_ms)
+
+
+async def speak(view: View[Answer]) -> Said:
+    text: str = await view.call("touch", touch, view.payload.text, returns=str)
+    return Said(text=text)
+
+
+class Parlour(Machine):
+    """Listens, perhaps not at once; waits for an answer, though not for long; passes it on."""
+
+    listening = State(initial=Ask, agent=listen)
+    waiting = State(timeout_s=2)
+    speaking = State(agent=speak)
+    said = State(final="completed")
+    silent = State(final="failed")
+
+    heard = listening.to(waiting, on=Heard, guards=[NotBefore()])
+    answered = waiting.to(speaking, on=Answer)
+    too_late = waiting.to(silent, on=TimedOut)
+    passed_on = speaking.to(said, on=Said)
+    broken = any_of(listening, speaking).to(silent, on=AgentFailed)
+
+
+# --- an agent that kills its process --------------------------------------------------------------
+
+RESUMES_MAX = 2
+
+
+async def jump(view: View[Ask]) -> Heard:
+    note(f"attempt:{view.run_id}:{view.attempt}")
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("unreachable")
+
+
+class Pit(Machine, resumes_max=RESUMES_MAX):
+    """Whoever visits it kills the process."""
+
+    edge = State(initial=Ask, agent=jump)
+    bottom = State(final="completed")
+    fenced = State(final="failed")
+
+    landed = edge.to(bottom, on=Heard)
+    given_up = edge.to(fenced, on=AgentFailed)
+
+
+class BarePit(Machine, resumes_max=RESUMES_MAX):
+    """The same, with no way declared."""
+
+    edge = State(initial=Ask, agent=jump)
+    bottom = State(final="completed")
+
+    landed = edge.to(bottom, on=Heard)
+
+
+# --- runs that hop as fast as they can ------------------------------------------------------------
+
+
+class Ball(BaseModel):
+    n: int
+    pad: str = "x" * 1_000
+
+
+async def hit(view: View[Ball]) -> Ball:
+    return Ball(n=view.payload.n + 1)
+
+
+class Rally(Machine):
+    """Back and forth without an end."""
+
+    here = State(initial=Ball, agent=hit)
+    there = State(agent=hit)
+    out = State(final="failed")
+
+    forth = here.to(there, on=Ball)
+    back = there.to(here, on=Ball)
+    missed = any_of(here, there).to(out, on=AgentFailed)
+
+
+MACHINES: tuple[type[Machine], ...] = (Vault, Parlour, Pit, BarePit)
+EVENTS: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in (Ask, Answer, Ball)}
