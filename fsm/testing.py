@@ -86,7 +86,7 @@ def scripted(*results: BaseModel | BaseException | Callable[[Any], Any]) -> Call
         if isinstance(result, BaseException):
             raise result
         answer = result(view) if callable(result) and not isinstance(result, BaseModel) else result
-        return await answer if inspect.isawaitable(answer) else answer  # type: ignore[no-any-return]
+        return await answer if inspect.isawaitable(answer) else answer
 
     return agent
 

@@ -51,9 +51,11 @@ def assert_sound(db: str | os.PathLike[str], *machines: type[Machine]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(db: str | os.PathLike[str], *machines: type[Machine], **options: Any) -> AsyncIterator[Runner]:
+async def running(
+    db: str | os.PathLike[str], *machines: type[Machine], journal: SqliteJournal | None = None, **options: Any
+) -> AsyncIterator[Runner]:
     """A quick runner on this file; once it has stopped the journal must be sound."""
-    journal = SqliteJournal(db, synchronous="OFF")
+    journal = journal or SqliteJournal(db, synchronous="OFF")
     settings = {"poll_s": 0.01, "handle_signals": False, **options}
     async with Runner(journal, machines=machines, **settings) as runner:
         yield runner

@@ -7,7 +7,7 @@ is cut as well as one that does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from attrs import frozen
@@ -61,7 +61,7 @@ def is_telling(line: str) -> bool:
     return is_prose(line) or bool(OPENS.match(line) or MARK.match(line)) or line.lstrip().startswith("#")
 
 
-def cut(lines: list[str], *, python: bool) -> Iterator[Cut]:
+def cut(lines: Sequence[str], *, python: bool) -> Iterator[Cut]:
     """The passages of a document, in order; blank lines around them belong to none."""
     starts = python_starts(lines) if python else prose_starts(lines)
     places = [*starts.items(), (len(lines), "")]
@@ -70,7 +70,7 @@ def cut(lines: list[str], *, python: bool) -> Iterator[Cut]:
             yield Cut(heading=heading, line=first + 1, text="\n".join(lines[first:last]))
 
 
-def portions(lines: list[str], start: int, stop: int) -> Iterator[tuple[int, int]]:
+def portions(lines: Sequence[str], start: int, stop: int) -> Iterator[tuple[int, int]]:
     """Divide a long stretch at its blank lines, and at PASSAGE_LINES_MAX if it has none."""
     first = start
     for at in range(start, stop + 1):
@@ -83,7 +83,7 @@ def portions(lines: list[str], start: int, stop: int) -> Iterator[tuple[int, int
             first = at
 
 
-def python_starts(lines: list[str]) -> dict[int, str]:
+def python_starts(lines: Sequence[str]) -> dict[int, str]:
     """Where definitions begin, with their qualified names; decorators and comments above belong to them."""
     starts, holders, inside = {0: ""}, list[tuple[int, str]](), False
     for at, line in enumerate(lines):
@@ -100,7 +100,7 @@ def python_starts(lines: list[str]) -> dict[int, str]:
     return dict(sorted(starts.items()))
 
 
-def prose_starts(lines: list[str]) -> dict[int, str]:
+def prose_starts(lines: Sequence[str]) -> dict[int, str]:
     """Where sections begin, each under the headings it stands in; marks inside a code fence are code."""
     starts, holders, fenced = {0: ""}, list[tuple[int, str]](), False
     for at, line in enumerate(lines):
@@ -167,7 +167,7 @@ def trimmed(kind: str, line: int, piece: str) -> Iterator[Statement]:
         yield Statement(kind, line, body)
 
 
-def python_blocks(lines: list[str]) -> Iterator[tuple[str, int, int]]:
+def python_blocks(lines: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     """Blocks of Python, as (kind, first line, line after the last); plain code has none."""
     at, inside = 0, begins_inside(lines)
     while at < len(lines):
@@ -191,7 +191,7 @@ def python_blocks(lines: list[str]) -> Iterator[tuple[str, int, int]]:
             at += 1
 
 
-def begins_inside(lines: list[str]) -> bool:
+def begins_inside(lines: Sequence[str]) -> bool:
     """Whether a passage begins within a docstring: its first quotes close one, or it is prose without any."""
     for at, line in enumerate(lines):
         if OPENS.match(line):
@@ -204,7 +204,7 @@ def begins_inside(lines: list[str]) -> bool:
     return sum(map(is_prose, used)) * 2 > len(used) and not any(line.startswith("#") for line in used)
 
 
-def signature_end(lines: list[str], at: int) -> int:
+def signature_end(lines: Sequence[str], at: int) -> int:
     """The line after a definition's signature, which may take several lines."""
     for after in range(at + 1, min(at + SIGNATURE_LINES_MAX, len(lines)) + 1):
         if CLOSED.search(lines[after - 1]):
@@ -212,7 +212,7 @@ def signature_end(lines: list[str], at: int) -> int:
     return at + 1
 
 
-def quoted_end(lines: list[str], at: int, *, inside: bool = False) -> tuple[int, bool]:
+def quoted_end(lines: Sequence[str], at: int, *, inside: bool = False) -> tuple[int, bool]:
     """Where the paragraph of a docstring that begins here ends, and whether the docstring goes on."""
     first = at
     while at < len(lines):
@@ -226,7 +226,7 @@ def quoted_end(lines: list[str], at: int, *, inside: bool = False) -> tuple[int,
     return at, inside
 
 
-def prose_blocks(lines: list[str]) -> Iterator[tuple[str, int, int]]:
+def prose_blocks(lines: Sequence[str]) -> Iterator[tuple[str, int, int]]:
     """Blocks of Markdown or text: headings, paragraphs, items, and code by the line."""
     at, fenced = 0, False
     while at < len(lines):

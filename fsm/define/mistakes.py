@@ -61,7 +61,10 @@ def check_bodies(mistakes: Mistakes, cls: type, body: Body | None, lines: Lines)
     """
     lost: list[Line] = []
     if body is not None:
+        kept = {id(line) for line in body.values()}
         for name, line in body.overwritten:
+            if id(line) in kept:
+                continue
             lost.append(line)
             mistakes.names.setdefault(id(line), name)
             mistakes.add(line, f"{name} is written again below, so this line is lost", "give one of them another name")

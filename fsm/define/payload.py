@@ -160,7 +160,7 @@ def told(error: BaseException) -> str:
 
 def _unwritable(error: Exception, plain: Any) -> str:
     """Why there is no canonical JSON; `plain` is the data if it came that far."""
-    where = f"{path}: " if (path := _culprit(plain)) else ""
+    where = f"{path}: ".encode("utf-8", "replace").decode() if (path := _culprit(plain)[:200]) else ""
     if isinstance(error, UnicodeEncodeError):
         return f"{where}text holds a lone surrogate, which is not UTF-8"
     if isinstance(error, ValueError) and "JSON compliant" in str(error):
@@ -174,7 +174,7 @@ def _culprit(plain: Any, path: str = "") -> str:
     """Where in JSON data something stands that JSON cannot hold; "" if it is not found."""
     if isinstance(plain, dict | list):
         items = plain.items() if isinstance(plain, dict) else enumerate(plain)
-        found = (_culprit(item, f"{path}.{excerpt(str(key))}" if path else str(key)) for key, item in items)
+        found = (_culprit(item, f"{path}.{key}" if path else str(key)) for key, item in items)
         return next(filter(None, found), "")
     bad = isinstance(plain, float) and plain - plain != 0
     return path if bad or (isinstance(plain, str) and plain.encode("utf-8", "replace").decode() != plain) else ""

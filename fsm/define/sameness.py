@@ -48,7 +48,7 @@ def _parts(value: Any) -> dict[str, Any] | None:
     """The attributes that make a model or dataclass what it is."""
     if isinstance(value, BaseModel):
         kept = {name: value.__dict__[name] for name in type(value).model_fields if name in value.__dict__}
-        return kept | (value.__pydantic_extra__ or {}) | _private(value)
+        return kept | (getattr(value, "__pydantic_extra__", None) or {}) | _private(value)
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name, ...) for field in dataclasses.fields(value)}
     return None
@@ -56,7 +56,7 @@ def _parts(value: Any) -> dict[str, Any] | None:
 
 def _private(value: BaseModel) -> dict[str, Any]:
     """Private attributes that hold data; a lock or a client is equal to itself only, and never part of a payload."""
-    private = value.__pydantic_private__ or {}
+    private = getattr(value, "__pydantic_private__", None) or {}
     return {name: part for name, part in private.items() if not _is_itself_only(part)}
 
 

@@ -82,6 +82,10 @@ def open_reader(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connec
     except sqlite3.Error as error:
         if is_locked(error):
             raise explained(error, path) from error
+        wal = Path(f"{path}-wal")
+        if wal.is_file() and wal.stat().st_size:
+            what = "it is on a read-only disk, and its last records are in its -wal file, which takes a writable one"
+            raise JournalUnwritable(path=path, what=what, next="copy both files to a writable folder") from error
         try:  # a read-only disk has no place for the files that a reader shares with the writer
             return _reading(connect, path, "ro&immutable=1")
         except sqlite3.Error:

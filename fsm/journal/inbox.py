@@ -32,10 +32,10 @@ class Post(Operation):
         ).fetchone()
         known = record_from(decided) if decided else None
         waiting = connection.execute(
-            "SELECT digest FROM inbox WHERE run = ? AND event_id = ?", (run.key, self.event_id)
+            "SELECT event, digest FROM inbox WHERE run = ? AND event_id = ?", (run.key, self.event_id)
         ).fetchone()
-        digest = known.digest if known else waiting[0] if waiting else self.payload.digest
-        if digest != self.payload.digest:
+        this = (self.payload.event, self.payload.digest)
+        if this != ((known.event, known.digest) if known else waiting or this):
             raise EventConflict(run_id=self.run_id, event_id=self.event_id)
         if known is not None or waiting is not None:
             return known

@@ -242,8 +242,8 @@ class SqliteJournal:
         except JournalError as error:
             log.warning("the runs could not be released, others wait until the lease is over: %s", error)
         finally:
+            self._reader.close()  # first: the last connection to close must be one that can empty the WAL
             await asyncio.to_thread(self._writer.stop)
-            self._reader.close()
             if self._flock is not None:
                 self._flock.release()
 

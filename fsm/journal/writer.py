@@ -154,6 +154,7 @@ class Writer:
 
     def _begin(self) -> None:
         """Take the write lock. SQLite's own wait sleeps ever longer, and misses the gaps a busy writer leaves."""
+        self._rollback()  # what a failing disk may have left open
         tries = round(BUSY_S / KNOCK_S)
         while True:
             try:
@@ -164,6 +165,9 @@ class Writer:
                 if tries <= 0 or not is_locked(error):
                     raise
                 time.sleep(KNOCK_S)
+
+    def _meet(self) -> None:
+        """Notice that others have committed since the last group."""
         version = self.connection.execute("PRAGMA data_version").fetchone()[0]
         if self.lease is not None and self._version not in (None, version):
             self._met_s = self.lease.clock.monotonic()
@@ -175,6 +179,7 @@ class Writer:
             member.result = member.error = None
         try:
             point("writer.begun")
+            self._meet()
             self._apply(members)
             point("writer.written")
             self.connection.execute("COMMIT")

@@ -11,7 +11,7 @@ from fsm.define.guard import Ruling
 
 @frozen
 class Divergence:
-    """The first record that differs: what it says, what would be there now, and why."""
+    """The first record that differs: what was recorded, what is there or would be decided now, and why."""
 
     seq: int
     recorded: str
@@ -42,8 +42,8 @@ def told(record: Record) -> str:
     return f"{record.kind}{outcome} on {record.event}: {way}" + (f" ({against})" if against else "")
 
 
-def sha256(digest: bytes | None) -> str:
-    return f"sha256 {digest.hex()[:16]}…" if digest else "none"
+def short(digest: bytes | None) -> str:
+    return f"{digest.hex()[:16]}…" if digest else "(none)"
 
 
 def cause(recorded: Record, now: Record, hops: Mapping[str, object]) -> str | None:

@@ -11,14 +11,15 @@ from attrs import evolve, fields
 
 from fsm.core.record import Record, link
 from fsm.core.snapshot import Snapshot
-from fsm.define.payload import digest
+from fsm.define.payload import digest, excerpt
 from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run, rolled
-from fsm.replay.divergence import differ, sha256, told
+from fsm.replay.divergence import differ, short, told
 
 FOLDED = tuple(attribute.name for attribute in fields(Snapshot) if attribute.name != "memory")
+ROW_CHANGED = "the run's row was changed"
 IN_THE_ROW = ("state", "outcome", "entered", "attempt", "started_at_ms", "at_ms")
 
 
@@ -42,16 +43,17 @@ class Intact:
         try:
             self._snapshots = self.reader.snapshots(self.run.key)
         except Damaged as damage:
-            differ(damage.seq, damage.what, f"the position after record {damage.seq}", "its snapshot row was changed")
+            differ(damage.seq, f"the position after record {damage.seq}", damage.what, "its snapshot row was changed")
         rows = self.reader.written(self.run.key)
         while self.count <= self.run.seq:
             try:
                 record, detail = next(rows)
             except StopIteration:
                 counted = f"{self.run.seq + 1} records, as the run's row counts them"
-                differ(self.count, counted, f"{self.count} records", "it is missing: the tail was cut")
+                gone = "the tail was cut" if self.count else "all its records are gone"
+                differ(self.count, counted, f"{self.count} records", f"it is missing: {gone}")
             except JournalError as damage:
-                differ(self.count, damage.what, f"a record {self.count}", "it cannot be read")
+                differ(self.count, f"record {self.count}", damage.what, "it cannot be read")
             self._check(record, detail)
             self.count += 1
             yield record
@@ -59,26 +61,27 @@ class Intact:
     def _check(self, record: Record, detail: bytes) -> None:
         seq = self.count
         if record.seq != seq:
-            differ(seq, f"the next record is {record.seq}", f"a record {seq}", "it is missing")
+            differ(seq, f"record {seq}", f"record {record.seq} is the next", "it is missing")
         calls = self._calls_after(seq - 1)
         if calls != record.calls:
-            found = f"{self._calls.get(seq - 1, 0)} rows, {sha256(calls)}"
-            differ(seq, f"calls of {sha256(record.calls)}", found, "call rows before it were changed, added or deleted")
+            now = f"{self._calls.get(seq - 1, 0)} call rows, {short(calls)}"
+            differ(seq, f"call rows {short(record.calls)}", now, "call rows before it were changed, added or deleted")
         if record.body is not None and digest(record.body) != record.digest:
-            body = digest(record.body)
-            differ(seq, f"{record.event} of {sha256(record.digest)}", sha256(body), "its payload was changed")
+            now = f"{record.event} {short(digest(record.body))}: {excerpt(record.body)}"
+            differ(seq, f"{record.event} {short(record.digest)}", now, "its payload was changed")
         self._head = link(self._head, record.header(detail))
         if self._head != record.head:
-            was, now = f"chain head {sha256(record.head)}", f"chain head {sha256(self._head)} of: {told(record)}"
-            differ(seq, was, now, "it was changed after it was written; the chain breaks here")
+            now = f"chain head {short(self._head)}: {told(record)}"
+            differ(seq, f"chain head {short(record.head)}", now, "it was changed after it was written")
         if seq == 0:
             self._check_origin(record)
         self._note(record)
 
     def _check_origin(self, first: Record) -> None:
         for name in ("run_id", "machine"):
-            if first.note.get(name, getattr(self.run, name)) != getattr(self.run, name):
-                differ(0, str(first.note[name]), str(getattr(self.run, name)), f"the run's row has another {name}")
+            was, now = first.note.get(name), getattr(self.run, name)
+            if was not in (None, now):
+                differ(0, f"{name} {was}", f"{name} {now}", ROW_CHANGED)
         self.fingerprint = str(first.note.get("fingerprint", self.fingerprint))
 
     def _note(self, record: Record) -> None:
@@ -101,23 +104,22 @@ class Intact:
     def _check_body(self, call: Call) -> None:
         if call.body is None or digest(call.body) == call.digest:
             return
-        named = f"{call.kind} of call {call.name} ({call.key})"
-        differ(call.seq + 1, sha256(call.digest), sha256(digest(call.body)), f"the body was changed: {named}")
+        what = f"{call.kind} of call {call.name}"
+        now = f"{what} {short(digest(call.body))}: {excerpt(call.body)}"
+        differ(call.seq + 1, f"{what} {short(call.digest)}", now, "the body of a call before it was changed")
 
     def spec(self) -> MachineSpec:
         """The stored machine in force, without code."""
         try:
             spec = self.reader.spec(self.fingerprint)
         except (IndexError, ValueError) as error:
-            told = f"{type(error).__name__}: {error}"
-            differ(self._since(), f"machine {self.fingerprint[:16]}…", told, "its stored machine is missing or damaged")
-        if spec.fingerprint != self.fingerprint:
-            was, now = f"fingerprint {self.fingerprint[:16]}…", f"fingerprint {spec.fingerprint[:16]}…"
-            differ(self._since(), was, now, f"the stored machine {spec.name} was changed")
-        return spec
-
-    def _since(self) -> int:
-        return max(0, self.count - 1)
+            now = "no machine" if isinstance(error, IndexError) else f"no machine that can be read: {error}"
+        else:
+            if spec.fingerprint == self.fingerprint:
+                return spec
+            now = f"a {spec.name} with fingerprint {spec.fingerprint[:16]}…"
+        was = f"machine {self.run.machine} with fingerprint {self.fingerprint[:16]}…"
+        differ(max(0, self.count - 1), was, now, "the stored machine was changed")
 
     def compare(self, snapshot: Snapshot) -> Snapshot | None:
         """The snapshot row at this point, if there is one, proven to be the fold of the records."""
@@ -127,38 +129,42 @@ class Intact:
         for name in FOLDED:
             kept, folded = getattr(row, name), getattr(snapshot, name)
             if kept != folded:
-                differ(snapshot.seq, f"{name} {kept}", f"{name} {folded}", "the snapshot row at it was changed")
+                differ(snapshot.seq, f"{name} {folded}", f"{name} {kept}", "its snapshot row was changed")
         kept_memory = digest(row.memory) if row.memory is not None else None
         if kept_memory != self.memory:
-            differ(snapshot.seq, sha256(kept_memory), sha256(self.memory), "the memory in its snapshot row was changed")
+            was, now = f"memory {short(self.memory)}", f"memory {short(kept_memory)}"
+            differ(snapshot.seq, was, now, "its snapshot row was changed")
         return evolve(snapshot, memory=row.memory)
 
     def close(self, snapshot: Snapshot) -> None:
         """After the last record: the run's row, and rows that belong to no record."""
         run, last = self.run, self.count - 1
         if run.head != self._head:
-            differ(last, sha256(run.head), sha256(self._head), "the run's row has another head of the chain")
+            differ(last, f"chain head {short(self._head)}", f"chain head {short(run.head)}", ROW_CHANGED)
         for name in IN_THE_ROW:
             kept, folded = getattr(run, name), getattr(snapshot, name)
             if kept != folded:
-                differ(last, str(kept), str(folded), f"the run's row has another {name} than its records lead to")
+                differ(last, f"{name} {folded}", f"{name} {kept}", ROW_CHANGED)
         if run.fingerprint != self.fingerprint:
-            differ(last, run.fingerprint, self.fingerprint, "the run's row names another machine")
+            was, now = f"fingerprint {self.fingerprint[:16]}…", f"fingerprint {run.fingerprint[:16]}…"
+            differ(last, was, now, ROW_CHANGED)
         calls = self._calls_after(last)
         if calls != run.calls:
-            found = f"{self._calls.get(last, 0)} rows, {sha256(calls)}"
-            differ(last + 1, f"calls of {sha256(run.calls)}", found, "call rows after the last record were changed")
-        if not self._has_moved():
-            self._close_strays(last)
+            now = f"{self._calls.get(last, 0)} call rows, {short(calls)}"
+            why = "call rows after the last record were changed, added or deleted"
+            differ(last + 1, f"call rows {short(run.calls)}", now, why)
+        stray = self._stray(last)
+        if stray is not None and not self._has_moved():
+            seq, found = stray
+            differ(seq, f"{last + 1} records, as the run's row counts them", found, "it was added")
 
-    def _close_strays(self, last: int) -> None:
+    def _stray(self, last: int) -> tuple[int, str] | None:
+        """The first row that belongs to no record of this run."""
         for record, _ in self.reader.written(self.run.key, last):
-            counted = f"{last + 1} records, as the run's row counts them"
-            differ(record.seq, counted, told(record), "it was added")
-        for seq in [seq for seq in self._calls if not -1 <= seq <= last]:
-            differ(seq, f"{last + 1} records", f"call rows after record {seq}", "call rows were added")
-        for seq in self._snapshots:
-            differ(seq, f"{last + 1} records", f"a snapshot row at record {seq}", "a snapshot row was added")
+            return record.seq, told(record)
+        found = [(seq, f"call rows after record {seq}") for seq in self._calls if not -1 <= seq <= last]
+        found += [(seq, f"a snapshot row at record {seq}") for seq in self._snapshots]
+        return min(found, default=None)
 
     def _has_moved(self) -> bool:
         """Whether the run has moved on since its row was read."""

@@ -17,12 +17,12 @@ from fsm.core.record import Record
 from fsm.core.select import Event, NotRecorded
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
-from fsm.define.payload import Invalid, Payload
+from fsm.define.payload import Invalid, Payload, excerpt
 from fsm.define.spec import MachineSpec
 from fsm.journal.journal import read_journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
-from fsm.replay.divergence import Diverged, Divergence, cause, differ, sha256, told
+from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, told
 from fsm.replay.intact import Intact
 
 UNDECIDED = ("resumed", "repinned")
@@ -46,7 +46,7 @@ class Replay:
     def __str__(self) -> str:
         if self.divergence is not None:
             return f"run {self.run_id} diverges at {self.divergence}"
-        rest = f" ({self.erased} payloads were erased and could not be decided again)" if self.erased else ""
+        rest = f"; {self.erased} without payload, which was erased, are not decided again" if self.erased else ""
         return f"run {self.run_id}: {self.records} records, all agree{rest}"
 
 
@@ -138,8 +138,9 @@ class _Replaying:
             self.lost = self.lost or record.memory is not None
         elif now.memory != record.memory:
             memory = decision.snapshot.memory if now.memory is not None else None
-            text = memory.decode()[:200] if memory is not None else "not remembered"
-            differ(record.seq, sha256(record.memory), f"{sha256(now.memory)} {text}", "the memory after it differs")
+            text = f": {excerpt(memory)}" if memory is not None else ""
+            after = f"memory {short(now.memory)}{text}"
+            differ(record.seq, f"memory {short(record.memory)}", after, "the memory after it is another")
         self.snapshot = decision.snapshot
 
     def _event(self, spec: MachineSpec, record: Record) -> Event:

@@ -20,7 +20,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
 from fsm.define.payload import Payload, seal
-from fsm.errors import Fenced
+from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided
 from fsm.journal.rows import Run
@@ -244,6 +244,8 @@ class Driver:
             log.error("run %s stopped here: %s", live.run.run_id, error, exc_info=error)
             self.failed[live.run.key] = error
         self.waiting.wake(live.run.key)
+        if isinstance(error, JournalClosed) and self.lost is None:
+            self.lose(error)
 
     def lose(self, error: Exception) -> None:
         """Nothing can be written any more: no run goes on here, and whoever waits is told why."""

@@ -43,15 +43,18 @@ def stored(spec: MachineSpec, record: Record) -> Payload:
 async def take_over(driver: Driver, run: Run, why: str, by: str = "") -> None:
     """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt."""
     shared, live = run.key in driver.lives, load(driver, run)
+    live.hands += 1
     driver.lives[run.key] = live
     try:
         async with live.turn:
-            if not shared or live.snapshot.seq == run.seq:
+            if not shared or live.snapshot.seq == run.seq:  # else somebody was faster
                 await _resume(driver, live, why, by)
     except BaseException:
         driver.forget(live)
         raise
-    driver.let_go(live)
+    finally:
+        live.hands -= 1
+        driver.let_go(live)
 
 
 async def _resume(driver: Driver, live: Live, why: str, by: str) -> None:

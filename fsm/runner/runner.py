@@ -73,6 +73,9 @@ class Runner:
         handle_signals: bool = True,
         name: str = "",
     ) -> None:
+        for bound, value in (("visits_max", visits_max), ("sync_threads_max", sync_threads_max)):
+            if value < 1:
+                raise ValueError(f"{bound}={value}: give at least 1")
         self.journal: Journal = SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
         self.name = name or f"{os.getpid()}-{ids.fresh()[:4]}"
         self._clock = clock or SystemClock()
@@ -248,7 +251,7 @@ class Runner:
     async def _resume(self, run: Run, accept: bool, by: str) -> Run:
         if accept:
             run = await repin(self._driver, run, by)
-        if run.key in self._driver.lives or run.outcome == "waiting":
+        if run.outcome == "waiting" or (run.outcome == "running" and run.key in self._driver.lives):
             return run
         why = "asked" if run.halted else "lost" if run.owner else "released"
         await take_over(self._driver, run, why, by)
@@ -268,6 +271,8 @@ class Runner:
         """Wait until this runner advances no run."""
         while self._driver.lives:
             await self._changed(next(iter(self._driver.lives.values())).run)
+        if self._driver.lost is not None:
+            raise self._driver.lost
 
     async def _until(self, run_id: str, done: Callable[[Run], bool]) -> Run:
         while True:

@@ -144,7 +144,7 @@ async def pack(view: View[Part]) -> Part:
     return Part(value=value)
 
 
-class Mill(Machine, memory=Log, resumes_max=1_000):
+class Mill(Machine, memory=Log, resumes_max=1_000, refusals_max=1):
     """Parts are made, sent back once, painted and shipped."""
 
     intake = State(initial=Order, agent=intake, remember=note_order)

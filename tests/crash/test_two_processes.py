@@ -142,8 +142,10 @@ def test_both_answer_a_parked_run_at_once_and_one_of_them_is_first(world: World)
     told = {peer.answer("send", "one")[0] for peer in (ann, bob)}
     assert "taken" in told
     assert told <= {"taken", "unhandled", "RunEnded"}
-    ann.stop()
-    bob.stop()
+    for peer in (ann, bob):
+        peer.order("finished", "one")
+        peer.answer("finished", "one")
+        peer.stop()
     assert run_of(world, "one").outcome == "completed"
     assert seen(world, "one", Parlour).count("taken") == 2
 

@@ -101,6 +101,9 @@ class World:
         path = self.folder / "effects"
         return Counter(path.read_text().split()) if path.exists() else Counter()
 
+    def executed(self, key: str) -> int:
+        return self.effects()[key]
+
     def reader(self) -> Reader:
         return read_journal(self.db)
 

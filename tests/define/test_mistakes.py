@@ -4,7 +4,7 @@ import datetime as dt
 import inspect
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import attrs
@@ -301,7 +301,9 @@ def _() -> None:
         submit = draft.to(done, on=Draft)
 
 
-@case("draft", "its agent returns Draft, which no transition takes from here (it takes Judged)", "draft.to(..., on=Draft)")
+@case(
+    "draft", "its agent returns Draft, which no transition takes from here (it takes Judged)", "draft.to(..., on=Draft)"
+)
 def _() -> None:
     class M(Machine):
         draft = State(initial=Brief, agent=write)  # !
@@ -658,7 +660,11 @@ def _() -> None:
         submit = draft.to(done, on=Draft, guards=[LoopCap(3, since=Parent.review)])  # !
 
 
-@case("submit", "LoopCap begins to count again at review, where this leads, so it never refuses", "another state as since=")
+@case(
+    "submit",
+    "LoopCap begins to count again at review, where this leads, so it never refuses",
+    "another state as since=",
+)
 def _() -> None:
     class M(Machine):
         draft = State(initial=Brief, agent=write)
@@ -689,7 +695,7 @@ class Unwritten(Guard):
 
 
 class Waits(Slow):
-    async def check(self, facts: Any, /) -> Any:
+    async def check(self, facts: Any, /) -> Any:  # type: ignore[override]
         return refuse("slow")
 
 
@@ -749,7 +755,7 @@ class Later(BaseModel):
     part: "NotYet"  # type: ignore[name-defined]  # noqa: F821
 
 
-PAYLOADS = [
+PAYLOADS: list[tuple[Any, str, str]] = [
     (str, "str is not a pydantic model class", "declare class X(BaseModel) and name it here"),
     ("Draft", "'Draft' is not a pydantic model class", "declare class X(BaseModel) and name it here"),
     ([Draft, Judged], "it names its payloads in a list", "write a tuple: (Draft, Judged)"),
@@ -873,3 +879,140 @@ def test_a_mistake_is_told_where_it_is_and_nothing_else(wrong: Case) -> None:
 
 def test_the_cases_are_not_empty() -> None:
     assert len(CASES) > 50
+
+
+# --- many at once ---------------------------------------------------------------------------------
+
+
+LISTED: Any = [Draft, Brief]
+
+
+def _terrible() -> None:
+    class Terrible(Machine, payload_bytes_maxx=3, memory=Stamped):
+        draft = State(initial=Brief, agent=text, timeout_s=-1)
+        review = State(agent=Writer)
+        second = State(initial=Draft, agent=3)
+        person = State(timeout_s=days(2))
+        done = State(final="complete")
+        failed = State(final="failed", agent=write)
+        submit = draft.to(review, on=Draft)
+        submit = draft.to(review, on=Brief)
+        draft.to(person, on=Notes)
+        approve = review.to("don", on=Judged, when=lambda judged: judged.good)
+        reject = review.to(draft, on=Judged, when=is_slow, guards=LoopCap(3), otherwise=person)
+        worse = review.to(
+            draft,
+            on=(Judged, Better),
+            when=with_keyword,
+            guards=[LoopCap],
+            otherwise={"loop_cap": person},
+        )
+        kept = review.to(draft, on=Draft, remember=is_good)
+        again = done.to(draft, on=Draft)
+        stop = any_of(draft, review).to(done, on=Cancelled, guards=[LoopCap(1)])
+        alias = worse
+        spec = draft.to(done, on=Stamped)
+        listed = draft.to(done, on=LISTED)
+        empty = everywhere()
+        limits = everywhere(LoopCap(2), otherwise=stop)
+
+
+TERRIBLE = """
+             there is no class keyword 'payload_bytes_maxx'
+             memory: Stamped.at is a datetime without a declared zone
+    draft    timeout_s=-1
+    draft    its agent returns str, which is no payload
+    review   its agent is the class Writer, not an instance
+    second   it is initial, and so is draft
+    second   its agent 3 cannot be called
+    second   no transition leaves it on a payload, so a run stays there
+    person   no transition leaves it on a payload, so a run stays there
+    done     final='complete'
+    failed   it is final and has agent
+    submit   submit is written again below, so this line is lost
+             this line has no name, so it is no part of the machine
+    approve  when= has no name, so a record could not name it
+    approve  its target is 'don', not a state
+    reject   guards= is LoopCap(limit=3, scope=None, since=None), not a list
+    reject   when=is_slow gives no answer at once
+    worse    it is also called alias
+    worse    LoopCap is a class, not a guard
+    worse    when=with_keyword cannot be called with 1 or 2 arguments
+    worse    otherwise= has no "*"
+    worse    Better is a subclass of Judged, and both leave review; the exact class decides
+    kept     remember=is_good cannot be called with 2 arguments
+    again    it leaves done, which is final
+    stop     it is taken on Cancelled and carries guards
+    spec     spec is not a name for a line
+    spec     Stamped.at is a datetime without a declared zone
+    listed   it names its payloads in a list
+    empty    everywhere() without guards checks nothing
+    limits   its otherwise is the transition stop
+"""
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
+    error = _mistakes(_terrible)
+    told = [f"{mistake.attribute:8} {mistake.what}" for mistake in error.mistakes]
+    expected = [line.removeprefix("    ") for line in TERRIBLE.strip("\n").splitlines()]
+    assert [line[: len(wanted)] for line, wanted in zip(told, expected, strict=True)] == expected
+    lines = [int(mistake.where.removeprefix("test_mistakes.py:")) for mistake in error.mistakes]
+    _, first = inspect.getsourcelines(_terrible)
+    assert lines == sorted(lines)
+    assert lines[0] == first + 1
+
+
+def test_the_message_reads_as_a_list() -> None:
+    def define() -> None:
+        class Hasty(Machine, refusals=3):
+            draft = State(initial=Brief, agent=write)
+            done = State(final="complete")
+            submit = draft.to(done, on=Draft, otherwise=done)
+
+    first = inspect.getsourcelines(define)[1] + 1
+    assert str(_mistakes(define)) == (
+        f"machine Hasty has 3 mistakes:\n"
+        f"  1. test_mistakes.py:{first}\n"
+        f"      there is no class keyword 'refusals'\n"
+        f"      -> the bounds are resumes_max, refusals_max, defers_max, defer_s_max, calls_max, payload_bytes_max, "
+        f"memory_bytes_max, inbox_max (did you mean refusals_max?)\n"
+        f"  2. done  (test_mistakes.py:{first + 2})\n"
+        f"      final='complete'\n"
+        f'      -> write final="completed" or final="failed"\n'
+        f"  3. submit  (test_mistakes.py:{first + 3})\n"
+        f"      otherwise= without guards is never taken\n"
+        f"      -> add guards=[...], or drop otherwise="
+    )
+
+
+def test_a_definition_with_mistakes_leaves_nothing_behind() -> None:
+    """A parent whose child was refused makes sound children still."""
+    for _ in range(2):
+        with pytest.raises(DefinitionError, match="it is also called rejected"):
+
+            class Child(Parent):
+                rejected = Parent.reject
+
+    class Sound(Parent):
+        pass
+
+    assert Sound.spec.transitions == Parent.spec.transitions
+
+
+def test_a_payload_used_twice_is_told_once() -> None:
+    def define() -> None:
+        class M(Machine):
+            draft = State(initial=Brief, agent=write)
+            done = State(final="completed")
+            submit = draft.to(done, on=Draft)
+            first = draft.to(done, on=Stamped)
+            second = draft.to(done, on=Stamped, when=knows)
+
+    assert [m.attribute for m in _mistakes(define).mistakes if "datetime" in m.what] == ["first"]
+
+
+def test_lines_of_a_class_made_by_exec_have_places() -> None:
+    source = "class M(Machine):\n    done = State(final='x')\n"
+    with pytest.raises(DefinitionError) as raised:
+        exec(compile(source, "notebook-cell.py", "exec"), {"Machine": Machine, "State": State})
+    assert [mistake.where for mistake in raised.value.mistakes] == ["notebook-cell.py:1", "notebook-cell.py:2"]

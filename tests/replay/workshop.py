@@ -85,25 +85,34 @@ def may_repeat(check: Check, ledger: Ledger) -> bool:
     return check.score >= 3 and ledger.made < 20
 
 
+def gives_up(timed_out: TimedOut) -> bool:
+    return timed_out.attempt > 9
+
+
 @frozen
 class Titled(Guard):
-    """Refuses an order without a title."""
+    """Refuses an order without a title, and lets one for later wait an hour at the door."""
 
-    codes: ClassVar[tuple[str, ...]] = ("untitled",)
+    codes: ClassVar[tuple[str, ...]] = ("untitled", "later")
 
     def check(self, facts: Facts, /) -> Verdict:
-        return refuse("untitled") if isinstance(facts.payload, Order) and not facts.payload.title else allow()
+        title = facts.payload.title if isinstance(facts.payload, Order) else "parts"
+        if title == "later" and not facts.started_at_ms:
+            return defer("later", facts.at_ms + 3_600_000)
+        return allow() if title else refuse("untitled")
 
 
 @frozen
 class Weight(Guard):
-    """Refuses a part that weighs more."""
+    """Refuses a part that weighs more; one without weight is still drying, for an hour."""
 
-    codes: ClassVar[tuple[str, ...]] = ("too_heavy",)
+    codes: ClassVar[tuple[str, ...]] = ("too_heavy", "wet")
     weight_max: int
 
     def check(self, facts: Facts, /) -> Verdict:
-        weight = getattr(facts.payload, "weight", 0)
+        weight, dry_ms = getattr(facts.payload, "weight", 1), facts.entered_at_ms + 3_600_000
+        if not weight and facts.at_ms < dry_ms:
+            return defer("wet", dry_ms)
         return allow() if weight <= self.weight_max else refuse("too_heavy", weight=weight, weight_max=self.weight_max)
 
 
@@ -136,12 +145,14 @@ class Signed(Guard):
 
 Steps = dict[str, list[Any]]
 PLANS: dict[str, Steps] = {}
+BEGUN: set[tuple[str, str]] = set()
 
 
 def following(state: str) -> Callable[[View[Any]], Any]:
     """An agent that does what the run's plan says for this attempt: return, raise or call something."""
 
     async def agent(view: View[Any]) -> BaseModel:
+        BEGUN.add((view.run_id, state))
         steps = PLANS[view.run_id][state]
         step = steps.pop(0) if len(steps) > 1 else steps[0]
         if isinstance(step, Exception):
@@ -164,6 +175,7 @@ class Workshop(Machine, memory=Ledger, refusals_max=3, defers_max=2, calls_max=3
     good = test.to(shipped, on=Check, when=is_good)
     again = test.to(make, on=Check, when=may_repeat, guards=[LoopCap(2)], otherwise=desk)
     bad = test.to(desk, on=Check)
+    late = test.to(scrapped, on=TimedOut, when=gives_up)
     broken = test.to(desk, on=AgentFailed)
     go = desk.to(make, on=Go, guards=[Hours(4 * 3600), Hours(3600)])
     ship = desk.to(shipped, on=Ship, guards=[Signed()])
@@ -225,10 +237,10 @@ class World:
         return (await self.runner.settled(run_id)).outcome
 
     async def began(self, run_id: str, state: str, **plan: Any) -> None:
-        """Start a run and wait until it is in `state`, where its agent hangs."""
+        """Start a run and wait until its agent of `state`, which hangs, is at work."""
         PLANS[run_id] = {"make": [Part(text="p")], "test": [Check(score=9)], **plan}
         await self.runner.start(self.runner._given[0], Order(title=run_id), run_id=run_id)
-        await self.until(lambda: self.runner.journal.read.run(run_id).state == state)
+        await self.until(lambda: (run_id, state) in BEGUN)
 
     async def until(self, true: Callable[[], bool]) -> None:
         for _ in range(4_000):
@@ -243,11 +255,16 @@ class World:
         return read.record(run.key, run.seq)
 
 
-async def record_all(db: Path) -> None:
+def record_all(db: Path) -> None:
     """Every kind of record, and most of what can be in one."""
-    world = World(db)
     subprocess.run([sys.executable, "-m", "tests.replay.workshop", str(db)], cwd=ROOT, check=False, timeout=60)
+    asyncio.run(_record_the_rest(db))
+
+
+async def _record_the_rest(db: Path) -> None:
+    world = World(db)
     world.clock.advance(60)
+    PLANS["killed"] = {"make": [], "test": [called]}
     async with world.runner_of(Older):
         assert await world.run("repinned", test=[Check(score=5)]) == "waiting"
         assert await world.run("repinned-halted", make=[Part(text="p", weight=70)]) == "stopped"
@@ -265,8 +282,8 @@ async def record_all(db: Path) -> None:
         await _halted(world)
         await world.began("released", "test", test=[hang])
         await world.began("working", "make", make=[hang])
+    PLANS["released"]["test"] = [called]
     async with world.runner_of(Workshop) as runner:
-        PLANS["released"] = {"make": [], "test": [called]}
         assert (await runner.settled("released")).outcome == "completed"
 
 
@@ -327,6 +344,13 @@ async def _from_outside(world: World) -> None:
 
 async def _halted(world: World) -> None:
     runner = world.runner
+    for run_id, order, part in (("later", "later", Part(text="p")), ("wet", "wet", Part(text="p", weight=0))):
+        PLANS[run_id] = {"make": [part], "test": [Check(score=9)]}
+        await runner.start(Workshop, Order(title=order), run_id=run_id)
+        await world.until(lambda run_id=run_id: world.last(run_id).kind == "deferred")  # type: ignore[misc]
+    world.clock.advance(3_601)
+    for run_id in ("later", "wet"):
+        assert (await runner.settled(run_id)).outcome == "completed"
     assert await world.run("stuck", make=[OSError("no wood"), Part(text="p")]) == "stuck"
     assert await world.run("stopped", make=[Part(text="p", weight=500), Part(text="p")]) == "stopped"
     assert await world.run("misread", test=[Check(score=-1)]) == "stopped"
