@@ -130,7 +130,8 @@ class RunnerStopped(FsmError):
     unfinished: int
 
     def message(self) -> str:
-        return f"the runner stopped with {self.unfinished} runs unfinished\n  -> start them again: they go on where they are"
+        told = f"the runner stopped with {self.unfinished} runs unfinished"
+        return f"{told}\n  -> start them again: they go on where they are"
 
 
 @frozen(kw_only=True, slots=False)
@@ -259,4 +260,5 @@ class Fenced(FsmError):
     why: str
 
     def message(self) -> str:
-        return f"run {self.run_id!r}: {self.why}; nothing was written\n  -> read the run again, its journal says where it is"
+        told = f"run {self.run_id!r}: {self.why}; nothing was written"
+        return f"{told}\n  -> read the run again, its journal says where it is"

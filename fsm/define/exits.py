@@ -82,6 +82,10 @@ def _result_mistake(state: str, part: Any, taken: list[type[BaseModel]] | None) 
         return f"its agent returns {name}, which is no payload", "return a pydantic model that a transition takes"
     if taken is None or any(issubclass(cls, part) for cls in taken):
         return None
+    twin = next((cls for cls in taken if cls.__name__ == part.__name__), None)
+    if twin is not None:
+        what = f"its agent returns the {part.__name__} of {part.__module__}, and that of {twin.__module__} is taken"
+        return what, "declare it once, and import it everywhere by the same name"
     known = ", ".join(sorted(cls.__name__ for cls in taken))
     return (
         f"its agent returns {part.__name__}, which no transition takes from here (it takes {known})",

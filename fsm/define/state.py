@@ -64,7 +64,7 @@ class State(Line, Generic[In]):
         super().__init__()
         self.initial = initial
         self.agent: Any = agent
-        self.final = final
+        self.final: Final | None = final
         self.timeout_s = timeout_s
         self.guards = guards
         self.otherwise = otherwise

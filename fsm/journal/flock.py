@@ -7,15 +7,12 @@ the lease counts. Whether somebody may write is never asked here, but in every t
 """
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-try:
+if sys.platform != "win32":  # there a dead runner's lease has to run out
     import fcntl
-except ImportError:  # on Windows a dead runner's lease has to run out
-    _CAN_LOCK = False
-else:
-    _CAN_LOCK = True
 
 _SUFFIX = "-runner"
 
@@ -60,7 +57,7 @@ def _path(journal: str, epoch: int) -> Path:
 
 def _taken(path: Path, flags: int) -> int | None:
     """The file, open and locked; None if it is not there or its lock is held."""
-    if not _CAN_LOCK:
+    if sys.platform == "win32":
         return None
     try:
         file = os.open(path, flags | os.O_CLOEXEC, 0o644)

@@ -6,6 +6,7 @@ while it is read; what was committed after its row was read is left aside.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 from attrs import evolve, fields
 
@@ -108,8 +109,8 @@ class Intact:
         now = f"{what} {short(digest(call.body))}: {excerpt(call.body)}"
         differ(call.seq + 1, f"{what} {short(call.digest)}", now, "the body of a call before it was changed")
 
-    def spec(self) -> MachineSpec:
-        """The stored machine in force, without code."""
+    def spec(self, code: MachineSpec | None = None) -> MachineSpec:
+        """The stored machine in force, without code; where it was changed, `code` of the same machine tells how."""
         try:
             spec = self.reader.spec(self.fingerprint)
         except (IndexError, ValueError) as error:
@@ -118,6 +119,8 @@ class Intact:
             if spec.fingerprint == self.fingerprint:
                 return spec
             now = f"a {spec.name} with fingerprint {spec.fingerprint[:16]}…"
+            if code is not None and code.fingerprint == self.fingerprint:
+                now = "; ".join(code.changes(spec))
         was = f"machine {self.run.machine} with fingerprint {self.fingerprint[:16]}…"
         differ(max(0, self.count - 1), was, now, "the stored machine was changed")
 
@@ -129,7 +132,8 @@ class Intact:
         for name in FOLDED:
             kept, folded = getattr(row, name), getattr(snapshot, name)
             if kept != folded:
-                differ(snapshot.seq, f"{name} {folded}", f"{name} {kept}", "its snapshot row was changed")
+                was, now = _unlike(folded, kept), _unlike(kept, folded)
+                differ(snapshot.seq, f"{name} {was}", f"{name} {now}", "its snapshot row was changed")
         kept_memory = digest(row.memory) if row.memory is not None else None
         if kept_memory != self.memory:
             was, now = f"memory {short(self.memory)}", f"memory {short(kept_memory)}"
@@ -170,3 +174,10 @@ class Intact:
         """Whether the run has moved on since its row was read."""
         now = self.reader.run_at(self.run.key)
         return (now.seq, now.head, now.calls) != (self.run.seq, self.run.head, self.run.calls)
+
+
+def _unlike(one: Any, other: Any) -> Any:
+    """Of two mappings, the part of the first that is not in the second."""
+    if not isinstance(one, dict) or not isinstance(other, dict):
+        return one
+    return {name: value for name, value in one.items() if other.get(name) != value}

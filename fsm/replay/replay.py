@@ -106,7 +106,7 @@ class _Replaying:
     def _use(self, fingerprint: str) -> None:
         """The machine for the records to come: its code for its own, and for those of the definition in force today."""
         self.fingerprint = fingerprint
-        self.alone = self.engine = Engine(self.intact.spec())
+        self.alone = self.engine = Engine(self.intact.spec(self.code))
         if self.code is not None and fingerprint in (self.code.fingerprint, self.run.fingerprint):
             self.engine = Engine(self.code)
 

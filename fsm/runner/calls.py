@@ -132,13 +132,7 @@ class CallDesk:
     async def settle(self, ticket: _Ticket, result: Any, error: BaseException | None) -> Any:
         """Commit the outcome and hand it out as it will be read from the journal ever after."""
         point("call.executed")
-        if error is None:
-            try:
-                status, body = "ok", canonical(_plain(result))
-            except (TypeError, ValueError, RecursionError) as unfit:
-                error = TypeError(f"its result is not JSON data: {unfit}")
-        if error is not None:
-            status, body = "failed", canonical(_failure(error))
+        status, body = _outcome(result, error)
         outcome = await self._write("outcome", ticket.key, ticket.name, status, body)
         point("call.settled")
         await self._check()
@@ -247,6 +241,16 @@ def told(error: BaseException) -> tuple[str, str, bool]:
     except Exception:
         retriable = False
     return type(error).__name__[:NAME_MAX], text, retriable
+
+
+def _outcome(result: Any, error: BaseException | None) -> tuple[str, bytes]:
+    """How a call went, and the bytes that say so."""
+    if error is None:
+        try:
+            return "ok", canonical(_plain(result))
+        except (TypeError, ValueError, RecursionError) as unfit:
+            error = TypeError(f"its result is not JSON data: {unfit}")
+    return "failed", canonical(_failure(error))
 
 
 def _failure(error: BaseException) -> dict[str, object]:

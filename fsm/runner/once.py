@@ -3,7 +3,8 @@
 import asyncio
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -28,8 +29,11 @@ def run(
     `Runner.settled` raise.
     """
 
+    stops: list[Callable[[], object]] = []
+
     async def settle() -> Run:
         async with Runner(db, machines=[machine], observers=observers) as runner:
+            stops.append(partial(asyncio.get_running_loop().call_soon_threadsafe, runner.stop))
             started = await runner.start(machine, payload, run_id=run_id, labels=labels)
             return await runner.settled(started.run_id)
 
@@ -45,10 +49,18 @@ def run(
             results.append(asyncio.run(settle()))
         except BaseException as error:
             errors.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=work, name="fsm-run")
-    thread.start()
-    thread.join()
+    over = threading.Event()  # not join(): interrupted, it takes the thread for ended
+    threading.Thread(target=work, name="fsm-run").start()
+    try:
+        over.wait()
+    except BaseException:  # an interrupted notebook cell leaves no run at work behind
+        for stop in stops:
+            stop()
+        over.wait()
+        raise
     if errors:
         raise errors[0]
     return results[0]

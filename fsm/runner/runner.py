@@ -86,10 +86,10 @@ class Runner:
         slots = asyncio.Semaphore(visits_max)
         self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, tuple(observers))
         self._outside = Outside(self._driver)
-        self._signals = Signals(lambda: self._driver.stopping, self._signalled)
+        self._signals = Signals(self.stop, lambda: self._heard or self._driver.waiting.count > 0)
         self._pulse = Pulse(self._driver, self._outside, poll_s)
         self._acts: set[asyncio.Task[Any]] = set()
-        self._home: asyncio.Task[Any] | None = None
+        self._heard = False
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -98,7 +98,6 @@ class Runner:
             for machine in self._given:
                 self._machines.add(machine)
             await self.journal.open(self._clock, self.name)
-            self._home = asyncio.current_task()
             if self._handle_signals:
                 self._signals.catch()
             await self._outside.adopt()
@@ -116,7 +115,7 @@ class Runner:
 
     async def _leave(self) -> None:
         """Stop: nothing new begins, what is being decided is decided, agents are cut off, the journal is closed."""
-        self._driver.stopping = True
+        self._driver.stopping = self._heard = True
         try:
             while self._acts:
                 await asyncio.wait(self._acts)
@@ -143,18 +142,13 @@ class Runner:
         task = asyncio.ensure_future(act)
         self._acts.add(task)
         task.add_done_callback(self._acts.discard)
-        return await asyncio.shield(task)
+        with self._driver.waiting.counted():
+            return await asyncio.shield(task)
 
     def stop(self) -> None:
         """Start no more visits, and wake whoever waits with `RunnerStopped`; leaving the block does the rest."""
         self._driver.stopping = True
         self._driver.waiting.wake_all()
-
-    def _signalled(self) -> None:
-        log.warning("stopping; runs stay resumable (once more to stop at once)")
-        self.stop()
-        if not self._driver.waiting.count and self._home is not None:
-            self._home.cancel()
 
     # -- runs --------------------------------------------------------------------------------------
 
@@ -171,6 +165,7 @@ class Runner:
         With a `run_id` that exists, begun with the same payload, that run is returned, and goes on if
         nobody advances it. Raises `PayloadRefused`, `RunConflict`, `AgentsMissing`, `MachineChanged`, `JournalError`.
         """
+        self._check()
         engine = self._machines.add(machine)
         sealed = starting(engine.spec, payload)
         run_id, tagged = ids.fresh() if run_id is None else name("run_id", run_id), tags(labels)
@@ -246,6 +241,7 @@ class Runner:
         run = self.journal.read.run(run_id)
         if run.ended:
             raise NotResumable(run_id=run_id, why=f"it has ended ({run.outcome})")
+        self._check()
         return await self._whole(self._resume(run, accept, by))
 
     async def _resume(self, run: Run, accept: bool, by: str) -> Run:
@@ -286,7 +282,12 @@ class Runner:
     async def _changed(self, run: Run) -> None:
         if not self._driver.stopping:
             await self._driver.waiting.change(run.key)
+        self._check()
+
+    def _check(self) -> None:
+        """Raises why no more visits begin here, once it is so."""
         if self._driver.lost is not None:
             raise self._driver.lost
         if self._driver.stopping:
+            self._heard = True
             raise RunnerStopped(unfinished=len(self._driver.lives))

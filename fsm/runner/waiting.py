@@ -1,14 +1,15 @@
 """Who waits for runs to change, and how they are told."""
 
 import asyncio
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 
 from attrs import define, field
 
 
 @define(eq=False)
 class Waiting:
-    """A future a run, for all who wait for it; `count` of them there are."""
+    """A future a run, for all who wait for it; `count` tells how many are inside the runner's methods."""
 
     count: int = 0
     _futures: "dict[int, asyncio.Future[None]]" = field(factory=dict)
@@ -17,9 +18,14 @@ class Waiting:
         """Until something about this run has changed for good, or may have."""
         if key not in self._futures:
             self._futures[key] = asyncio.get_running_loop().create_future()
+        with self.counted():
+            await asyncio.shield(self._futures[key])
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
         self.count += 1
         try:
-            await asyncio.shield(self._futures[key])
+            yield
         finally:
             self.count -= 1
 

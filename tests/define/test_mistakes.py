@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import attrs
 import pytest
-from pydantic import BaseModel, Field, RootModel, field_validator
+from pydantic import BaseModel, Field, RootModel, create_model, field_validator
 
 from fsm import AgentFailed, Cancelled, DefinitionError, Guard, Machine, TimedOut, View, any_of, days
 from fsm import State as _State
@@ -309,6 +309,21 @@ def _() -> None:
         draft = State(initial=Brief, agent=write)  # !
         done = State(final="completed")
         submit = draft.to(done, on=Judged)
+
+
+@case("draft", "its agent returns the Draft of elsewhere, and that of", "declare it once, and import it everywhere")
+def _() -> None:
+    twin = create_model("Draft", __module__="elsewhere")
+
+    def other(view: Any) -> Any:
+        return twin()
+
+    other.__annotations__["return"] = twin
+
+    class M(Machine):
+        draft = State(initial=Brief, agent=other)  # !
+        done = State(final="completed")
+        submit = draft.to(done, on=Draft)
 
 
 async def text(view: View[Brief]) -> str:

@@ -666,7 +666,18 @@ SIGNALLED = """
             run = await runner.start(Slow, Job(), run_id="r")
             await (runner.settled("r") if sys.argv[2] == "settled" else asyncio.sleep(60))
 
-    run(Slow, Job(), db=sys.argv[1], run_id="r") if sys.argv[2] == "one-liner" else asyncio.run(main())
+    async def cell():
+        try:
+            run(Slow, Job(), db=sys.argv[1], run_id="r")
+        except KeyboardInterrupt:
+            print("interrupted")
+
+    if sys.argv[2] == "one-liner":
+        run(Slow, Job(), db=sys.argv[1], run_id="r")
+    elif sys.argv[2] == "notebook":
+        asyncio.new_event_loop().run_until_complete(cell())
+    else:
+        asyncio.run(main())
 """
 
 
@@ -704,12 +715,23 @@ def test_a_signal_stops_cleanly_and_the_run_can_go_on(db: Path, number: int, kin
 
 def test_a_second_signal_stops_at_once(db: Path) -> None:
     """The agent blocks the event loop; only the process can be ended."""
-    with working(db, "elsewhere") as process:
+    with working(db, "stubborn") as process:
+        assert process.stderr is not None
         process.send_signal(signal.SIGTERM)
+        assert "once more to stop at once" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=10)
-    assert process.returncode in (128 + signal.SIGTERM, 1)
+        assert process.wait(timeout=10) == 128 + signal.SIGTERM
     assert_sound(db)
+
+
+def test_an_interrupted_notebook_cell_leaves_no_run_at_work_behind(db: Path) -> None:
+    with working(db, "notebook") as process:
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=10)
+    assert (process.returncode, output) == (0, "interrupted\n")
+    reader = fsm.read_journal(db)
+    assert [(run.outcome, run.owner) for run in reader.runs()] == [("running", 0)]
+    reader.close()
 
 
 # -- a journal that is lost --------------------------------------------------------------------------
