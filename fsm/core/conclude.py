@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from fsm.core.asking import refusing
 from fsm.core.engine import Engine
 from fsm.core.record import ENDED, Kind, Outcome, Record
 from fsm.core.select import Event, Plan, Way, select
@@ -40,8 +41,7 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str
     way: Way = plan.way
     while True:
         rulings += way.rulings
-        refusal = next((ruling for ruling in way.rulings if ruling.verdict.decision == "refuse"), None)
-        if refusal is None:
+        if refusing(way.rulings) is None:
             break
         if not way.otherwise:
             return _refused(engine, snapshot, plan, tuple(rulings))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from attrs import field, frozen
+from pydantic_core import to_json
 
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.payload import canonical
@@ -94,7 +95,7 @@ class Record:
             found["until_ms"] = self.until_ms
         if self.note:
             found["note"] = dict(self.note)
-        return canonical(found) if found else b""
+        return to_json(found) if found else b""
 
     def header(self, detail: bytes) -> bytes:
         """What the chain covers: every column, the payload by its digest."""

@@ -13,20 +13,20 @@ Where a predicate or guard has no code at hand (a machine loaded from JSON), its
 record that is being replayed.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from attrs import evolve, field, frozen
 
+from fsm.core.asking import Asking, NotRecorded, broken, refusing
 from fsm.core.engine import Engine
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.core.snapshot import Pending, Snapshot, is_pending, spending_added
+from fsm.core.snapshot import Snapshot, is_pending, spending_added
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
-from fsm.define.guard import Facts, Placed, Ruling, Verdict
+from fsm.define.guard import Facts, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, way_for, way_id
-from fsm.define.payload import Invalid, Payload, TooLarge, excerpt, seal, told, unseal
+from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
 
 
@@ -65,10 +65,6 @@ class Plan:
     memory: bytes | None = None
 
 
-class NotRecorded(Exception):
-    """A predicate's or guard's answer is needed that neither code nor record gives."""
-
-
 def select(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | None = None) -> Plan:
     """The plan for `event`; `recorded` answers for code that is not at hand."""
     return _Selection(engine, snapshot, recorded).plan(event)
@@ -84,12 +80,11 @@ class _Selection:
         self.recorded = recorded
         self.predicates: list[tuple[str, bool | None]] = []
         self.broken: dict[str, Ruling] = {}
-        self.answered: Counter[tuple[str, str]] = Counter()
-        self.pending: Pending | None = None
         self._memory: Any = None
 
     def plan(self, event: Event) -> Plan:
-        self.pending = self.snapshot.pending if is_pending(self.snapshot, event.event_id, event.own) else None
+        pending = self.snapshot.pending if is_pending(self.snapshot, event.event_id, event.own) else None
+        self.asking = Asking(self.spec.bounds, pending, self.recorded)
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
@@ -121,7 +116,7 @@ class _Selection:
             raise
         except Exception as error:
             result = None
-            self.broken[line.name] = _broken(when.name, line.name, "predicate_error", error)
+            self.broken[line.name] = broken(when.name, line.name, "predicate_error", error)
         self.predicates.append((line.name, result))
         return result is not False
 
@@ -133,7 +128,7 @@ class _Selection:
         if line.name not in known:
             raise NotRecorded(f"predicate {when.name} of {line.name}")
         if known[line.name] is None:
-            self.broken[line.name] = _broken(when.name, line.name, "predicate_error", None)
+            self.broken[line.name] = broken(when.name, line.name, "predicate_error", None)
         return known[line.name]
 
     @property
@@ -156,14 +151,14 @@ class _Selection:
             return self._refused(line, (self.broken[line.name],), event), None
         everywhere = event.payload.event not in RUNTIME_EVENTS and self.spec.state[line.target].kind != "final"
         way = self._way(line.name, line.target, line.guards, line.otherwise, event, everywhere)
-        if _refusing(way.rulings) is not None or line.remember is None:
+        if refusing(way.rulings) is not None or line.remember is None:
             return way, None
         memory, refusal = self._remember(line.remember, line.name, event)
         return (self._refused(line, (*way.rulings, refusal), event), None) if refusal else (way, memory)
 
     def _refused(self, line: TransitionSpec, rulings: tuple[Ruling, ...], event: Event) -> Way:
         """The way of a transition that its own predicate or `remember` refused."""
-        refusal = _refusing(rulings)
+        refusal = refusing(rulings)
         assert refusal is not None
         return Way(line.name, line.target, rulings, self._after(line.name, line.otherwise, refusal, event))
 
@@ -179,9 +174,9 @@ class _Selection:
         except Invalid as error:
             code = "memory_full" if isinstance(error, TooLarge) else "remember_error"
             text = str(error).replace("payload_bytes_max", "memory_bytes_max")
-            return None, _broken(remember.name, owner, code, ValueError(text))
+            return None, broken(remember.name, owner, code, ValueError(text))
         except Exception as error:
-            return None, _broken(remember.name, owner, "remember_error", error)
+            return None, broken(remember.name, owner, "remember_error", error)
 
     def _way(
         self, hop: str, target: str, guards: Iterable[Placed], otherwise: Ways, event: Event, everywhere: bool
@@ -195,8 +190,8 @@ class _Selection:
         if everywhere:
             asked += [(line.name, line.otherwise, line.guards) for line in self.spec.everywhere]
         facts = self._facts(hop, target, event)
-        rulings = tuple(self._ask(guard, facts) for _, _, placed in asked for guard in placed)
-        refusal = _refusing(rulings)
+        rulings = tuple([self.asking.ruling(guard, facts) for _, _, placed in asked for guard in placed])
+        refusal = refusing(rulings)
         if refusal is None:
             return Way(hop, target, rulings)
         owner, ways = next((owner, ways) for owner, ways, _ in asked if owner == refusal.at)
@@ -222,77 +217,6 @@ class _Selection:
             started_at_ms=self.snapshot.started_at_ms,
             payload_bytes=len(event.payload.body),
         )
-
-    def _ask(self, guard: Placed, facts: Facts) -> Ruling:
-        try:
-            verdict = guard.ask(facts)
-        except Exception as error:
-            return _broken(guard.name, guard.at, "guard_error", error, guard.standing)
-        if verdict is None and guard.check is None:
-            return self._recorded_ruling(guard)
-        flaw = _flaw(verdict, guard)
-        if verdict is None or flaw:
-            wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
-            return _broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
-        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms))
-
-    def _recorded_ruling(self, guard: Placed) -> Ruling:
-        """What the record holds of this guard; of several alike at one place each gets its own."""
-        rulings = self.recorded.rulings if self.recorded else ()
-        same = [ruling for ruling in rulings if (ruling.guard, ruling.at) == (guard.name, guard.at)]
-        nth = self.answered[guard.name, guard.at]
-        if nth >= len(same):
-            raise NotRecorded(f"{guard.name} on {guard.at}")
-        self.answered[guard.name, guard.at] += 1
-        return same[nth]
-
-    def _bounded(self, verdict: Verdict, at_ms: int) -> Verdict:
-        """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
-        pending, bounds = self.pending, self.spec.bounds
-        if verdict.decision != "defer" or verdict.until_ms is None:
-            return verdict
-        defers = pending.defers if pending else 0
-        since_ms = pending.since_ms if pending else at_ms
-        waited_s = (max(verdict.until_ms, at_ms) - since_ms) // 1000
-        if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
-            return verdict
-        numbers = {
-            "defers": defers,
-            "defers_max": bounds.defers_max,
-            "defer_s": waited_s,
-            "defer_s_max": bounds.defer_s_max,
-        }
-        return Verdict("refuse", "defer_exhausted", numbers)
-
-
-def _refusing(rulings: Iterable[Ruling]) -> Ruling | None:
-    return next((ruling for ruling in rulings if ruling.verdict.decision == "refuse"), None)
-
-
-def _broken(name: str, at: str, code: str, error: Exception | None, standing: Any = "transition") -> Ruling:
-    return Ruling(name, at, standing, Verdict("refuse", code, text=told(error) if error is not None else ""))
-
-
-def _flaw(verdict: object, guard: Placed) -> str:
-    """What is wrong with a guard's answer, if anything is."""
-    if not isinstance(verdict, Verdict):
-        return "no verdict"
-    if verdict.decision not in ("allow", "refuse", "defer"):
-        return "it neither allows nor refuses nor defers"
-    if verdict.code not in guard.codes and (verdict.decision != "allow" or verdict.code != ""):
-        return f"its codes are {', '.join(guard.codes)}"
-    numbers: object = verdict.numbers
-    if not isinstance(numbers, Mapping) or any(type(number) is not int for number in numbers.values()):
-        return "its numbers are not whole"
-    if not all(_is_text(text) for text in (verdict.text, *numbers)):
-        return "its text cannot be stored"
-    if verdict.decision == "defer" and type(verdict.until_ms) is not int:
-        return "it defers without a moment"
-    return ""
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and (value.isascii() or value.encode("utf-8", "replace").decode() == value)
 
 
 def _recorded_refusal(recorded: Record | None, owner: str, codes: tuple[str, ...]) -> Ruling | None:

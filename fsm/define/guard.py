@@ -77,10 +77,11 @@ class Counter:
     of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
     subject: str = ""
     since: str = ""
+    key: str = field(init=False, eq=False)
+    """The counter's name in a snapshot."""
 
-    @property
-    def key(self) -> str:
-        """The counter's name in a snapshot."""
+    @key.default
+    def _key(self) -> str:
         named = f"{self.of}:{self.subject}" if self.subject else self.of
         return f"{named}@{self.since}" if self.since else named
 
@@ -122,15 +123,13 @@ class Placed:
     limit: int | None = None
     check: Checks | None = field(default=None, eq=False, repr=False)
 
-    def ask(self, facts: Facts) -> Verdict | None:
-        """The verdict; None if it takes the guard's code, which is not here."""
-        if self.kind == "cap" and self.counter is not None and self.limit is not None:
-            count = facts.counters.get(self.counter.key, 0)
-            numbers = {self.counter.of: count, f"{self.counter.of}_max": self.limit}
-            return (
-                Verdict("refuse", self.codes[0], numbers) if count >= self.limit else Verdict("allow", numbers=numbers)
-            )
-        return self.check(facts) if self.check is not None else None
+    def count(self, counters: Mapping[str, int]) -> Verdict | None:
+        """The verdict of a cap, which takes no code; None for every other guard."""
+        if self.counter is None or self.limit is None:
+            return None
+        count = counters.get(self.counter.key, 0)
+        numbers = {self.counter.of: count, f"{self.counter.of}_max": self.limit}
+        return Verdict("refuse", self.codes[0], numbers) if count >= self.limit else Verdict("allow", "", numbers)
 
 
 def whole_number(least: int) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:

@@ -8,6 +8,7 @@ class and compared with what was given: validating an instance checks nothing, a
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any
 
 from attrs import frozen
@@ -45,6 +46,7 @@ class Payload:
     digest: bytes
 
 
+@lru_cache(maxsize=4096)
 def event_name(cls: type[BaseModel]) -> str:
     """The name under which payloads of this class are recorded: `event_name` of the class, or its own name."""
     named = getattr(cls, "event_name", None)

@@ -11,10 +11,11 @@ from operator import attrgetter
 
 from attrs import frozen
 
+from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine, Undeclared
 from fsm.core.record import Record
-from fsm.core.select import Event, NotRecorded
+from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
 from fsm.define.payload import Invalid, Payload, excerpt

@@ -1,0 +1,110 @@
+"""Asking one guard: its verdict as a ruling, whatever its code does.
+
+A cap is counted here and runs no code. Any other guard may raise or answer nonsense, and is then refused
+with `guard_error`; where its code is not at hand, it answers as it did in the record that is replayed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import define, field
+
+from fsm.core.record import Record
+from fsm.core.snapshot import Pending
+from fsm.define.guard import Facts, Placed, Ruling, Verdict
+from fsm.define.parts import Bounds
+from fsm.define.payload import excerpt, told
+
+
+class NotRecorded(Exception):
+    """A predicate's or guard's answer is needed that neither code nor record gives."""
+
+
+@define
+class Asking:
+    """The guards asked for one event; `pending` is that event, if it was put off before."""
+
+    bounds: Bounds
+    pending: Pending | None
+    recorded: Record | None
+    _answered: dict[tuple[str, str], int] = field(factory=dict)
+
+    def ruling(self, guard: Placed, facts: Facts) -> Ruling:
+        """What `guard` rules on these facts."""
+        counted = guard.count(facts.counters)
+        if counted is not None:
+            return Ruling(guard.name, guard.at, guard.standing, counted)
+        if guard.check is None:
+            return self._as_recorded(guard)
+        try:
+            verdict = guard.check(facts)
+        except Exception as error:
+            return broken(guard.name, guard.at, "guard_error", error, guard.standing)
+        flaw = _flaw(verdict, guard)
+        if flaw:
+            wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
+            return broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
+        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms))
+
+    def _as_recorded(self, guard: Placed) -> Ruling:
+        """What the record holds of this guard; of several alike at one place each gets its own."""
+        rulings = self.recorded.rulings if self.recorded else ()
+        same = [ruling for ruling in rulings if (ruling.guard, ruling.at) == (guard.name, guard.at)]
+        nth = self._answered.get((guard.name, guard.at), 0)
+        if nth >= len(same):
+            raise NotRecorded(f"{guard.name} on {guard.at}")
+        self._answered[guard.name, guard.at] = nth + 1
+        return same[nth]
+
+    def _bounded(self, verdict: Verdict, at_ms: int) -> Verdict:
+        """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
+        pending, bounds = self.pending, self.bounds
+        if verdict.decision != "defer" or verdict.until_ms is None:
+            return verdict
+        defers = pending.defers if pending else 0
+        since_ms = pending.since_ms if pending else at_ms
+        waited_s = (max(verdict.until_ms, at_ms) - since_ms) // 1000
+        if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
+            return verdict
+        numbers = {
+            "defers": defers,
+            "defers_max": bounds.defers_max,
+            "defer_s": waited_s,
+            "defer_s_max": bounds.defer_s_max,
+        }
+        return Verdict("refuse", "defer_exhausted", numbers)
+
+
+def refusing(rulings: Iterable[Ruling]) -> Ruling | None:
+    """The first refusal; it decides."""
+    for ruling in rulings:
+        if ruling.verdict.decision == "refuse":
+            return ruling
+    return None
+
+
+def broken(name: str, at: str, code: str, error: Exception | None, standing: Any = "transition") -> Ruling:
+    """The refusal that a failure of the user's own code becomes."""
+    return Ruling(name, at, standing, Verdict("refuse", code, text=told(error) if error is not None else ""))
+
+
+def _flaw(verdict: object, guard: Placed) -> str:
+    """What is wrong with a guard's answer, if anything is."""
+    if not isinstance(verdict, Verdict):
+        return "no verdict"
+    if verdict.decision not in ("allow", "refuse", "defer"):
+        return "it neither allows nor refuses nor defers"
+    if verdict.code not in guard.codes and (verdict.decision != "allow" or verdict.code != ""):
+        return f"its codes are {', '.join(guard.codes)}"
+    numbers: object = verdict.numbers
+    if not isinstance(numbers, Mapping) or any(type(number) is not int for number in numbers.values()):
+        return "its numbers are not whole"
+    if not all(_is_text(text) for text in (verdict.text, *numbers)):
+        return "its text cannot be stored"
+    if verdict.decision == "defer" and type(verdict.until_ms) is not int:
+        return "it defers without a moment"
+    return ""
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and (value.isascii() or value.encode("utf-8", "replace").decode() == value)
