@@ -92,7 +92,7 @@ class State(Line, Generic[In]):
         line: Any = target
         return Transition((self,), line, on, when, guards, otherwise, remember)
 
-    def with_agent(self, agent: Agent[Any]) -> "State[Any]":
+    def with_agent(self, agent: Agent[Never]) -> "State[Any]":
         """This state with another agent, for a subclass or `Machine.with_agents`."""
         return State(
             initial=self.initial,

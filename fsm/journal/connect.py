@@ -7,6 +7,7 @@ explicit, and writing ones begin IMMEDIATE (a deferred one that reads first fail
 
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES, VIEWS,
 
 Connect = Callable[..., sqlite3.Connection]
 BUSY_S = 10.0
+KNOCK_S = 0.0004
 
 migrations = Migrations("turnstile")
 
@@ -52,7 +54,7 @@ def open_writer(path: str, connect: Connect = sqlite3.connect, synchronous: str 
     try:
         _check(connection, path)
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = knock(connection, "PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise JournalUnwritable(
                 path=path,
@@ -105,15 +107,34 @@ def _reading(connect: Connect, path: str, mode: str) -> sqlite3.Connection:
     return connection
 
 
+def knock(connection: sqlite3.Connection, sql: str) -> sqlite3.Cursor:
+    """Execute what needs the write lock as soon as it is free, for up to BUSY_S.
+
+    SQLite's own wait sleeps ever longer and misses the gaps that a busy writer leaves; and for some
+    statements, such as the switch to WAL, there is none.
+    """
+    tries = round(BUSY_S / KNOCK_S)
+    while True:
+        try:
+            return connection.execute(sql)
+        except sqlite3.OperationalError as error:
+            tries -= 1
+            if tries <= 0 or not is_locked(error):
+                raise
+            time.sleep(KNOCK_S)
+
+
 def _uri(path: str, mode: str) -> str:
     return f"{Path(path).absolute().as_uri()}?mode={mode}"
 
 
 def _check(connection: sqlite3.Connection, path: str) -> None:
     """Whether this file is ours, and not from a later release."""
+    connection.execute("BEGIN")  # the three belong together: another process may be creating the file right now
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    connection.execute("COMMIT")
     if application != APPLICATION_ID and (tables or application):
         raise NotAJournal(
             path=path,
@@ -132,7 +153,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to this format; the lock is taken first, so of several processes one does it."""
     if connection.execute("PRAGMA user_version").fetchone()[0] == FORMAT:
         return
-    connection.execute("BEGIN IMMEDIATE")
+    knock(connection, "BEGIN IMMEDIATE")
     try:
         migrations.apply(Database(connection))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

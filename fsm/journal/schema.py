@@ -157,6 +157,7 @@ _APPEND_ONLY = {
     "call": "id = NEW.id",
     "snapshot": "run = NEW.run AND seq = NEW.seq",
     "tombstone": "run = NEW.run",
+    "artifact": "digest = NEW.digest AND body IS NOT NEW.body",
 }
 
 

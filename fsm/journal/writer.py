@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 from fsm.crash import point
 from fsm.errors import FsmError, JournalClosed
-from fsm.journal.connect import BUSY_S, explained, is_locked
+from fsm.journal.connect import explained, knock
 from fsm.journal.decisions import apply_decisions
 from fsm.journal.inbox import Post
 from fsm.journal.lease import Lease, Renew
@@ -26,7 +26,6 @@ from fsm.journal.operations import Begin, Decide, Operation, WriteCall
 GROUP_MAX = 1_024
 SHARED_GROUP_MAX = 64
 COURTESY_S = 0.001
-KNOCK_S = 0.0004
 MET_S = 5.0
 
 log = logging.getLogger("fsm.journal")
@@ -52,7 +51,7 @@ class Writer:
         self._group: list[Operation] = []
         self._version: int | None = None
         self._met_s: float | None = None
-        connection.execute("PRAGMA busy_timeout = 0")  # `_begin` waits by itself
+        connection.execute("PRAGMA busy_timeout = 0")  # `knock` waits by itself
 
     def start(self, deliver: Deliver) -> None:
         """Write on a thread of its own from now on; `deliver` gets every answered operation, in that thread."""
@@ -137,8 +136,9 @@ class Writer:
 
     def _commit(self, members: Sequence[Operation]) -> None:
         """All of them in one transaction; if that fails, each in one of its own."""
+        self._rollback()  # what a failing disk may have left open
         try:
-            self._begin()
+            knock(self.connection, "BEGIN IMMEDIATE")
         except sqlite3.Error as refused:  # no member's fault: each alone would only wait as long again
             self._rollback()
             _fail(members, explained(refused, self.path))
@@ -151,20 +151,6 @@ class Writer:
             return
         for member in members:
             self._commit([member])
-
-    def _begin(self) -> None:
-        """Take the write lock. SQLite's own wait sleeps ever longer, and misses the gaps a busy writer leaves."""
-        self._rollback()  # what a failing disk may have left open
-        tries = round(BUSY_S / KNOCK_S)
-        while True:
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-                break
-            except sqlite3.OperationalError as error:
-                tries -= 1
-                if tries <= 0 or not is_locked(error):
-                    raise
-                time.sleep(KNOCK_S)
 
     def _meet(self) -> None:
         """Notice that others have committed since the last group."""

@@ -71,7 +71,7 @@ async def hold(view: View[Ask]) -> Heard:
 
 
 async def opened(gate: str) -> None:
-    while not (place / gate).exists():  # noqa: ASYNC110 - another process opens it
+    while not (place / gate).exists():
         await asyncio.sleep(0.005)
 
 

@@ -172,7 +172,7 @@ def there(db: Path, members: list[Member]) -> list[bool]:
 def test_the_others_are_durable_or_not_acknowledged(
     members: list[Member], text: str, lasting: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("fsm.journal.writer.BUSY_S", 0.01)
+    monkeypatch.setattr("fsm.journal.connect.BUSY_S", 0.01)
 
     async def nth(n: int) -> bool:
         """Whether the group passed without reaching the n-th call."""
@@ -221,7 +221,7 @@ def test_a_bad_member_fails_alone(text: str, tmp_path: Path):
 
 def test_a_group_behind_a_lock_gives_up_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Each of a thousand waiting as long again, one after the other, would be three hours."""
-    monkeypatch.setattr("fsm.journal.writer.BUSY_S", 0.1)
+    monkeypatch.setattr("fsm.journal.connect.BUSY_S", 0.1)
 
     async def locked() -> None:
         disk, db = Disk(), tmp_path / "runs.db"

@@ -48,3 +48,22 @@ def test_killed_there_a_run_goes_on_as_if_nothing_had_been(
         assert found.repeated == len(plan) * IN_FLIGHT[point]
     else:
         assert found.repeated <= len(plan)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", sorted(set(POINTS) - {"resume.committed"}))
+def test_killed_at_each_single_arrival(point: str, tmp_path: Path, undisturbed: World):
+    """One world for each arrival at this point, until a run passes without reaching it so often."""
+    deaths = repeated = 0
+    for passes in range(1, 1_000):
+        world = World(tmp_path / str(passes))
+        world.folder.mkdir()
+        code = world.run("work", runs=RUN, crash={point: passes})
+        if code == 0:
+            break
+        assert code == KILLED, world.errors()
+        world.finish("work", runs=RUN)
+        deaths, repeated = deaths + 1, repeated + check_mill(world, RUN, undisturbed).repeated
+    print(f"\n{point}: {deaths} deaths, {repeated} calls repeated")
+    assert deaths > len(RUN)
+    assert repeated <= 2 * deaths

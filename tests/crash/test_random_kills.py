@@ -39,3 +39,18 @@ def test_nothing_is_lost_and_nothing_done_twice(seed: int, kills: int, tmp_path:
         f"\n{killed} kills: {found.records} records of {len(runs)} runs checked, {found.attempts} attempts lost, "
         f"{found.repeated} of {found.calls} calls repeated, {found.repeated / killed:.2f} a kill"
     )
+
+
+def test_a_file_whose_creator_died_is_a_good_file(tmp_path: Path, undisturbed: World):
+    rng, killed = random.Random(7), 0
+    for n in range(12):
+        world = World(tmp_path / str(n))
+        world.folder.mkdir()
+        process = world.begin("work", runs=["one"])
+        process.join(rng.uniform(0, 0.06))
+        killed += process.exitcode is None
+        process.kill()
+        world.ended(process)
+        world.finish("work", runs=["one"])
+        check_mill(world, ["one"], undisturbed)
+    assert killed, "none died in time"

@@ -15,6 +15,7 @@ from tests.crash.world import Peer, World, check_mill, check_runs
 
 REACH_S_MAX = 2.0  # how long a word may take to another process; 0.1 s is usual
 LEASE_S = 1.0
+ROUNDS = 2
 TAKEOVER_S_MAX = 5.0
 
 
@@ -82,11 +83,18 @@ def test_each_run_is_advanced_by_one_of_them_whoever_started_it(world: World, un
     assert found.repeated == found.attempts == 0
 
 
-def test_both_open_a_new_file_at_once(world: World):
-    peers = [Peer.begin(world, "ann"), Peer.begin(world, "bob")]
-    for peer in peers:
-        peer.stop()
-    assert not left(str(world.db))
+def test_four_open_a_new_file_at_once_and_each_does_its_work(tmp_path: Path, undisturbed: World):
+    for n in range(ROUNDS):
+        world = World(tmp_path / str(n))
+        world.folder.mkdir()
+        runs = ["a", "b", "c", "d"]
+        workers = [world.begin("work", runs=[run_id]) for run_id in runs]
+        try:
+            assert [world.ended(worker) for worker in workers] == [0] * len(runs), world.errors()
+        finally:
+            world.clear()
+        assert check_mill(world, runs, undisturbed).attempts == 0
+        assert not left(str(world.db))
 
 
 def test_an_event_reaches_the_owner_in_another_process(world: World):

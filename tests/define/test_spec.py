@@ -558,7 +558,7 @@ def test_what_is_no_machine_is_told_so(text: str, told: str) -> None:
     assert told in str(raised.value)
 
 
-JSON: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | st.text(max_size=3) | st.just([]) | st.just({})
+JSON: st.SearchStrategy[Any] = st.sampled_from([None, True, False, 0, -1, "", "a", [], {}])
 
 
 @given(st.data())

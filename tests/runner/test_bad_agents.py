@@ -327,7 +327,7 @@ async def test_a_hung_thread_is_left_behind_and_named_while_other_runs_go_on(db:
         return Done(text=view.payload.task)
 
     bound = Caring.with_agents(work=agent)
-    journal = SqliteJournal(db, synchronous="OFF")
+    journal = SqliteJournal(db, synchronous="OFF", lease_s=0.4)
     try:
         async with Runner(journal, machines=[bound], clock=clock, poll_s=0.01, handle_signals=False) as runner:
             run = await late(runner, clock, await runner.start(bound, Job(task="hang"), run_id="hung"), begun)

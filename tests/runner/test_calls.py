@@ -449,27 +449,6 @@ async def swallows(view: Any) -> Done:
     return Done(text="as if nothing had happened")
 
 
-async def insists(view: Any) -> Done:
-    number = 0
-    while True:
-        with contextlib.suppress(BaseException):
-            number = number + 1 if number < 50 else number
-            await view.call("fetch", str, number)
-        if number == 50 and view.payload.task == "never":
-            return Done()
-
-
-async def hangs(view: Any) -> Done:
-    with contextlib.suppress(BaseException):
-        for number in range(9):
-            await view.call("fetch", str, number)
-    while True:
-        with contextlib.suppress(BaseException):
-            await asyncio.sleep(60)
-        if view.payload.task == "freed":
-            return Done()
-
-
 def blocks(view: Any) -> Done:
     for number in range(9):
         with contextlib.suppress(BaseException):
@@ -631,19 +610,6 @@ async def test_finished_calls_are_not_made_again_after_a_loss_the_one_in_flight_
 
 
 # -- spending ----------------------------------------------------------------------------------------
-
-
-class Budgeted(Machine):
-    work = State(initial=Job, agent=unbound, timeout_s=5)
-    done = State(final="completed")
-    broken = State(final="failed")
-    late = State(final="failed")
-    finish = work.to(done, on=Done)
-    mourn = work.to(broken, on=AgentFailed)
-    miss = work.to(late, on=TimedOut)
-    retry = work.to(work, on=Job)
-    budget = State(final="failed")
-    limits_ = State(final="failed")
 
 
 async def spent(db: Path, agent: Any, machine: type[Machine] = Work, **options: Any) -> tuple[Run, Spent, list[Spent]]:
