@@ -1,5 +1,6 @@
 """What tests of several packages share."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -60,3 +61,18 @@ async def running(
     async with Runner(journal, machines=machines, **settings) as runner:
         yield runner
     assert_sound(db, *machines)
+
+
+class Gated(SqliteJournal):
+    """A journal in which the decision of one kind of event takes as long as the test likes."""
+
+    def __init__(self, path: str | os.PathLike[str], event: str) -> None:
+        super().__init__(path, synchronous="OFF")
+        self.event = event
+        self.reached, self.gate = asyncio.Event(), asyncio.Event()
+
+    async def decide(self, run: Any, engine: Any, snapshot: Any, plan: Any, **options: Any) -> Any:
+        if plan.event.payload.event == self.event:
+            self.reached.set()
+            await self.gate.wait()
+        return await super().decide(run, engine, snapshot, plan, **options)

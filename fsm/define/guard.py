@@ -66,6 +66,11 @@ def defer(code: str, until_ms: int, **numbers: int) -> Verdict:
     return Verdict("defer", code, numbers, until_ms)
 
 
+def _counter_key(counter: "Counter") -> str:
+    named = f"{counter.of}:{counter.subject}" if counter.subject else counter.of
+    return f"{named}@{counter.since}" if counter.since else named
+
+
 @frozen
 class Counter:
     """Something a run counts, a fold of its records.
@@ -77,13 +82,8 @@ class Counter:
     of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
     subject: str = ""
     since: str = ""
-    key: str = field(init=False, eq=False)
+    key: str = field(init=False, eq=False, default=attrs.Factory(_counter_key, takes_self=True))
     """The counter's name in a snapshot."""
-
-    @key.default
-    def _key(self) -> str:
-        named = f"{self.of}:{self.subject}" if self.subject else self.of
-        return f"{named}@{self.since}" if self.since else named
 
 
 @frozen

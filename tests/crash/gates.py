@@ -72,7 +72,7 @@ async def hold(view: View[Ask]) -> Heard:
 
 async def opened(gate: str) -> None:
     while not (place / gate).exists():
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.002)
 
 
 class Vault(Machine):

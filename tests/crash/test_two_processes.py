@@ -15,7 +15,6 @@ from tests.crash.world import Peer, World, check_mill, check_runs
 
 REACH_S_MAX = 2.0  # how long a word may take to another process; 0.1 s is usual
 LEASE_S = 1.0
-ROUNDS = 2
 TAKEOVER_S_MAX = 5.0
 
 
@@ -83,18 +82,20 @@ def test_each_run_is_advanced_by_one_of_them_whoever_started_it(world: World, un
     assert found.repeated == found.attempts == 0
 
 
-def test_four_open_a_new_file_at_once_and_each_does_its_work(tmp_path: Path, undisturbed: World):
-    for n in range(ROUNDS):
-        world = World(tmp_path / str(n))
-        world.folder.mkdir()
-        runs = ["a", "b", "c", "d"]
-        workers = [world.begin("work", runs=[run_id]) for run_id in runs]
-        try:
-            assert [world.ended(worker) for worker in workers] == [0] * len(runs), world.errors()
-        finally:
-            world.clear()
-        assert check_mill(world, runs, undisturbed).attempts == 0
-        assert not left(str(world.db))
+@pytest.mark.parametrize("turn", range(3))
+def test_eight_open_a_new_file_in_one_moment(turn: int, world: World):
+    openers = [world.begin("opener") for _ in range(8)]
+    world.until(lambda: len(world.told("at the door")) == len(openers))
+    (world.folder / "go").touch()
+    assert [world.ended(opener) for opener in openers] == [0] * len(openers), world.errors()
+
+
+def test_four_processes_share_a_new_file_from_its_first_moment(world: World, undisturbed: World):
+    runs = ["a", "b", "c", "d"]
+    workers = [world.begin("work", runs=[run_id]) for run_id in runs]
+    assert [world.ended(worker) for worker in workers] == [0] * len(runs), world.errors()
+    assert check_mill(world, runs, undisturbed).attempts == 0
+    assert not left(str(world.db))
 
 
 def test_an_event_reaches_the_owner_in_another_process(world: World):

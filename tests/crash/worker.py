@@ -63,6 +63,13 @@ async def stray(runner: Runner, run_id: str, event_id: str) -> None:
     assert record is None or record.kind in ("refused", "unhandled")
 
 
+async def opener(folder: Path) -> None:
+    """Open the file in the moment in which others do."""
+    say(folder, "at the door")
+    await gates.opened("go")
+    await SqliteJournal(folder / "runs.db").close()
+
+
 async def carry(folder: Path, *, machine: str, run_id: str) -> None:
     """Start this run, or go on with it, and see it end or halt."""
     known = {machine.spec.name: machine for machine in MACHINES}[machine]
@@ -138,7 +145,14 @@ async def single(folder: Path, *, hops: int) -> None:
     say(folder, "latencies", *(after - before for before, after in pairwise(moments)))
 
 
-ROLES: dict[str, Role] = {"work": work, "carry": carry, "serve": serve, "saturate": saturate, "single": single}
+ROLES: dict[str, Role] = {
+    "work": work,
+    "opener": opener,
+    "carry": carry,
+    "serve": serve,
+    "saturate": saturate,
+    "single": single,
+}
 
 
 def main(folder: str, role: str, options: dict[str, Any]) -> None:

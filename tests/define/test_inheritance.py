@@ -279,12 +279,12 @@ def test_lines_can_be_made_in_a_loop() -> None:
         first = State(initial=Brief, agent=write)
         done = State(final="completed")
         last = first
-        for index in range(3):
-            locals()[f"stage_{index}"] = State(agent=write)
-            locals()[f"go_{index}"] = last.to(locals()[f"stage_{index}"], on=Draft)
-            last = locals()[f"stage_{index}"]
+        for name in ("stage_0", "stage_1", "stage_2"):
+            locals()[name] = State(agent=write)
+            locals()[f"to_{name}"] = last.to(locals()[name], on=Draft)
+            last = locals()[name]
         end = last.to(done, on=Draft)
-        del last, index
+        del last
 
     assert [state.name for state in Chain.spec.states] == ["first", "done", "stage_0", "stage_1", "stage_2"]
     assert Chain.spec.transitions[-1].sources == ("stage_2",)

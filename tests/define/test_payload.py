@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, NewType, NotRequired, Optional, TypeVar
@@ -274,7 +274,7 @@ EVERYDAY: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("payload", "stored"), EVERYDAY, ids=[repr(payload)[:60] for payload, _ in EVERYDAY])
+@pytest.mark.parametrize(("payload", "stored"), EVERYDAY, ids=range(len(EVERYDAY)))
 def test_everyday_payloads_are_taken_as_they_are(payload: BaseModel, stored: Any) -> None:
     assert contract_mistakes(type(payload)) == []
     sealed = seal(payload, MIB)
@@ -415,7 +415,7 @@ REFUSED: list[tuple[BaseModel, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("payload", "told"), REFUSED, ids=[told[:40] for _, told in REFUSED])
+@pytest.mark.parametrize(("payload", "told"), REFUSED, ids=range(len(REFUSED)))
 def test_what_would_be_stored_as_something_else_is_refused(payload: BaseModel, told: str) -> None:
     found = problems(payload)
     assert len(found) == 1
@@ -550,10 +550,10 @@ NO_PAYLOADS: list[tuple[Any, str, tuple[str, str]]] = [
     (of(list[pydantic.SecretBytes]), "Made.value", SECRET),
     (of(pydantic.Secret[int]), "Made.value", SECRET),
     (of(type[int]), "Made.value", CODE),
-    (of(collections.abc.Callable[[int], int]), "Made.value", CODE),
+    (of(Callable[[int], int]), "Made.value", CODE),
     (of(dict[tuple[int, int], str]), "Made.value", KEYS),
     (of(dict[str | None, str]), "Made.value", KEYS),
-    (of(collections.abc.Iterable[int]), "Made.value", ("is an Iterable, which can be read only once", "use list[...]")),
+    (of(Iterable[int]), "Made.value", ("is an Iterable, which can be read only once", "use list[...]")),
     (
         of(collections.OrderedDict[str, int]),
         "Made.value",

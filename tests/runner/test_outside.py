@@ -21,7 +21,7 @@ from fsm.errors import (
 )
 from fsm.testing import hang, scripted
 from guards import LoopCap
-from tests.helpers import running
+from tests.helpers import Gated, running
 
 
 class Job(BaseModel):
@@ -88,21 +88,6 @@ class Counting:
             raise
         self.answered += 1
         return Draft(text=f"draft {self.begun}")
-
-
-class Gated(SqliteJournal):
-    """A journal in which the decision of one kind of event takes as long as the test likes."""
-
-    def __init__(self, path: Path, event: str) -> None:
-        super().__init__(path, synchronous="OFF")
-        self.event = event
-        self.reached, self.gate = asyncio.Event(), asyncio.Event()
-
-    async def decide(self, run: Any, engine: Any, snapshot: Any, plan: Any, **options: Any) -> Any:
-        if plan.event.payload.event == self.event:
-            self.reached.set()
-            await self.gate.wait()
-        return await super().decide(run, engine, snapshot, plan, **options)
 
 
 async def waiting_at_person(runner: Runner, machine: type[Machine], run_id: str = "r") -> Run:

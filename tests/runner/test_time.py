@@ -28,7 +28,7 @@ from fsm import (
     unbound,
 )
 from fsm.testing import MovableClock, hang, scripted
-from tests.helpers import running
+from tests.helpers import Gated, running
 
 DAY = 86_400.0
 
@@ -586,3 +586,36 @@ async def test_of_two_events_put_off_the_runs_own_stays_and_the_record_says_so(d
         clock.advance(60)
         assert (await runner.settled("r")).state == "done"
         assert [record.event for record in await records(runner)] == ["Job", "Approval", "Draft", "Draft"]
+
+
+async def test_a_deferral_that_rings_while_the_run_is_being_moved_does_not_decide_in_the_next_state(db: Path) -> None:
+    clock, journal = MovableClock(), Gated(db, "Approval")
+    machine = Gate.with_agents(draft=Once())
+    async with running(db, machine, clock=clock, journal=journal) as runner:
+        await runner.start(machine, Job(), run_id="r")
+        await until(runner, 1)
+        sending = asyncio.create_task(runner.send("r", Approval()))
+        await journal.reached.wait()
+        clock.advance(60)
+        await asyncio.sleep(0.05)
+        journal.gate.set()
+        record = await sending
+        assert record is not None
+        assert record.hop == "hurry"
+        await unmoved(runner, 2)
+        assert runner.journal.read.run("r").outcome == "waiting"
+
+
+async def test_a_wait_that_times_out_while_its_run_is_being_moved_has_not_timed_out(db: Path) -> None:
+    clock, journal = MovableClock(), Gated(db, "Approval")
+    machine = Desk.with_agents(draft=scripted(Draft()))
+    async with running(db, machine, clock=clock, journal=journal) as runner:
+        await runner.settled((await runner.start(machine, Job(), run_id="r")).run_id)
+        sending = asyncio.create_task(runner.send("r", Approval()))
+        await journal.reached.wait()
+        clock.advance(2 * DAY)
+        await asyncio.sleep(0.05)
+        journal.gate.set()
+        assert (await sending) is not None
+        await unmoved(runner, 2)
+        assert runner.journal.read.run("r").state == "done"

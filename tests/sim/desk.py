@@ -56,9 +56,10 @@ class Desk:
     def __init__(self, loop: asyncio.AbstractEventLoop, db: Path, clock: MovableClock) -> None:
         self.loop, self.clock = loop, clock
         self.journal = Stepped(db, synchronous="OFF", lease_s=LEASE_S)
+        self.machine = Mill.with_agents(work=self._agent, check=self._agent)
         self.runner = Runner(
             self.journal,
-            machines=[Mill.with_agents(work=self._agent, check=self._agent)],
+            machines=[self.machine],
             clock=clock,
             poll_s=3_600,  # the test is the pulse
             handle_signals=False,

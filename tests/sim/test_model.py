@@ -37,7 +37,6 @@ DESKS = st.sampled_from(("a", "b"))
 RUNS = st.sampled_from(("r1", "r2", "r3"))
 OUTSIDE = st.sampled_from((Go(wait=False), Go(wait=True), Poke(wait=False), Poke(wait=True), Nudge(n=1), Made(n=3)))
 EVENT_IDS = st.sampled_from(("e1", "e2", "e3", "e4", "e5", "e6"))
-BEYOND = 1_000  # an argument digest of calls; the model numbers them
 
 
 class MillWorld(RuleBasedStateMachine):
@@ -244,7 +243,8 @@ class MillWorld(RuleBasedStateMachine):
     def start(self, name: str, run_id: str, size: int) -> None:
         if not self.awake(name):
             return
-        answer = self.desks[name].do(self.desks[name].runner.start(Mill, Job(size=size), run_id=run_id))
+        desk = self.desks[name]
+        answer = desk.do(desk.runner.start(desk.machine, Job(size=size), run_id=run_id))
         run = self.runs.get(run_id)
         if run is None:
             run = self.runs[run_id] = ModelRun(run_id, size=size)
