@@ -66,6 +66,8 @@ def leaves(annotation: Any, metadata: Metadata = (), seen: frozenset[int] = froz
     if alias is not None:
         if id(annotation) not in seen:
             yield from leaves(alias, metadata, seen | {id(annotation)})
+        for argument in get_args(annotation):
+            yield from leaves(argument, (), seen)
     elif get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
         yield from leaves(inner, (*flat(tuple(more)), *metadata), seen)

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, get_args
 from attrs import define, field
 from pydantic import BaseModel
 
-from fsm.define.annotations import is_union
+from fsm.define.annotations import alias_of, is_union
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.exits import check_agent_results, check_chains, check_counts, check_ends
 from fsm.define.functions import arity, check_agent, check_predicate, check_remember, place_guards
@@ -194,6 +194,7 @@ def _resolve(reading: _Reading, line: Line, other: object, role: str) -> str:
 
 def _events(reading: _Reading, line: Line, on: object) -> tuple[str, ...]:
     """The event names of `on=`: a class, a tuple of them, or `A | B`."""
+    on = on if alias_of(on) is None else alias_of(on)
     classes: tuple[Any, ...] = on if isinstance(on, tuple) else get_args(on) if is_union(on) else (on,)
     if not classes:
         reading.mistakes.add(line, "on=() names no payload", "name the class it is taken on: on=Draft")

@@ -8,7 +8,7 @@ import collections
 import collections.abc
 import dataclasses
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from functools import lru_cache
 from typing import Any
@@ -34,8 +34,17 @@ def same(given: Any, adopted: Any) -> bool:
     if isinstance(given, list | tuple) and isinstance(adopted, list | tuple):
         return len(given) == len(adopted) and all(map(same, given, adopted))
     if isinstance(given, dict) and isinstance(adopted, dict):
-        return given.keys() == adopted.keys() and all(same(part, adopted[key]) for key, part in given.items())
+        keys = _paired(given, adopted)
+        return len(given) == len(adopted) == len(keys) and all(same(given[old], adopted[new]) for old, new in keys)
+    if isinstance(given, collections.abc.Set) and isinstance(adopted, collections.abc.Set):
+        return len(given) == len(adopted) == len(_paired(given, adopted))
     return type(given) is type(adopted) and _parts(given) is not None and not differing(given, adopted)
+
+
+def _paired(given: Collection[Any], adopted: Collection[Any]) -> list[tuple[Any, Any]]:
+    """Members of two sets, or keys of two dicts, that say the same."""
+    rest = [part for part in adopted if part not in given]
+    return [(part, other) for part in given for other in ((part,) if part in adopted else rest) if same(part, other)]
 
 
 def differing(given: Any, adopted: Any) -> list[str]:

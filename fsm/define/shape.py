@@ -84,12 +84,12 @@ def _typed(
     if origin is Annotated:
         return _typed(arguments[0], (*metadata, *arguments[1:]), nested, within)
     alias = alias_of(annotation)
+    if alias is not None and annotation in within:
+        return _name(annotation), metadata
     if alias is not None:
-        return (
-            (_name(annotation), metadata)
-            if annotation in within
-            else _typed(alias, metadata, nested, (*within, annotation))
-        )
+        text, metadata = _typed(alias, metadata, nested, (*within, annotation))
+        given = ", ".join(type_text(part, nested, within) for part in arguments)
+        return (f"({text})[{given}]" if given else text), metadata
     if is_union(annotation):
         return " | ".join(sorted(type_text(part, nested, within) for part in arguments)), metadata
     if origin is Literal:

@@ -24,7 +24,7 @@ from fsm.journal.lease import Lease, Renew
 from fsm.journal.operations import Begin, Decide, Operation, WriteCall
 
 GROUP_MAX = 1_024
-SHARED_GROUP_MAX = 256
+SHARED_GROUP_MAX = 64
 COURTESY_S = 0.001
 MET_S = 5.0
 

@@ -96,10 +96,10 @@ class Intact:
     def _calls_after(self, seq: int) -> bytes | None:
         found: bytes | None = None
         for call in self.reader.calls_at(self.run.key, seq) if seq in self._calls else ():
-            self._check_body(call)
-            found = rolled(found, call)
             if seq == self.run.seq and found == self.run.calls and self._has_moved():
                 break
+            self._check_body(call)
+            found = rolled(found, call)
         return found
 
     def _check_body(self, call: Call) -> None:

@@ -7,6 +7,7 @@ what follows a divergence means nothing.
 """
 
 import os
+from collections import OrderedDict
 from operator import attrgetter
 
 from attrs import frozen
@@ -27,6 +28,7 @@ from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, to
 from fsm.replay.intact import Intact
 
 UNDECIDED = ("resumed", "repinned")
+ENGINES_MAX = 16
 
 _decision = attrgetter("kind", "source", "state", "outcome", "hop", "predicates", "rulings", "until_ms", "attempt")
 
@@ -107,9 +109,9 @@ class _Replaying:
     def _use(self, fingerprint: str) -> None:
         """The machine for the records to come: its code for its own, and for those of the definition in force today."""
         self.fingerprint = fingerprint
-        self.alone = self.engine = Engine(self.intact.spec(self.code))
+        self.alone = self.engine = _engine(self.intact.spec(self.code))
         if self.code is not None and fingerprint in (self.code.fingerprint, self.run.fingerprint):
-            self.engine = Engine(self.code)
+            self.engine = _engine(self.code)
 
     def _follow(self, record: Record) -> None:
         """A record that decides nothing, or whose payload is gone: only its effect."""
@@ -154,6 +156,20 @@ class _Replaying:
             near = f"a class that was renamed says formerly = ({record.event!r},)"
             differ(record.seq, told(record), near, f"the machine no longer has payload {record.event}")
         return Event(payload=payload, at_ms=record.at_ms, own=record.own, event_id=record.event_id, spent=record.spent)
+
+
+_engines: OrderedDict[int, Engine] = OrderedDict()
+
+
+def _engine(spec: MachineSpec) -> Engine:
+    """The engine of a spec; kept, since many short runs of one machine are replayed one after the other."""
+    engine = _engines.pop(id(spec), None)
+    if engine is None or engine.spec is not spec:
+        engine = Engine(spec)
+    _engines[id(spec)] = engine
+    if len(_engines) > ENGINES_MAX:
+        _engines.popitem(last=False)
+    return engine
 
 
 __all__ = ["Divergence", "Replay", "replay_run"]

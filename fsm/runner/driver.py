@@ -199,6 +199,8 @@ class Driver:
         if overtaken:
             self.abandon(live)  # at work, waiting for a slot, or about to decide: it is of a visit that is over
         point("decision.adopted")
+        if self.failed:
+            self.failed.pop(live.run.key, None)
         self.tell(live, record)
         if after.outcome != "running":
             self.park(live)

@@ -247,6 +247,8 @@ class Runner:
     async def _resume(self, run: Run, accept: bool, by: str) -> Run:
         if accept:
             run = await repin(self._driver, run, by)
+        if run.outcome == "waiting":
+            self._driver.failed.pop(run.key, None)
         if run.outcome == "waiting" or (run.outcome == "running" and run.key in self._driver.lives):
             return run
         why = "asked" if run.halted else "lost" if run.owner else "released"

@@ -6,9 +6,10 @@ import pytest
 from pydantic import BaseModel
 
 from fsm import AgentFailed, CallRefused, Cancelled, Machine, PayloadInvalid, State, TimedOut, any_of, everywhere
+from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.select import NotRecorded, select
+from fsm.core.select import select
 from fsm.define.spec import MachineSpec
 from tests.core.trip import Other, Says, Trip, Word, answer, answers, begun
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from attrs import define
 
-from fsm import FsmError, Run, SqliteJournal, read_journal
+from fsm import FsmError, Run, SqliteJournal, read_journal, replay_run
 from fsm.clock import SystemClock
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
@@ -256,6 +256,22 @@ def test_members_of_one_run_see_each_other_in_the_order_they_came(tmp_path: Path
 
     asyncio.run(ordered())
     assert_sound(tmp_path / "runs.db", Rally)
+
+
+def test_what_is_committed_while_a_replay_reads_is_left_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def moving() -> None:
+        table = await opened(tmp_path / "runs.db", Disk())
+        reader = read_journal(tmp_path / "runs.db")
+        seen = reader.run("run-0")
+        await table.call(0)
+        monkeypatch.setattr(reader, "run", lambda run_id: seen)  # the row as it was a moment ago
+        assert replay_run(reader, "run-0", Rally).agreed
+        await table.decision(0)
+        assert replay_run(reader, "run-0", Rally).agreed
+        reader.close()
+        await table.journal.close()
+
+    asyncio.run(moving())
 
 
 def test_a_busy_process_leaves_room_for_another_ones_commits(tmp_path: Path):

@@ -1,16 +1,20 @@
 """Two processes on one file: each run is advanced by one, and by the other once the one is gone."""
 
+import asyncio
 import os
 import signal
+import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fsm import FsmError, Machine, Run
+from fsm import FsmError, Machine, Run, SqliteJournal, replay_run
 from fsm.journal.flock import left
 from tests.crash.gates import Parlour, Vault
+from tests.crash.mill import Mill
 from tests.crash.world import Peer, World, check_mill, check_runs
 
 REACH_S_MAX = 2.0  # how long a word may take to another process; 0.1 s is usual
@@ -82,8 +86,19 @@ def test_each_run_is_advanced_by_one_of_them_whoever_started_it(world: World, un
     assert found.repeated == found.attempts == 0
 
 
-@pytest.mark.parametrize("turn", range(3))
-def test_eight_open_a_new_file_in_one_moment(turn: int, world: World):
+@pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_who_opens_a_file_that_another_is_creating_waits_for_it(lock: str, world: World):
+    """SQLite does not wait by itself for the lock that the switch to WAL takes."""
+    other = sqlite3.connect(world.db, isolation_level=None, check_same_thread=False)
+    other.execute(lock)
+    letting_go = threading.Timer(0.2, lambda: other.execute("COMMIT"))
+    letting_go.start()
+    asyncio.run(SqliteJournal(world.db).close())
+    letting_go.join()
+    other.close()
+
+
+def test_eight_open_a_new_file_in_one_moment(world: World):
     openers = [world.begin("opener") for _ in range(8)]
     world.until(lambda: len(world.told("at the door")) == len(openers))
     (world.folder / "go").touch()
@@ -157,6 +172,21 @@ def test_both_answer_a_parked_run_at_once_and_one_of_them_is_first(world: World)
         peer.stop()
     assert run_of(world, "one").outcome == "completed"
     assert seen(world, "one", Parlour).count("taken") == 2
+
+
+def test_a_run_agrees_with_its_replay_at_any_moment_while_the_other_advances_it(world: World):
+    runs, replayed = ["a", "b", "c"], 0
+    worker = world.begin("work", runs=runs)
+    world.until(lambda: len({told[0] for told in world.told("acknowledged")}) == len(runs))
+    reader = world.reader()
+    while worker.is_alive():
+        for run_id in runs:
+            replay = replay_run(reader, run_id, Mill)
+            assert replay.agreed, str(replay)
+            replayed += 1
+    reader.close()
+    assert world.ended(worker) == 0, world.errors()
+    assert replayed > len(runs)
 
 
 # --- taking over ----------------------------------------------------------------------------------

@@ -202,6 +202,8 @@ class Hexed(BaseModel):
 
 UserId = NewType("UserId", str)
 Names = TypeAliasType("Names", list[str])
+Maybe = TypeAliasType("Maybe", T | None, type_params=(T,))
+Nested = TypeAliasType("Nested", "list[Nested] | int")  # type: ignore[misc]
 Rgb = Annotated[tuple[int, int, int], AfterValidator(lambda rgb: rgb)]
 Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 
@@ -219,6 +221,11 @@ EVERYDAY: list[tuple[Any, Any]] = [
     (of(AwareDatetime)(value=NOON), {"value": "2024-05-01T12:00:00+02:00"}),
     (of(AwareDatetime)(value=TWICE), {"value": "2024-10-27T02:30:00+02:00"}),
     (of(list[AwareDatetime])(value=[TWICE]), {"value": ["2024-10-27T02:30:00+02:00"]}),
+    (
+        of(set[AwareDatetime])(value={NOON, TWICE}),
+        {"value": ["2024-05-01T12:00:00+02:00", "2024-10-27T02:30:00+02:00"]},
+    ),
+    (of(dict[AwareDatetime, list[AwareDatetime]])(value={TWICE: [TWICE], NOON: []}), None),
     (of(pathlib.Path)(value="notes/today.md"), {"value": "notes/today.md"}),
     (of(ipaddress.IPv4Address)(value="10.0.0.1"), {"value": "10.0.0.1"}),
     (of(re.Pattern[str])(value="a+"), {"value": "a+"}),
@@ -254,6 +261,8 @@ EVERYDAY: list[tuple[Any, Any]] = [
     (of(Json[list[int]])(value="[1, 2]"), {"value": "[1,2]"}),
     (of(UserId)(value="u1"), {"value": "u1"}),
     (of(Names)(value=["a"]), {"value": ["a"]}),
+    (of(Maybe[int])(value=None), {"value": None}),
+    (of(Nested)(value=[[1], 2]), {"value": [[1], 2]}),
     (of(Texts)(value=["a"]), {"value": ["a"]}),
     (of(list[Pet])(value=[{"kind": "dog", "name": "Rex"}, Cat()]), None),
     (of(Cat | Dog)(value=Dog(name="Rex")), {"value": {"kind": "dog", "name": "Rex"}}),
@@ -539,6 +548,7 @@ NO_PAYLOADS: list[tuple[Any, str, tuple[str, str]]] = [
     (of(tuple[int, Annotated[dt.datetime, "when"]]), "Made.value", ZONE),
     (of(Stamp), "Made.value", ZONE),
     (of(Stamps), "Made.value", ZONE),
+    (of(Maybe[dt.datetime]), "Made.value", ZONE),
     (of(Stamped), "Made.value.at", ZONE),
     (of(StampedDict), "Made.value.at", ZONE),
     (of(StampedTuple), "Made.value.at", ZONE),

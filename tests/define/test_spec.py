@@ -9,13 +9,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NewType, TypeVar
 
 import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, create_model
+from typing_extensions import TypeAliasType
 
 import machines
 from fsm import (
@@ -37,7 +38,7 @@ from fsm.core.engine import Engine
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Placed
 from fsm.define.parts import EverywhereSpec, Named, StateSpec, TransitionSpec
-from fsm.define.shape import FieldShape, Shape
+from fsm.define.shape import FieldShape, Shape, shape_of
 from guards import LoopCap, TokenBudget
 
 
@@ -359,6 +360,37 @@ OTHER: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 def test_what_decides_is_in_the_fingerprint_and_told(changed: dict[str, Any], told: tuple[str, ...]) -> None:
     assert _variant(**changed).fingerprint != _variant().fingerprint
     assert _variant().changes(_variant(**changed)) == told
+
+
+T = TypeVar("T")
+Maybe = TypeAliasType("Maybe", T | None, type_params=(T,))
+Score = NewType("Score", int)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "text"),
+    [
+        (int | None, "None | int"),
+        (Maybe[int], "(None | T)[int]"),
+        (Maybe[str], "(None | T)[str]"),
+        (Score, "int"),
+        (list[Score], "list[int]"),
+        (dict[str, tuple[int, ...]], "dict[str, tuple[int, ...]]"),
+        (Literal["b", "a", 1], "Literal['a', 'b', 1]"),
+        (Tone, "Tone('dry', 'kind')"),
+        (HttpUrl, "Url"),
+        (list[HttpUrl], "list[Url(UrlConstraints(allowed_schemes=['http', 'https'], max_length=2083))]"),
+        (
+            list[Annotated[str, Field(pattern="^a", description="x")]],
+            "list[str(PydanticGeneralMetadata(pattern='^a'))]",
+        ),
+        (Annotated[list[int], "a comment"], "list[int]"),
+        (Any, "Any"),
+    ],
+)
+def test_types_have_one_text_under_every_pydantic(annotation: Any, text: str) -> None:
+    cls = create_model("Made", value=(annotation, ...))
+    assert [field.type for field in shape_of(cls).fields] == [text]
 
 
 def test_the_order_of_everywhere_lines_decides() -> None:

@@ -19,9 +19,9 @@ import pytest
 from pydantic import BaseModel
 
 import fsm.journal.connect
-from fsm import Machine, Record, Run, Runner, SqliteJournal, State, read_journal, replay_run
+from fsm import Machine, Record, Run, Runner, SqliteJournal, State, TimedOut, read_journal, replay_run
 from fsm.errors import JournalClosed, JournalError, JournalUnwritable, NewerFormat, NotAJournal
-from fsm.testing import scripted
+from fsm.testing import MovableClock
 from guards import LoopCap
 from tests.helpers import assert_sound
 
@@ -379,87 +379,128 @@ def test_a_disk_without_room_for_a_journal(db: Path) -> None:
     assert_sound(db, Loop)
 
 
-def test_an_event_is_kept_in_the_inbox_when_its_decision_cannot_be_written(db: Path) -> None:
-    class Wait(Machine):
-        person = State(initial=Job)
-        done = State(final="completed")
-        accept = person.to(done, on=Done)
+# -- the writer --------------------------------------------------------------------------------------
 
+
+class Failing(sqlite3.Connection):
+    """A connection on which the next records cannot be written, for a reason."""
+
+    reason: BaseException | None = None
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        if self.reason is not None and args[0].startswith("INSERT INTO record"):
+            raise self.reason
+        return super().execute(*args)
+
+
+def failing(db: Path) -> tuple[SqliteJournal, list[Failing]]:
+    """A journal, and the connection it writes with."""
+    made: list[Failing] = []
+
+    def connect(address: str, **options: Any) -> Failing:
+        made.append(sqlite3.connect(address, factory=Failing, **options))
+        return made[0]
+
+    return SqliteJournal(db, synchronous="OFF", connect=connect), made
+
+
+FULL = sqlite3.OperationalError("database or disk is full")
+
+
+class Wait(Machine):
+    person = State(initial=Job, timeout_s=60)
+    done = State(final="completed")
+    late = State(final="failed")
+    accept = person.to(done, on=Done)
+    again = person.to(person, on=Job)
+    miss = person.to(late, on=TimedOut)
+
+
+def test_an_event_whose_decision_cannot_be_written_waits_in_the_inbox(db: Path) -> None:
     async def run() -> None:
-        disk = Disk(10_000)
-        journal = SqliteJournal(db, synchronous="OFF", connect=disk.connect)
-        async with Runner(journal, machines=[Wait], poll_s=10, handle_signals=False) as runner:
-            await runner.start(Wait, Job(), run_id="r")
-            await runner.start(Wait, Job(), run_id="other")
-            disk.grow(1)
+        journal, (connection,) = failing(db)
+        async with Runner(journal, machines=[Wait], poll_s=0.01, handle_signals=False) as runner:
+            run = await runner.start(Wait, Job(), run_id="r")
+            connection.reason = FULL
             with pytest.raises(JournalUnwritable, match="the disk is full"):
-                await runner.send("r", Done(text="x" * 100_000), event_id="e")
-            disk.grow(10_000)
-            record = await runner.send("r", Done(text="x" * 100_000), event_id="e")
+                await runner.send("r", Job(), event_id="e")
+            assert [posted.event_id for posted in journal.read.inbox(run.key)] == ["e"]
+            with pytest.raises(JournalUnwritable, match="the disk is full"):
+                await runner.finished("r")
+            connection.reason = None
+            record = await runner.send("r", Job(), event_id="e")
             assert record is not None
-            assert record.state == "done"
+            assert (record.hop, record.event_id) == ("again", "e")
+            finished = asyncio.create_task(runner.finished("r"))
+            await asyncio.sleep(0.02)
+            await runner.send("r", Done())
+            assert (await finished).seq == 2, "what failed before does not count any more"
 
     asyncio.run(asyncio.wait_for(run(), 20))
     assert_sound(db, Wait)
 
 
-# -- the writer --------------------------------------------------------------------------------------
+def test_a_timeout_that_cannot_be_written_comes_when_somebody_resumes(db: Path) -> None:
+    async def run() -> None:
+        clock, (journal, (connection,)) = MovableClock(), failing(db)
+        async with Runner(journal, machines=[Wait], clock=clock, poll_s=0.01, handle_signals=False) as runner:
+            await runner.start(Wait, Job(), run_id="r")
+            connection.reason = FULL
+            clock.advance(60)
+            with pytest.raises(JournalUnwritable, match="the disk is full"):
+                await runner.finished("r")
+            connection.reason = None
+            await runner.resume("r")
+            assert (await runner.finished("r")).state == "late"
 
-
-class Mortal(sqlite3.Connection):
-    """A connection that ends the thread that uses it, when told to."""
-
-    doomed = False
-
-    def execute(self, *args: Any) -> sqlite3.Cursor:
-        if type(self).doomed and args[0].startswith("INSERT INTO record"):
-            raise SystemExit("out of memory")
-        return super().execute(*args)
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert_sound(db, Wait)
 
 
 def test_when_the_writer_dies_everybody_who_waits_is_told_and_the_runner_stops(
-    db: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    db: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    go = asyncio.Event()
+
+    async def agent(view: Any) -> Done:
+        if view.run_id == "works":
+            await go.wait()
+        return Done()
+
     class Desk(Machine):
-        work = State(initial=Job, agent=scripted(Done()))
+        work = State(initial=Job, agent=agent)
         person = State()
         done = State(final="completed")
         finish = work.to(person, on=Done)
         accept = person.to(done, on=Done)
 
     async def run() -> None:
-        journal = SqliteJournal(db, synchronous="OFF", connect=through_mortal)
-        async with Runner(journal, machines=[Desk], poll_s=0.01, handle_signals=False) as runner:
-            await runner.start(Desk, Job(), run_id="waits")
+        journal, (connection,) = failing(db)
+        async with Runner(journal, machines=[Desk], poll_s=10, handle_signals=False) as runner:
+            for run_id in ("works", "waits"):
+                await runner.start(Desk, Job(), run_id=run_id)
             await runner.settled("waits")
-            waiting = [asyncio.create_task(runner.finished("waits"))]
+            waits = (runner.settled("works"), runner.finished("waits"), runner.idle())
+            waiting: list[asyncio.Task[Any]] = [asyncio.ensure_future(act) for act in waits]
             await asyncio.sleep(0.02)
-            monkeypatch.setattr(Mortal, "doomed", True)
+            connection.reason = SystemExit("out of memory")
+            go.set()
             waiting += [asyncio.create_task(runner.start(Desk, Job(), run_id=f"new {n}")) for n in range(3)]
             for task in waiting:
                 with pytest.raises(JournalClosed) as closed:
                     await task
             assert closed.value.what == "its writer died of SystemExit('out of memory')"
             assert closed.value.next == "open it again; what was acknowledged is there"
-            for act in (
-                runner.start(Desk, Job()),
-                runner.send("waits", Done()),
-                runner.idle(),
-                runner.finished("waits"),
-            ):
+            for act in (runner.start(Desk, Job()), runner.send("waits", Done()), runner.idle(), runner.cancel("works")):
                 with pytest.raises(JournalClosed):
                     await act
-
-    def through_mortal(address: str, **options: Any) -> sqlite3.Connection:
-        connection: Mortal = sqlite3.connect(address, factory=Mortal, **options)
-        return connection
 
     asyncio.run(asyncio.wait_for(run(), 20))
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
     assert told == ["the journal's writer died: SystemExit('out of memory')"]
     assert_sound(db, Desk)
     reader = read_journal(db)
-    assert [(run.run_id, run.state) for run in reader.runs()] == [("waits", "person")]
+    assert [(run.run_id, run.state) for run in reader.runs()] == [("works", "work"), ("waits", "person")]
     reader.close()
 
 

@@ -20,10 +20,13 @@ from fsm import (
     Run,
     Runner,
     Spent,
+    SqliteJournal,
     State,
     TimedOut,
+    read_journal,
     unbound,
 )
+from fsm.define.payload import seal
 from fsm.journal.rows import Call
 from fsm.testing import MovableClock, scripted
 from guards import TokenBudget
@@ -370,13 +373,20 @@ async def test_calls_at_once(db: Path) -> None:
     assert [row.kind for row in rows] == ["intent"] * 3 + ["outcome"] * 3
 
 
+class Stray(BaseModel):
+    """Taken nowhere but at the end."""
+
+
 class Again(Machine):
     """A visit that is repeated by a declared transition: a retry, which wants fresh answers."""
 
     work = State(initial=Job, agent=unbound)
     done = State(final="completed")
+    person = State()
     finish = work.to(done, on=Done)
     retry = work.to(work, on=Job)
+    ask = work.to(person, on=TimedOut)
+    close = person.to(done, on=Stray)
 
 
 @pytest.mark.parametrize(("key", "made", "texts"), [(None, 2, "12"), ("order 7", 1, "11")], ids=["plain", "keyed"])
@@ -688,6 +698,61 @@ async def test_spending_of_an_attempt_cut_off_by_a_stop_is_recorded_once(db: Pat
         run = await runner.settled("r")
         records = list(runner.journal.read.records(run.key))
     assert [(record.kind, record.spent.tokens) for record in records] == [("started", 0), ("resumed", 7), ("ended", 0)]
+
+
+async def test_spending_is_not_lost_with_an_event_that_is_only_counted(db: Path) -> None:
+    working, go = asyncio.Event(), asyncio.Event()
+
+    async def agent(view: Any) -> Done:
+        view.spend(tokens=7)
+        working.set()
+        await go.wait()
+        return Done()
+
+    class Deaf(Machine, refusals_max=0):
+        work = State(initial=Job, agent=agent)
+        wait = State()
+        done = State(final="completed")
+        finish = work.to(wait, on=Done)
+        close = wait.to(done, on=Page)
+
+    async with running(db, Deaf) as runner:
+        run = await runner.start(Deaf, Job(), run_id="r")
+        await working.wait()
+        assert await runner.send("r", Page(title="x")) is None
+        go.set()
+        await runner.settled("r")
+        assert runner.journal.read.record(run.key, 1).spent == Spent(7)
+
+
+async def test_spending_in_a_record_that_was_in_flight_at_the_stop_is_not_booked_again(db: Path) -> None:
+    class Slow(SqliteJournal):
+        committed = asyncio.Event()
+
+        async def decide(self, *args: Any, **options: Any) -> Any:
+            result = await super().decide(*args, **options)
+            self.committed.set()
+            await asyncio.sleep(0.05)
+            return result
+
+    working = asyncio.Event()
+
+    async def agent(view: Any) -> Done:
+        view.spend(tokens=7)
+        working.set()
+        await asyncio.Event().wait()
+        return Done()
+
+    bound, journal = Again.with_agents(work=agent), Slow(db, synchronous="OFF")
+    async with running(db, bound, journal=journal) as runner:
+        run = await runner.start(bound, Job(), run_id="r")
+        await working.wait()
+        await journal.post("r", "stray", seal(Stray(), 1_000), 0, 10)  # as another process does; the runner will look
+        await journal.committed.wait()
+    reader = read_journal(db)
+    assert [record.spent.tokens for record in reader.records(run.key)] == [0, 7]
+    assert [row.spent.tokens for row in reader.calls(run.key)] == []
+    reader.close()
 
 
 async def test_a_bad_amount_is_the_agents_error(db: Path) -> None:

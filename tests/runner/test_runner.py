@@ -239,6 +239,29 @@ async def test_a_thread_is_there_for_every_agent_up_to_the_bound(db: Path) -> No
         assert {run.outcome for run in runner.journal.read.runs()} == {"completed"}
 
 
+async def test_an_agent_that_was_cut_off_before_it_got_a_thread_never_begins(db: Path) -> None:
+    begun, release = threading.Event(), threading.Event()
+    worked: list[str] = []
+
+    def agent(view: Any) -> Draft:
+        worked.append(view.run_id)
+        begun.set()
+        release.wait(10)
+        return Draft()
+
+    machine = Line.with_agents(work=agent)
+    async with running(db, machine, sync_threads_max=1) as runner:
+        await runner.start(machine, Job(), run_id="first")
+        assert await asyncio.to_thread(begun.wait, 5)
+        for run_id in ("cut", "last"):
+            await runner.start(machine, Job(), run_id=run_id)
+        await asyncio.sleep(0.02)
+        await runner.cancel("cut")
+        release.set()
+        assert (await runner.settled("last")).outcome == "completed"
+    assert worked == ["first", "last"]
+
+
 @pytest.mark.parametrize("bound", ["visits_max", "sync_threads_max"])
 def test_a_bound_below_one_is_refused(db: Path, bound: str) -> None:
     with pytest.raises(ValueError, match=f"{bound}=0: give at least 1"):

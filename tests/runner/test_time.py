@@ -27,6 +27,7 @@ from fsm import (
     hours,
     unbound,
 )
+from fsm.journal.reader import Timer
 from fsm.testing import MovableClock, hang, scripted
 from tests.helpers import Gated, running
 
@@ -534,6 +535,7 @@ class Doored(Machine):
     done = State(final="completed")
     dropped = State(final="failed")
     written = draft.to(done, on=Draft)
+    again = draft.to(draft, on=Job)
     stop = draft.to(dropped, on=Cancelled)
 
 
@@ -558,8 +560,9 @@ async def test_a_start_that_is_put_off_can_be_cancelled_and_nothing_else(db: Pat
     machine = Doored.with_agents(draft=Once())
     async with running(db, machine, clock=MovableClock()) as runner:
         await runner.start(machine, Job(), run_id="r")
-        record = await runner.send("r", Draft())
-        assert record is not None and (record.kind, record.state) == ("unhandled", "(start)")
+        for payload in (Draft(), Job()):
+            record = await runner.send("r", payload)
+            assert record is not None and (record.kind, record.state) == ("unhandled", "(start)")
         run = await runner.cancel("r")
         assert (run.state, run.outcome) == ("(start)", "cancelled")
 
@@ -588,34 +591,46 @@ async def test_of_two_events_put_off_the_runs_own_stays_and_the_record_says_so(d
         assert [record.event for record in await records(runner)] == ["Job", "Approval", "Draft", "Draft"]
 
 
-async def test_a_deferral_that_rings_while_the_run_is_being_moved_does_not_decide_in_the_next_state(db: Path) -> None:
-    clock, journal = MovableClock(), Gated(db, "Approval")
-    machine = Gate.with_agents(draft=Once())
-    async with running(db, machine, clock=clock, journal=journal) as runner:
-        await runner.start(machine, Job(), run_id="r")
-        await until(runner, 1)
-        sending = asyncio.create_task(runner.send("r", Approval()))
-        await journal.reached.wait()
-        clock.advance(60)
-        await asyncio.sleep(0.05)
-        journal.gate.set()
-        record = await sending
-        assert record is not None
-        assert record.hop == "hurry"
-        await unmoved(runner, 2)
-        assert runner.journal.read.run("r").outcome == "waiting"
+async def test_a_timer_that_rings_while_its_run_is_being_moved_does_not_ring_in_the_next_state(db: Path) -> None:
+    """It was due when it was looked for; when its turn had come an event from outside had been committed."""
+    cases: list[tuple[type[Machine], Any, str]] = [(Desk, scripted(Draft()), "timeout"), (Gate, Once(), "defer")]
+    for machine, agent, due in cases:
+        path = db.with_name(due)
+        clock, journal = MovableClock(), Gated(path, "Approval")
+        bound = machine.with_agents(draft=agent)
+        async with running(path, bound, clock=clock, journal=journal) as runner:
+            await runner.start(bound, Job(), run_id="r")
+            await until(runner, 1)
+            clock.advance(2 * DAY)
+            timer = Timer(1, due, 1 if due == "timeout" else 0, clock.now_ms())
+            sending = asyncio.create_task(runner.send("r", Approval()))
+            await journal.reached.wait()
+            ringing = asyncio.create_task(runner._outside._ring(timer))
+            await asyncio.sleep(0.02)
+            journal.gate.set()
+            record = await sending
+            await ringing
+            assert record is not None
+            assert record.hop == ("accept" if due == "timeout" else "hurry")
+            await unmoved(runner, 2)
 
 
-async def test_a_wait_that_times_out_while_its_run_is_being_moved_has_not_timed_out(db: Path) -> None:
-    clock, journal = MovableClock(), Gated(db, "Approval")
-    machine = Desk.with_agents(draft=scripted(Draft()))
-    async with running(db, machine, clock=clock, journal=journal) as runner:
-        await runner.settled((await runner.start(machine, Job(), run_id="r")).run_id)
-        sending = asyncio.create_task(runner.send("r", Approval()))
-        await journal.reached.wait()
-        clock.advance(2 * DAY)
-        await asyncio.sleep(0.05)
-        journal.gate.set()
-        assert (await sending) is not None
-        await unmoved(runner, 2)
-        assert runner.journal.read.run("r").state == "done"
+async def test_an_early_answer_leaves_no_deadline_for_the_next_visit(db: Path) -> None:
+    clock = MovableClock()
+
+    class Round(Machine):
+        draft = State(initial=Job, agent=hang, timeout_s=30)
+        late = State(final="failed")
+        again = draft.to(draft, on=Hint)
+        miss = draft.to(late, on=TimedOut)
+
+    async with running(db, Round, clock=clock) as runner:
+        await runner.start(Round, Job(), run_id="r")
+        await unmoved(runner, 0)
+        clock.advance(20)
+        await runner.send("r", Hint())
+        await unmoved(runner, 1)
+        clock.advance(29)
+        await unmoved(runner, 1)
+        clock.advance(1)
+        assert (await runner.settled("r")).state == "late"

@@ -24,8 +24,8 @@ from fsm.testing import hang
 from guards import LoopCap
 
 DRY_S, LATER_S = 50, 60
-WORK_S, CHECK_S, HOLD_S = 100, 120, 400
-BACK_MAX, HOPS_MAX = 2, 9
+WORK_S, CHECK_S, HOLD_S = 150, 180, 400
+BACK_MAX, HOPS_MAX = 1, 6
 REFUSALS_MAX, RESUMES_MAX, DEFERS_MAX = 2, 2, 2
 
 
@@ -106,5 +106,5 @@ class Mill(Machine, memory=Tally, refusals_max=REFUSALS_MAX, resumes_max=RESUMES
     nudge = work.to(work, on=Nudge, guards=[Never()])
     go = hold.to(work, on=Go, guards=[Waits(LATER_S)])
     drop = hold.to(lost, on=TimedOut)
-    broken = check.to(hold, on=AgentFailed)
+    broken = work.to(hold, on=AgentFailed)
     limits = everywhere(LoopCap(HOPS_MAX))

@@ -92,9 +92,9 @@ class ModelRun:
     def seq(self) -> int:
         return len(self.rows) - 1
 
-    @property
-    def settled(self) -> bool:
-        return self.outcome != "running"
+    def timers(self) -> dict[str, int]:
+        defer = {"defer": self.pending.until_ms} if self.pending is not None else {}
+        return defer | ({"timeout": self.timer_ms} if self.timer_ms is not None else {})
 
     def decide(self, event: Any, now_ms: int, epoch: int, *, event_id: str | None = None, own: bool = True) -> bool:
         """One decision, as the machine's text says; False where it is only counted."""
@@ -249,7 +249,7 @@ class Belief:
 
     seq: int
     working: bool
-    deadline: float | None
+    deadline: float
 
 
 @define
