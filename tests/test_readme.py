@@ -24,7 +24,13 @@ def test_a_block_runs_twice_and_prints_what_it_says(block: str, tmp_path: Path) 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for _ in range(2):
         done = subprocess.run(
-            [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, script],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines() == expected

@@ -37,13 +37,14 @@ MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure Turnstile.")
     parser.add_argument("measures", nargs="*", metavar="measure", help=f"of {', '.join(MEASURES)}; default: all")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of what is measured in turns (default: 5)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of what is measured in turns (default: 3)")
     arguments = parser.parse_args()
     names = arguments.measures or list(MEASURES)
     if unknown := [name for name in names if name not in MEASURES]:
         parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
 
     console, found = Console(), {}
+    console.width = max(console.width, 110)
     for name in names:
         title, measure = MEASURES[name]
         with console.status(f"{title} ..."):
@@ -64,7 +65,10 @@ def _machine() -> dict[str, str | int]:
 
 
 def _as_json(machine: dict[str, str | int], found: dict[str, list[Figure]]) -> str:
-    figures = {name: [asdict(figure) for figure in figures] for name, figures in found.items()}
+    figures = {
+        name: [{**asdict(figure), "value": round(figure.value, 1)} for figure in figures]
+        for name, figures in found.items()
+    }
     return json.dumps({"machine": machine, "figures": figures}, indent=1) + "\n"
 
 

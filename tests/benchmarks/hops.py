@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 
 from fsm import Runner
-
 from tests.benchmarks.loop import Figure, gated, scratch, settled, started
 
 ROW_BYTES = 1_400  # what a hop takes in the file, with its verdicts and its chain beside the payload

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from fsm import Replay, Runner, read_journal, replay_run
+from fsm import Machine, Runner, read_journal, replay_run
 from fsm.core.snapshot import fold
 from tests.benchmarks.loop import Figure, Loop, parked, record, scratch, started
 
@@ -38,19 +38,20 @@ def _look_back(db: Path) -> list[Figure]:
         beside = f"{seconds / RUNS * 1e6:,.0f} us a run of {count // RUNS} records"
         return Figure(what, count / seconds, "records a second", beside)
 
+    def replay(machine: type[Machine] | None) -> None:
+        for run in runs:
+            replayed = replay_run(reader, run.run_id, machine)
+            assert replayed.agreed, str(replayed)
+
     try:
         return [
             figure("read from the file", lambda: [list(reader.records(run.key)) for run in runs]),
             figure("folded", lambda: [fold(Loop.spec, of_run) for of_run in records]),
-            figure("replayed with the machine", lambda: [_agreed(replay_run(reader, run.run_id, Loop)) for run in runs]),
-            figure("replayed from the journal alone", lambda: [_agreed(replay_run(reader, run.run_id)) for run in runs]),
+            figure("replayed with the machine", lambda: replay(Loop)),
+            figure("replayed from the journal alone", lambda: replay(None)),
         ]
     finally:
         reader.close()
-
-
-def _agreed(replay: Replay) -> None:
-    assert replay.agreed, str(replay)
 
 
 async def _walk_in(db: Path, *, start: bool) -> float:

@@ -1,14 +1,15 @@
 """Where the time of one hop goes: each part by itself, thousands of times in a row, with nothing beside it.
 
-Alone on its processor and warm, a part is as fast as it gets. What a hop takes beyond their sum is the price
-of company: two threads that hand the interpreter's lock to and fro, cold caches, the garbage collector.
+Alone and warm a part is as fast as it gets, and the best of several tries is told. What a hop takes beyond the
+sum is the price of company: two threads that hand the interpreter's lock to and fro, cold caches, the garbage
+collector, which looks through everything that waits for one commit.
 """
 
 import asyncio
 import sqlite3
-import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import timeit
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define
@@ -18,9 +19,9 @@ from fsm.clock import SystemClock
 from fsm.core.conclude import conclude
 from fsm.core.engine import Engine
 from fsm.core.record import Record, Spent, link
-from fsm.core.select import Event, Plan, select
+from fsm.core.select import Event, select
 from fsm.core.snapshot import Snapshot
-from fsm.define.payload import Payload, canonical, digest, seal, unseal
+from fsm.define.payload import canonical, digest, seal, unseal
 from fsm.journal.connect import open_writer
 from fsm.journal.decisions import apply_decisions
 from fsm.journal.journal import SqliteJournal
@@ -33,8 +34,9 @@ from fsm.runner.watchdog import Watchdog
 from tests.benchmarks.hops import run_us
 from tests.benchmarks.loop import Draft, Figure, Loop, Verdict, gated, scratch, started
 
-GROUP = 512  # the largest group the writer commits at once
+GROUP = 512
 BYTES_MAX = 1 << 20
+CALLS, TRIES = 500, 10
 
 
 def measure(rounds: int) -> list[Figure]:
@@ -44,14 +46,13 @@ def measure(rounds: int) -> list[Figure]:
         for part, us in asyncio.run(_round()).items():
             found.setdefault(part, []).append(us)
         wholes.append(asyncio.run(run_us(runs=1_000, hops=20))[1])
-    medians = {part: statistics.median(values) for part, values in found.items()}
-    whole = statistics.median(wholes)
-    total = sum(us for part, us in medians.items() if not part.startswith(" "))
-    lines = [Figure(part, us, "us a hop", f"{us / whole:.0%} of the whole") for part, us in medians.items()]
+    best, whole = {part: min(values) for part, values in found.items()}, min(wholes)
+    total = sum(us for part, us in best.items() if not part.startswith(" "))
+    lines = [Figure(part, us, "us a hop", f"{us / whole:.0%} of the whole") for part, us in best.items()]
     return [
         *lines,
         Figure("all parts", total, "us a hop", f"{total / whole:.0%} of the whole"),
-        Figure("the whole: 1,000 runs at once", whole, "us a hop"),
+        Figure("the whole: 1,000 runs at once", whole, "us a hop", "best round"),
     ]
 
 
@@ -81,11 +82,7 @@ class _Bench:
         self.engine = Engine(Loop.spec)
         self.draft = seal(Draft(rounds=500, round=1), BYTES_MAX)
         self.verdict = seal(Verdict(rounds=500, round=1, good=False), BYTES_MAX)
-        self.snapshot = journal.read.snapshot(runs[0].key) or self._begun()
-
-    def _begun(self) -> Snapshot:
-        counters = {"visits:draft": 1, "fires:start": 1}
-        return Snapshot(state="draft", seq=0, entered=0, counters=counters)
+        self.snapshot = Snapshot(state="draft", seq=0, entered=0, counters={"visits:draft": 1, "fires:start": 1})
 
     def live(self) -> Live:
         return Live(run=self.runs[0], engine=self.engine, snapshot=self.snapshot, payload=self.verdict)
@@ -112,7 +109,7 @@ class _Bench:
             "slot and watchdog": await _each_awaited(slot),
             "view and agent": visiting - sealing,
             "seal the payload": sealing,
-            " dump": _each(lambda: self.draft.value.model_dump(mode="json", by_alias=True, round_trip=True)),
+            " dump": _each(lambda: self.draft.value.model_dump(mode="json", round_trip=True, warnings=False)),
             " JSON": _each(lambda: canonical(plain)),
             " read back": _each(lambda: unseal(Draft, self.draft.body)),
             " sha256": _each(lambda: digest(self.draft.body)),
@@ -127,12 +124,12 @@ class _Bench:
                 await self.journal._write(_NoOp())
 
         begun = time.perf_counter()
-        await asyncio.gather(*(many(10) for _ in range(GROUP)))
-        return {"queue and answer": (time.perf_counter() - begun) / (10 * GROUP) * 1e6}
+        await asyncio.gather(*(many(TRIES) for _ in range(GROUP)))
+        return {"queue and answer": (time.perf_counter() - begun) / (TRIES * GROUP) * 1e6}
 
     def in_the_writer(self, connection: sqlite3.Connection) -> dict[str, float]:
-        snapshots, applying, committing = [self.snapshot] * GROUP, 0.0, 0.0
-        for n in range(10):
+        snapshots, applying, committing = [self.snapshot] * GROUP, [], []
+        for n in range(TRIES):
             event = Event(payload=self.verdict if n % 2 else self.draft, at_ms=n + 1, spent=Spent(100))
             members = [self._member(run, snapshot, event) for run, snapshot in zip(self.runs, snapshots, strict=True)]
             begun = time.perf_counter()
@@ -140,19 +137,20 @@ class _Bench:
             apply_decisions(connection, members)
             applied = time.perf_counter()
             connection.execute("COMMIT")
-            committing += time.perf_counter() - applied
-            applying += applied - begun
+            committing.append((time.perf_counter() - applied) / GROUP * 1e6)
+            applying.append((applied - begun) / GROUP * 1e6)
             snapshots = [member.result.decision.snapshot for member in members]
         connection.close()
-        plan, record = members[0].plan, members[0].result.decision.record
-        concluding = _each(lambda: conclude(self.engine, members[0].snapshot, plan, {}))
+        plan = select(self.engine, self.snapshot, Event(payload=self.draft, at_ms=1, spent=Spent(100)))
+        record = conclude(self.engine, self.snapshot, plan, {}).record
+        assert record is not None
+        concluding = _each(lambda: conclude(self.engine, self.snapshot, plan, {}))
         chaining = _each(lambda: _chain(record))
-        hops = 10 * GROUP
         return {
             "conclude": concluding,
             "verdicts as JSON, chain, row": chaining,
-            "fence and statements": applying / hops * 1e6 - concluding - chaining,
-            "commit": committing / hops * 1e6,
+            "fence and statements": min(applying) - concluding - chaining,
+            "commit": min(committing),
         }
 
     def _member(self, run: Run, snapshot: Snapshot, event: Event) -> Decide:
@@ -167,16 +165,16 @@ def _chain(record: Record) -> None:
     record_row(1, record, detail, link(bytes(32), record.header(detail)))
 
 
-def _each(part: Callable[[], object], times: int = 5_000) -> float:
-    """Microseconds of one call."""
-    begun = time.perf_counter()
-    for _ in range(times):
-        part()
-    return (time.perf_counter() - begun) / times * 1e6
+def _each(part: Callable[[], object]) -> float:
+    """Microseconds of one call, in the best of several rows of calls."""
+    return min(timeit.repeat(part, number=CALLS, repeat=TRIES)) / CALLS * 1e6
 
 
-async def _each_awaited(part: Callable[[], Awaitable[object]], times: int = 5_000) -> float:
-    begun = time.perf_counter()
-    for _ in range(times):
-        await part()
-    return (time.perf_counter() - begun) / times * 1e6
+async def _each_awaited(part: Callable[[], Awaitable[object]]) -> float:
+    best = float("inf")
+    for _ in range(TRIES):
+        begun = time.perf_counter()
+        for _ in range(CALLS):
+            await part()
+        best = min(best, time.perf_counter() - begun)
+    return best / CALLS * 1e6

@@ -203,7 +203,7 @@ class Hexed(BaseModel):
 UserId = NewType("UserId", str)
 Names = TypeAliasType("Names", list[str])
 Maybe = TypeAliasType("Maybe", T | None, type_params=(T,))
-Nested = TypeAliasType("Nested", "list[Nested] | int")  # type: ignore[misc]
+Nested = TypeAliasType("Nested", "list[Nested] | int")
 Rgb = Annotated[tuple[int, int, int], AfterValidator(lambda rgb: rgb)]
 Pet = Annotated[Cat | Dog, Field(discriminator="kind")]
 

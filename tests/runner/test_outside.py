@@ -583,6 +583,38 @@ async def test_many_senders_at_once(db: Path, caplog: pytest.LogCaptureFixture) 
     assert caplog.records == [], "none of them got in another's way"
 
 
+async def test_a_sender_that_comes_between_two_others_meets_the_run_they_have_in_hand(
+    db: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A waiting run is in memory only while somebody decides something for it; all of them share that."""
+
+    class Tally(Machine):
+        idle = State(initial=Job)
+        done = State(final="completed")
+        count = idle.to(idle, on=(Hint, Hurry))
+        finish = idle.to(done, on=Approval)
+
+    journal = Gated(db, "Hint")
+    async with running(db, Tally, journal=journal) as runner:
+        await runner.start(Tally, Job(), run_id="r")
+        first = asyncio.create_task(runner.send("r", Hint()))
+        await journal.reached.wait()
+        second = asyncio.create_task(runner.send("r", Hurry(by="second")))
+        await asyncio.sleep(0.02)
+        held, journal.event = journal.gate, "Hurry"
+        journal.gate, journal.reached = asyncio.Event(), asyncio.Event()
+        held.set()
+        await first
+        await journal.reached.wait()
+        third = asyncio.create_task(runner.send("r", Hurry(by="third")))
+        await asyncio.sleep(0.02)
+        journal.gate.set()
+        seqs = [record.seq for record in await asyncio.gather(first, second, third) if record]
+        assert seqs == [1, 2, 3]
+        await runner.send("r", Approval())
+    assert caplog.records == []
+
+
 async def test_another_runner_hands_the_event_to_the_one_that_advances_the_run(db: Path) -> None:
     agent = Counting()
     machine = Desk.with_agents(draft=agent)

@@ -64,7 +64,7 @@ class Visit:
     occurrences: dict[int, int] = field(factory=dict)
 
 
-@define
+@define(repr=False)
 class ModelRun:
     run_id: str
     size: int = 0
@@ -92,6 +92,9 @@ class ModelRun:
     def seq(self) -> int:
         return len(self.rows) - 1
 
+    def __repr__(self) -> str:
+        return f"{self.run_id} in {self.state}, {self.outcome}, {len(self.rows)} records"
+
     def timers(self) -> dict[str, int]:
         defer = {"defer": self.pending.until_ms} if self.pending is not None else {}
         return defer | ({"timeout": self.timer_ms} if self.timer_ms is not None else {})
@@ -101,8 +104,8 @@ class ModelRun:
         at_ms = max(now_ms, self.at_ms)
         name = type(event).__name__
         handled = {
-            "work": ("Made", "Poke", "Nudge"),
-            "check": ("Found", "Poke", "AgentFailed"),
+            "work": ("Made", "Poke", "Nudge", "AgentFailed"),
+            "check": ("Found", "Poke"),
             "hold": ("Go", "TimedOut"),
         }
         if own and name == "TimedOut" and name not in handled[self.state]:
