@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from fsm import crash
 from fsm.core.conclude import decide
@@ -24,14 +24,16 @@ from fsm.core.record import MOVES, Spent
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.agent import Unsure
+from fsm.define.events import AgentFailed, CallRefused, Cancelled, PayloadInvalid, TimedOut
 from fsm.define.guard import Ruling
 from fsm.define.machine import Machine
 from fsm.define.parts import START
-from fsm.define.payload import canonical, seal
+from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal, read_journal
 from fsm.journal.reader import Reader
 from fsm.replay.replay import replay_run
-from fsm.runner.calls import prepared
+from fsm.runner.calls import arguments_body, decoded, outcome_body, prepared
+from fsm.runner.spending import reported
 
 __all__ = [
     "MovableClock",
@@ -73,12 +75,17 @@ class MovableClock:
 def scratch_journal(**options: Any) -> Iterator[SqliteJournal]:
     """A real journal in a temporary folder, without syncs; gone afterwards. Options as for `SqliteJournal`."""
     with tempfile.TemporaryDirectory(prefix="fsm-") as folder:
-        yield SqliteJournal(Path(folder) / "runs.db", **{"synchronous": "OFF", **options})
+        journal = SqliteJournal(Path(folder) / "runs.db", **{"synchronous": "OFF", **options})
+        try:
+            yield journal
+        finally:
+            journal.abandon()
 
 
 def scripted(*results: BaseModel | BaseException | Callable[[Any], Any]) -> Callable[[Any], Any]:
     """An agent that returns, raises or calls the given results in turn; the last one again and again."""
-    assert results, "give at least one result"
+    if not results:
+        raise ValueError("scripted() needs at least one result\n  -> scripted(Draft(...))")
     left = list(results)
 
     async def agent(view: Any) -> BaseModel:
@@ -99,7 +106,11 @@ async def hang(view: Any) -> BaseModel:
 
 @define(kw_only=True)
 class StubView:
-    """A `View` to call an agent with: calls are made directly, spending is summed in `spent`."""
+    """A `View` to call an agent with; nothing is recorded.
+
+    Calls are made at once, their names and arguments kept in `calls`, and give what the journal would give:
+    the result as JSON holds it, or `CallFailed`. Spending is summed in `spent`.
+    """
 
     payload: Any
     memory: Any = None
@@ -113,7 +124,7 @@ class StubView:
     calls: list[tuple[str, tuple[Any, ...]]] = field(factory=list)
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
-        self.spent += Spent(tokens, usd_micros)
+        self.spent += reported(tokens, usd_micros)
 
     async def call(
         self,
@@ -126,8 +137,13 @@ class StubView:
         timeout_s: float | None = None,
         unsure: Unsure = "repeat",
     ) -> Any:
-        result = prepared(fn, key or name)(*args)
-        return self._told(name, args, await result if inspect.isawaitable(result) else result, returns)
+        ready = self._ready(name, fn, args, key)
+        try:
+            result = ready(*args)
+            result = await result if inspect.isawaitable(result) else result
+        except (Exception, SystemExit) as error:
+            return decoded(name, *outcome_body(None, error), returns)
+        return decoded(name, *outcome_body(result, None), returns)
 
     def call_sync(
         self,
@@ -140,39 +156,69 @@ class StubView:
         timeout_s: float | None = None,
         unsure: Unsure = "repeat",
     ) -> Any:
-        return self._told(name, args, prepared(fn, key or name)(*args), returns)
+        ready = self._ready(name, fn, args, key)
+        try:
+            result = ready(*args)
+        except (Exception, SystemExit) as error:
+            return decoded(name, *outcome_body(None, error), returns)
+        return decoded(name, *outcome_body(result, None), returns)
 
-    def _told(self, name: str, args: tuple[Any, ...], result: Any, returns: Any) -> Any:
+    def _ready(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], key: str | None) -> Callable[..., Any]:
+        arguments_body(name, args)
         self.calls.append((name, args))
-        plain = result.model_dump(mode="json") if isinstance(result, BaseModel) else result
-        return TypeAdapter(Any if returns is None else returns).validate_json(canonical(plain))
+        return prepared(fn, key or name)
 
 
 def table(machine: type[Machine], samples: Sequence[BaseModel]) -> dict[tuple[str, str], str]:
-    """What every state does with every sample event: (state, event) to the hop taken, or "refused", "halted"...
+    """What every state does with every sample event: (state, event) to `reject -> research`, or "refused", "stuck"...
 
-    A run is taken to stand in each state freshly, all counters at zero. Several samples of one class are
-    told apart as `Verdict`, `Verdict#2` and so on, in the order given.
+    The runtime's own events are added where they can arise: `TimedOut` where there is a timeout, `Cancelled`
+    everywhere, the others where an agent works. A run is taken to stand in each state freshly, with all
+    counters at zero and an empty memory. Several samples of one class are told apart as `Verdict`,
+    `Verdict#2` and so on, in the order given.
     """
-    engine, found = Engine(machine.spec), {}
-    for state in (START, *(state.name for state in machine.spec.states if state.kind != "final")):
-        waiting = state != START and machine.spec.state[state].kind == "waiting"
-        seen: dict[str, int] = {}
-        for sample in samples:
-            payload = seal(sample, machine.spec.bounds.payload_bytes_max)
-            seen[payload.event] = seen.get(payload.event, 0) + 1
-            name = payload.event if seen[payload.event] == 1 else f"{payload.event}#{seen[payload.event]}"
-            if state == START and payload.event not in machine.spec.initial.initial:
-                continue
-            seq = -1 if state == START else 0
-            snapshot = Snapshot(state=state, seq=seq, entered=seq, outcome="waiting" if waiting else "running")
-            own = not waiting
-            record = decide(
-                engine, snapshot, Event(payload=payload, at_ms=0, own=own, event_id=None if own else "x")
-            ).record
-            assert record is not None
-            found[state, name] = record.hop or (record.outcome if record.kind in ("halted", "ended") else record.kind)
+    engine, spec = Engine(machine.spec), machine.spec
+    named: dict[str, BaseModel] = {}
+    for sample in samples:
+        event, alike = event_name(type(sample)), sum(type(other) is type(sample) for other in named.values())
+        named[f"{event}#{alike + 1}" if alike else event] = sample
+    found = {
+        (START, name): _cell(engine, Snapshot(), sample, own=True)
+        for name, sample in named.items()
+        if event_name(type(sample)) in spec.initial.initial
+    }
+    for state in spec.states:
+        snapshot = Snapshot(
+            state=state.name, seq=0, entered=0, outcome="waiting" if state.kind == "waiting" else "running"
+        )
+        own = _RUNTIME if state.kind == "agent" else _RUNTIME[:1] if state.timeout_ms is not None else ()
+        if state.kind == "final":
+            continue
+        for name, sample in named.items():
+            returned = state.kind == "agent" and engine.handles(state.name, event_name(type(sample)))
+            found[state.name, name] = _cell(engine, snapshot, sample, own=returned)
+        for arising in own:
+            found[state.name, type(arising).__name__] = _cell(engine, snapshot, arising, own=True)
+        found[state.name, "Cancelled"] = _cell(engine, snapshot, Cancelled(), own=False)
     return found
+
+
+_RUNTIME = (
+    TimedOut(timeout_ms=1, attempt=1),
+    PayloadInvalid(event="", problems=[], excerpt="", attempt=1),
+    CallRefused(call="", code="", numbers={}, attempt=1),
+    AgentFailed(error_type="", message="", attempt=1),
+)
+
+
+def _cell(engine: Engine, snapshot: Snapshot, sample: BaseModel, own: bool) -> str:
+    payload = seal(sample, engine.spec.bounds.payload_bytes_max)
+    event = Event(payload=payload, at_ms=0, own=own, event_id=None if own else "sample")
+    record = decide(engine, snapshot, event).record
+    assert record is not None
+    if record.hop:
+        return f"{record.hop} -> {record.state}"
+    return record.outcome if record.kind in ("halted", "ended") else record.kind
 
 
 def trace(journal: Reader, run_id: str) -> list[tuple[str, str, str, str, str]]:
@@ -186,16 +232,19 @@ def trace(journal: Reader, run_id: str) -> list[tuple[str, str, str, str, str]]:
 
 
 def assert_replays(db: str | os.PathLike[str], machine: type[Machine] | None = None) -> int:
-    """Every run of this journal (of `machine`, if given) replays and agrees; how many. For your CI."""
+    """Every run of this journal (of `machine`, if given) replays and agrees; how many. For your CI.
+
+    Raises `AssertionError` with each run that does not, and what differs there.
+    """
     reader = read_journal(db)
     try:
         runs = reader.runs(machine.spec.name if machine else None)
-        for run in runs:
-            replayed = replay_run(reader, run.run_id, machine)
-            assert replayed.agreed, str(replayed)
-        return len(runs)
+        replays = [replay_run(reader, run.run_id, machine) for run in runs]
     finally:
         reader.close()
+    if told := [str(replay) for replay in replays if not replay.agreed]:
+        raise AssertionError("\n".join(told))
+    return len(replays)
 
 
 def crash_at(point: str, passes: int = 1) -> None:

@@ -131,14 +131,14 @@ class Story:
 async def ask(db: Path, brief: Brief, run_id: str, watcher: Watcher, pace_s: float = 0.0) -> Story:
     """Run the brief until it ends, halts or waits for a person; a run of this id is continued."""
     machine = desk(pace_s)
-    async with Runner(db, machines=[machine], observers=[watcher]) as runner:
+    async with Runner(db, machines=[machine], observers=[watcher], adopt=False) as runner:
         run = await runner.start(machine, brief, run_id=run_id, labels={"example": "docs_desk"})
         return await followed(runner, run, watcher)
 
 
 async def send(db: Path, run_id: str, word: Approval | Refusal, watcher: Watcher) -> Story:
     """Give a waiting run a person's word, from this process or any other, and follow it to its end."""
-    async with Runner(db, machines=[desk()], observers=[watcher]) as runner:
+    async with Runner(db, machines=[desk()], observers=[watcher], adopt=False) as runner:
         await runner.send(run_id, word)
         return await followed(runner, runner.journal.read.run(run_id), watcher)
 

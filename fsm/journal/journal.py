@@ -242,10 +242,14 @@ class SqliteJournal:
         except JournalError as error:
             log.warning("the runs could not be released, others wait until the lease is over: %s", error)
         finally:
-            self._reader.close()  # first: the last connection to close must be one that can empty the WAL
-            await asyncio.to_thread(self._writer.stop)
-            if self._flock is not None:
-                self._flock.release()
+            await asyncio.to_thread(self.abandon)
+
+    def abandon(self) -> None:
+        """Let go of file, thread and lock without a word to other runners; `close` does this too."""
+        self._reader.close()  # first: the last connection to close must be one that can empty the WAL
+        self._writer.stop()
+        if self._flock is not None:
+            self._flock.release()
 
     async def _write(self, operation: Operation, size: int = 0) -> Any:
         """Queue an operation and wait for its commit; while the queue is full, wait before queueing."""

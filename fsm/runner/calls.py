@@ -107,10 +107,7 @@ class CallDesk:
     ) -> tuple[Any, _Ticket | None]:
         """Either the recorded result of this very call, or the ticket to make it, its intent committed."""
         await self._check()
-        try:
-            body = canonical([_plain(argument) for argument in arguments])
-        except (TypeError, ValueError, RecursionError) as error:
-            raise TypeError(f"the arguments of call {name!r} are not JSON data: {error}") from None
+        body = arguments_body(name, arguments)
         full_key = self._key(name, body, key)
         intents, outcomes = self._recorded(full_key, key is not None)
         if any(intent.digest != digest(body) for intent in intents):
@@ -132,7 +129,7 @@ class CallDesk:
     async def settle(self, ticket: _Ticket, result: Any, error: BaseException | None) -> Any:
         """Commit the outcome and hand it out as it will be read from the journal ever after."""
         point("call.executed")
-        status, body = _outcome(result, error)
+        status, body = outcome_body(result, error)
         outcome = await self._write("outcome", ticket.key, ticket.name, status, body)
         point("call.settled")
         await self._check()
@@ -243,7 +240,15 @@ def told(error: BaseException) -> tuple[str, str, bool]:
     return type(error).__name__[:NAME_MAX], text, retriable
 
 
-def _outcome(result: Any, error: BaseException | None) -> tuple[str, bytes]:
+def arguments_body(name: str, arguments: tuple[Any, ...]) -> bytes:
+    """The arguments of a call as they are recorded; `TypeError` if they are not JSON data."""
+    try:
+        return canonical([_plain(argument) for argument in arguments])
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"the arguments of call {name!r} are not JSON data: {error}") from None
+
+
+def outcome_body(result: Any, error: BaseException | None) -> tuple[str, bytes]:
     """How a call went, and the bytes that say so."""
     if error is None:
         try:
@@ -260,8 +265,13 @@ def _failure(error: BaseException) -> dict[str, object]:
 
 
 def _decoded(outcome: Call, returns: Any) -> Any:
-    adapter: TypeAdapter[Any] = TypeAdapter(Any if outcome.status == "failed" or returns is None else returns)
-    value = adapter.validate_json(outcome.body or b"null")
-    if outcome.status == "failed":
-        raise CallFailed(name=outcome.name, type=value["type"], text=value["text"], retriable=value["retriable"])
+    return decoded(outcome.name, outcome.status, outcome.body or b"null", returns)
+
+
+def decoded(name: str, status: str, body: bytes, returns: Any) -> Any:
+    """What an agent gets of a recorded outcome: the value, or `CallFailed`."""
+    adapter: TypeAdapter[Any] = TypeAdapter(Any if status == "failed" or returns is None else returns)
+    value = adapter.validate_json(body)
+    if status == "failed":
+        raise CallFailed(name=name, type=value["type"], text=value["text"], retriable=value["retriable"])
     return value

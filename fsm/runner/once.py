@@ -32,7 +32,7 @@ def run(
     stops: list[Callable[[], object]] = []
 
     async def settle() -> Run:
-        async with Runner(db, machines=[machine], observers=observers) as runner:
+        async with Runner(db, adopt=False, observers=observers) as runner:
             stops.append(partial(asyncio.get_running_loop().call_soon_threadsafe, runner.stop))
             started = await runner.start(machine, payload, run_id=run_id, labels=labels)
             return await runner.settled(started.run_id)

@@ -26,9 +26,13 @@ T = TypeVar("T")
 
 @define(eq=False)
 class Outside:
-    """Works off what waits in the journal for runs that this runner advances, or that nobody does."""
+    """Works off what waits in the journal for runs that this runner advances, or that nobody does.
+
+    `only` are the keys of the runs it may take up; None: every run of its machines.
+    """
 
     driver: Driver
+    only: set[int] | None = None
     _told: set[int] = field(factory=set)
 
     async def look(self) -> None:
@@ -45,7 +49,9 @@ class Outside:
         driver = self.driver
         await driver.journal.reap()
         left = driver.journal.read.ownerless(driver.clock.monotonic())
-        await _each(self._adopt, [run for run in left if run.key not in driver.lives and run.key not in driver.failed])
+        here = driver.lives.keys() | driver.failed.keys()
+        may = [run for run in left if run.key not in here and (self.only is None or run.key in self.only)]
+        await _each(self._adopt, may)
 
     async def _adopt(self, run: Run) -> None:
         try:

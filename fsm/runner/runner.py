@@ -54,10 +54,11 @@ T = TypeVar("T")
 class Runner:
     """Advances runs on one event loop.
 
-    `journal` is a path or an open journal; `machines` those whose runs it takes up by itself. `visits_max`
-    bounds the agents at work at once, `sync_threads_max` the threads for those that block. `observers` are
-    called with (run, record) after each commit. `poll_s` is how often other processes' events and timers
-    are looked for, in seconds, and how late a timeout may be noticed.
+    `journal` is a path or an open journal. Of `machines` it takes up every run that nobody advances; with
+    `adopt=False` only those that it was asked to start or resume. `visits_max` bounds the agents at work at
+    once, `sync_threads_max` the threads for those that block. `observers` are called with (run, record)
+    after each commit. `poll_s` is how often other processes' events and timers are looked for, in seconds,
+    and how late a timeout may be noticed.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Runner:
         poll_s: float = POLL_S,
         handle_signals: bool = True,
         name: str = "",
+        adopt: bool = True,
     ) -> None:
         for bound, value in (("visits_max", visits_max), ("sync_threads_max", sync_threads_max)):
             if value < 1:
@@ -85,7 +87,7 @@ class Runner:
         threads = Threads(sync_threads_max)
         slots = asyncio.Semaphore(visits_max)
         self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, tuple(observers))
-        self._outside = Outside(self._driver)
+        self._outside = Outside(self._driver, None if adopt else set())
         self._signals = Signals(self.stop, lambda: self._heard or self._driver.waiting.count > 0)
         self._pulse = Pulse(self._driver, self._outside, poll_s)
         self._acts: set[asyncio.Task[Any]] = set()
@@ -245,6 +247,8 @@ class Runner:
         return await self._whole(self._resume(run, accept, by))
 
     async def _resume(self, run: Run, accept: bool, by: str) -> Run:
+        if self._outside.only is not None:
+            self._outside.only.add(run.key)
         if accept:
             run = await repin(self._driver, run, by)
         if run.outcome == "waiting":

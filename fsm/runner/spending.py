@@ -7,6 +7,14 @@ from fsm.journal.rows import Call
 from fsm.runner.live import Live
 
 
+def reported(tokens: int, usd_micros: int) -> Spent:
+    """What an agent reports; `ValueError` unless both are whole numbers, 0 or more."""
+    for name, amount in (("tokens", tokens), ("usd_micros", usd_micros)):
+        if type(amount) is not int or amount < 0:
+            raise ValueError(f"spend({name}={amount!r}): give a whole number, 0 or more")
+    return Spent(tokens, usd_micros)
+
+
 def look_back(live: Live, read: Reader) -> None:
     """What the lost attempts of this visit left: their calls, and what they reported outside of them.
 

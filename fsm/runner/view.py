@@ -9,7 +9,6 @@ from typing import Any
 from attrs import define
 from pydantic import BaseModel
 
-from fsm.core.record import Spent
 from fsm.core.snapshot import spending_added
 from fsm.define.agent import Unsure
 from fsm.define.guard import Placed, Ruling
@@ -17,6 +16,7 @@ from fsm.define.payload import unseal
 from fsm.define.spec import MachineSpec
 from fsm.runner.calls import CallDesk, VisitOver, prepared
 from fsm.runner.live import Live
+from fsm.runner.spending import reported
 
 
 @define(eq=False)
@@ -70,11 +70,9 @@ class LiveView:
         return left
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
-        for name, amount in (("tokens", tokens), ("usd_micros", usd_micros)):
-            if type(amount) is not int or amount < 0:
-                raise ValueError(f"spend({name}={amount!r}): give a whole number, 0 or more")
+        spent = reported(tokens, usd_micros)
         if self._desk.live.token == self._desk.token:
-            self._live.spend(Spent(tokens, usd_micros))
+            self._live.spend(spent)
 
     async def call(
         self,
