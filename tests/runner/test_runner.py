@@ -311,6 +311,19 @@ async def test_starting_a_run_again_goes_on_with_it(db: Path) -> None:
     assert_sound(db, well)
 
 
+async def test_a_runner_that_does_not_adopt_takes_up_only_what_it_is_asked_for(db: Path) -> None:
+    async with running(db, Line.with_agents(work=hang)) as runner:
+        for run_id in ("mine", "another"):
+            await runner.start(Line.with_agents(work=hang), Job(), run_id=run_id)
+    well = Line.with_agents(work=scripted(Draft()))
+    async with running(db, well, adopt=False) as runner:
+        await runner.start(well, Job(), run_id="mine")
+        assert (await runner.settled("mine")).outcome == "completed"
+        assert kinds(runner, "another") == ["started"]
+        await runner.resume("another")
+        assert (await runner.settled("another")).outcome == "completed"
+
+
 async def test_a_halted_run_stays_until_somebody_resumes_it(db: Path) -> None:
     answers: Iterator[Draft | Exception] = iter([ValueError("no"), ValueError("no"), Draft()])
     attempts: list[tuple[int, int]] = []
