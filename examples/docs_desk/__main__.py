@@ -19,7 +19,7 @@ from examples.docs_desk.library import Index, Listing, list_folder
 from examples.docs_desk.report import counted, tell
 from examples.docs_desk.watch import indexed, watching
 from examples.docs_desk.words import terms
-from fsm.errors import FsmError, RunnerStopped
+from fsm import FsmError, RunnerStopped
 from machines.review_loop import Approval, Brief, Refusal
 
 QUESTION = "how do I cancel a slow asyncio task when its timeout expires?"

@@ -150,14 +150,7 @@ class SqliteJournal:
     async def begin(
         self, run_id: str, spec: MachineSpec, labels: str, payload: Payload, decision: Decision
     ) -> tuple[Run, bool]:
-        begin = Begin(
-            run_id=run_id,
-            spec=spec,
-            labels=labels,
-            payload=payload,
-            decision=decision,
-            epoch=self.epoch,
-        )
+        begin = Begin(run_id=run_id, spec=spec, labels=labels, payload=payload, decision=decision, epoch=self.epoch)
         return await self._write(begin, len(payload.body))  # type: ignore[no-any-return]
 
     async def decide(
