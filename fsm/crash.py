@@ -27,7 +27,8 @@ _armed: dict[str, int] = {}
 
 def arm(name: str, passes: int = 1) -> None:
     """Kill this process (SIGKILL) at the `passes`-th arrival at point `name`."""
-    assert name in POINTS, f"no crash point {name!r}"
+    if name not in POINTS:
+        raise ValueError(f"no crash point {name!r}\n  -> one of {', '.join(POINTS)}")
     _armed[name] = passes
 
 

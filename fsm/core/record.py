@@ -12,7 +12,6 @@ from attrs import field, frozen
 from pydantic_core import to_json
 
 from fsm.define.guard import Ruling, Verdict
-from fsm.define.payload import canonical
 
 Kind = Literal[
     "started", "forked", "taken", "refused", "unhandled", "deferred", "resumed", "repinned", "halted", "ended"
@@ -112,7 +111,7 @@ class Record:
             self.own,
             self.attempt,
         )
-        return canonical(parts) + (self.digest or b"") + detail
+        return to_json(parts) + (self.digest or b"") + detail  # a flat list: canonical as it comes
 
 
 def link(before: bytes, header: bytes) -> bytes:

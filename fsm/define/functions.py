@@ -95,7 +95,7 @@ def place_guards(
     placed = []
     for guard in guards:
         if not isinstance(guard, Guard):
-            mistakes.add(line, *_no_guard(guard, standing))
+            mistakes.add(line, *_no_guard(guard))
             continue
         try:
             wrong = _state_mistake(mistakes, guard, lines) or _guard_mistake(guard, standing)
@@ -108,7 +108,7 @@ def place_guards(
     return tuple(placed)
 
 
-def _no_guard(value: Any, standing: Standing) -> tuple[str, str]:
+def _no_guard(value: Any) -> tuple[str, str]:
     if isinstance(value, type):
         return f"{value.__name__} is a class, not a guard", f"put an instance there: {value.__name__}(...)"
     if isinstance(value, list | tuple):

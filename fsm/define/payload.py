@@ -106,7 +106,12 @@ def unseal(cls: type[BaseModel], body: bytes) -> BaseModel:
     a field `version: int = 2` every body with another version is upcast, one without it as version 0; of a
     class without that field, every body that does not validate as it is, as version 0.
     """
-    return _read(cls, _upcast(cls, body) if hasattr(cls, "upcast") else body, body)
+    return _read(cls, _upcast(cls, body) if _grows(cls) else body, body)
+
+
+@lru_cache(maxsize=1024)
+def _grows(cls: type[BaseModel]) -> bool:
+    return hasattr(cls, "upcast")  # asking a pydantic class takes longer than validating a small payload
 
 
 def _upcast(cls: Any, body: bytes) -> bytes:

@@ -21,7 +21,7 @@ SAMPLES: dict[type[Machine], list[BaseModel]] = {
     ]
 }
 
-TABLES = {
+TABLES: dict[type[Machine], str] = {
     ReviewLoop: """
                    (start)             research            draft              review                person
   Brief            start -> research   unhandled           unhandled          unhandled             unhandled

@@ -25,7 +25,7 @@ from fsm import (
 )
 from fsm.core.record import Record
 from fsm.define.payload import Invalid, seal, unseal
-from fsm.errors import MachineChanged, NotResumable
+from fsm.errors import DefinitionError, MachineChanged, NotResumable
 from fsm.testing import MovableClock, assert_replays, hang, scripted
 from guards import LoopCap
 from tests.replay.test_tampering import said
@@ -376,6 +376,16 @@ def test_a_class_renamed_without_formerly_is_missed(tmp_path: Path):
 
     asyncio.run(resume())
     assert replay_run(rooms.db, "run").agreed
+
+
+def test_a_former_name_that_is_still_in_use_is_a_mistake():
+    with pytest.raises(DefinitionError, match="Paper was formerly Draft, but Draft is still a payload here"):
+
+        class Both(Machine):
+            write = State(initial=Brief, agent=hang)
+            done = State(final="completed")
+            old = write.to(done, on=Draft)
+            new = write.to(done, on=renamed())
 
 
 def test_a_field_made_stricter_is_named(tmp_path: Path):

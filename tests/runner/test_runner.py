@@ -26,7 +26,7 @@ from fsm.errors import (
     NotResumable,
     RunnerStopped,
 )
-from fsm.testing import hang, scripted
+from fsm.testing import MovableClock, hang, scripted
 from guards import LoopCap
 from tests.helpers import assert_sound, running
 
@@ -170,35 +170,47 @@ async def test_slots_of_visits_that_were_cut_off_are_free_again(db: Path) -> Non
     """Timed out, cancelled, overtaken, failed: each gives its slot back exactly once."""
 
     class Mixed(Machine):
-        work = State(initial=Job, agent=unbound, timeout_s=0.02)
+        work = State(initial=Job, agent=unbound, timeout_s=5)
         person = State()
         done = State(final="completed")
         finish = work.to(done, on=Draft)
         hurry = work.to(person, on=Approval)
         accept = person.to(done, on=Approval)
 
+    clock, meeting, at_work, most = MovableClock(), asyncio.Barrier(2), 0, 0
+
     async def agent(view: Any) -> Any:
+        nonlocal at_work, most
         match view.payload.task:
             case "hang" | "cancel" | "hurry":
                 return await hang(view)
             case "fail":
                 raise ValueError("no")
-            case _:
-                await asyncio.sleep(0.001)
-                return Draft()
+            case "meet":
+                at_work += 1
+                most = max(most, at_work)
+                await meeting.wait()
+                at_work -= 1
+        return Draft()
 
     machine = Mixed.with_agents(work=agent)
-    async with running(db, machine, visits_max=2) as runner:
+    async with running(db, machine, clock=clock, visits_max=2) as runner:
         for number in range(3):
             for task in ("hang", "cancel", "hurry", "fail", "well"):
                 await runner.start(machine, Job(task=task), run_id=f"{task}{number}")
             await runner.cancel(f"cancel{number}")
             await runner.send(f"hurry{number}", Approval())
-        await runner.idle()
+        idle = asyncio.create_task(runner.idle())
+        while not idle.done():
+            clock.advance(1)
+            await asyncio.sleep(0.01)
         outcomes = {run.run_id: run.outcome for run in runner.journal.read.runs()}
-        assert runner._driver.slots._value == 2
+        for number in range(6):
+            await runner.start(machine, Job(task="meet"), run_id=f"meet{number}")
+        await runner.idle()
     expected = {"hang": "stuck", "cancel": "cancelled", "hurry": "waiting", "fail": "stuck", "well": "completed"}
     assert outcomes == {f"{task}{number}": outcome for task, outcome in expected.items() for number in range(3)}
+    assert most == 2
 
 
 async def test_never_more_than_sync_threads_max_threads(db: Path) -> None:

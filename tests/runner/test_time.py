@@ -598,7 +598,7 @@ async def test_a_timer_that_rings_while_its_run_is_being_moved_does_not_ring_in_
         path = db.with_name(due)
         clock, journal = MovableClock(), Gated(path, "Approval")
         bound = machine.with_agents(draft=agent)
-        async with running(path, bound, clock=clock, journal=journal) as runner:
+        async with running(path, bound, clock=clock, journal=journal, poll_s=10) as runner:
             await runner.start(bound, Job(), run_id="r")
             await until(runner, 1)
             clock.advance(2 * DAY)
