@@ -84,7 +84,7 @@ class View(Protocol[P_co]):
         `args` and the result must be plain JSON data; with `returns=Model` the result is validated as that.
         Raises `CallFailed` when `fn` raises. After a crash a finished call gives back its recorded result;
         one in flight is repeated with the same key, or, with `unsure="refuse"`, refused. `key` names the call
-        across retries. An async `fn` is awaited, any other runs on a thread.
+        across retries, for one set of arguments. An async `fn` is awaited, any other runs on a thread.
         """
         ...
 

@@ -42,6 +42,15 @@ def tags(labels: Mapping[str, str] | None) -> str:
     return canonical(named).decode()
 
 
+def bounded(*, poll_s: float, **counts: int) -> None:
+    """`ValueError` for a bound with which no run would ever move."""
+    for bound, value in counts.items():
+        if value < 1:
+            raise ValueError(f"{bound}={value}: give at least 1")
+    if poll_s <= 0:
+        raise ValueError(f"poll_s={poll_s}: give seconds, more than 0")
+
+
 def _is_text(value: str) -> bool:
     return value.encode("utf-8", "replace").decode() == value
 

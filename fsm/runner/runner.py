@@ -33,7 +33,7 @@ from fsm.errors import Fenced, FsmError, NotResumable, RunEnded, RunHalted, Runn
 from fsm.journal.journal import Journal, SqliteJournal
 from fsm.journal.rows import Run
 from fsm.runner.driver import Driver, Observer
-from fsm.runner.entry import arriving, cancelling, name, starting, tags
+from fsm.runner.entry import arriving, bounded, cancelling, name, starting, tags
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.outside import Outside
@@ -75,9 +75,7 @@ class Runner:
         name: str = "",
         adopt: bool = True,
     ) -> None:
-        for bound, value in (("visits_max", visits_max), ("sync_threads_max", sync_threads_max)):
-            if value < 1:
-                raise ValueError(f"{bound}={value}: give at least 1")
+        bounded(visits_max=visits_max, sync_threads_max=sync_threads_max, poll_s=poll_s)
         self.journal: Journal = SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
         self.name = name or f"{os.getpid()}-{ids.fresh()[:4]}"
         self._clock = clock or SystemClock()

@@ -1,6 +1,7 @@
 """SIGINT and SIGTERM while a runner is at work: the first asks it to stop, the second ends the process at once."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -39,8 +40,9 @@ class Signals:
             if self._came:
                 os._exit(128 + number)
             self._came = True
-            log.warning("stopping; runs stay resumable (once more to stop at once)")
-            loop.call_soon_threadsafe(self._stop)
+            with contextlib.suppress(RuntimeError):  # the loop is closed, or stderr was being written to just now
+                loop.call_soon_threadsafe(self._stop)
+                log.warning("stopping; runs stay resumable (once more to stop at once)")
 
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, handle)

@@ -274,9 +274,9 @@ async def test_an_agent_that_was_cut_off_before_it_got_a_thread_never_begins(db:
     assert worked == ["first", "last"]
 
 
-@pytest.mark.parametrize("bound", ["visits_max", "sync_threads_max"])
-def test_a_bound_below_one_is_refused(db: Path, bound: str) -> None:
-    with pytest.raises(ValueError, match=f"{bound}=0: give at least 1"):
+@pytest.mark.parametrize("bound", ["visits_max", "sync_threads_max", "poll_s"])
+def test_a_bound_with_which_nothing_would_move_is_refused(db: Path, bound: str) -> None:
+    with pytest.raises(ValueError, match=f"{bound}=0: give (at least 1|seconds, more than 0)"):
         Runner(db, **{bound: 0})  # type: ignore[arg-type]
     assert not db.exists(), "before the file is touched"
 
