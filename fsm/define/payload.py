@@ -197,7 +197,7 @@ def validation_problems(error: ValidationError) -> list[str]:
 
 
 def _path(parts: tuple[int | str, ...]) -> str:
-    return ".".join(map(str, parts)) or "payload"
+    return ".".join(map(str, parts))[:EXCERPT_MAX] or "payload"
 
 
 def _lost(value: Any, adopted: Any) -> list[str]:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-CHUNKS = (128, 32, 8, 1)
+CHUNKS = (512, 128, 32, 8, 1)
 
 Row = tuple[Any, ...]
 

@@ -14,15 +14,29 @@ from fsm.core.record import ENDED, Record, link
 from fsm.core.snapshot import Snapshot
 from fsm.errors import Fenced
 from fsm.journal import bulk, timers
-from fsm.journal.operations import RUN_SQL, Decide, Decided
-from fsm.journal.rows import Run, record_row, run_from, snapshot_body
+from fsm.journal.operations import Decide, Decided
+from fsm.journal.rows import record_row, snapshot_body
 from fsm.journal.schema import RECORD_COLUMNS
 from fsm.journal.timers import timers_over, timers_set
 
 SNAPSHOT_BYTES_MIN = 256 << 10
 
 RUN_CHANGES = ("state", "outcome", "seq", "entered", "attempt", "head", "calls", "dropped", "owner", "at_ms")
+_STANDING = "SELECT key, owner, outcome, seq, head, calls, dropped FROM run"
 _BODY = RECORD_COLUMNS.index("body")
+
+
+@define
+class _Standing:
+    """What a decision needs of its run's row; the whole row would be read and rebuilt for every hop."""
+
+    key: int
+    owner: int
+    outcome: str
+    seq: int
+    head: bytes
+    calls: bytes | None
+    dropped: int
 
 
 @define
@@ -40,8 +54,8 @@ class _Changes:
 
 def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -> None:
     """Sets each member's result, or its error where it is fenced; writes what the others decided."""
-    rows = bulk.select_in(connection, f"{RUN_SQL} WHERE key IN ({{keys}})", [member.run for member in members])
-    runs = {run.key: run for run in map(run_from, rows)}
+    rows = bulk.select_in(connection, f"{_STANDING} WHERE key IN ({{keys}})", [member.run for member in members])
+    runs = {row[0]: _Standing(*row) for row in rows}
     changes = _Changes()
     for member in members:
         run = runs[member.run]
@@ -51,11 +65,11 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
             continue
         decision = conclude(member.engine, member.snapshot, member.plan, {})
         member.result = Decided(decision)
-        runs[member.run] = _note(changes, run, member, member.result)
+        _note(changes, run, member, member.result)
     _write(connection, changes)
 
 
-def _fence(run: Run, member: Decide) -> str | None:
+def _fence(run: _Standing, member: Decide) -> str | None:
     if run.owner not in (0, member.epoch):
         return "another runner advances it"
     if run.outcome in ENDED:
@@ -65,39 +79,38 @@ def _fence(run: Run, member: Decide) -> str | None:
     return None
 
 
-def _note(changes: _Changes, run: Run, member: Decide, decided: Decided) -> Run:
-    """Adds what this member writes, and returns the run's row as it will be."""
+def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -> None:
+    """Adds what this member writes; `run` stands from now on as its row will, for the members after it."""
     if member.inbox is not None:
         changes.consumed.append(member.inbox)
-    record, snapshot = decided.decision.record, decided.decision.snapshot
+    record, after = decided.decision.record, decided.decision.snapshot
     if record is None:
-        run = evolve(run, dropped=run.dropped + 1)
+        run.dropped += 1
     else:
         if run.calls or run.dropped:
             note = {**record.note, "dropped": run.dropped} if run.dropped else record.note
             record = evolve(record, calls=run.calls, note=note)
             decided.decision = evolve(decided.decision, record=record)
         detail = record.detail
-        head = link(run.head, record.header(detail))
-        _note_record(changes, member, record, detail, head)
-        _note_timers(changes, member, record, snapshot)
-        _note_snapshot(changes, member, decided, snapshot)
-        owner = member.epoch if record.outcome == "running" else 0
-        run = evolve(
-            run,
-            state=snapshot.state,
-            outcome=snapshot.outcome,
-            seq=snapshot.seq,
-            entered=snapshot.entered,
-            attempt=snapshot.attempt,
-            head=head,
-            calls=None,
-            dropped=0,
-            owner=owner,
-            at_ms=record.at_ms,
-        )
-    changes.runs[run.key] = (run.key, *(getattr(run, name) for name in RUN_CHANGES))
-    return run
+        run.head = link(run.head, record.header(detail))
+        run.seq, run.outcome, run.calls, run.dropped = record.seq, record.outcome, None, 0
+        run.owner = member.epoch if record.outcome == "running" else 0
+        _note_record(changes, member, record, detail, run.head)
+        _note_timers(changes, member, record, after)
+        _note_snapshot(changes, member, decided, after)
+    changes.runs[run.key] = (
+        run.key,
+        after.state,
+        run.outcome,
+        run.seq,
+        after.entered,
+        after.attempt,
+        run.head,
+        run.calls,
+        run.dropped,
+        run.owner,
+        after.at_ms,
+    )
 
 
 def _note_record(changes: _Changes, member: Decide, record: Record, detail: bytes, head: bytes) -> None:

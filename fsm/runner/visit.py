@@ -17,6 +17,7 @@ from fsm.crash import point
 from fsm.define.agent import is_async
 from fsm.define.events import RUNTIME_BYTES_MAX, AgentFailed, PayloadInvalid, RuntimeEvent
 from fsm.define.payload import Invalid, Payload, excerpt, seal, unseal
+from fsm.define.spec import MachineSpec
 from fsm.journal.journal import Journal
 from fsm.runner.calls import CallDesk, told
 from fsm.runner.live import Live
@@ -102,11 +103,18 @@ def _returned(live: Live, result: Any) -> Payload:
     try:
         event = spec.name_of(type(result))
         if event is None or isinstance(result, RuntimeEvent) or not live.engine.handles(state, event):
-            taken = ", ".join(spec.events_from(state)) or "nothing"
-            return _invalid(live, name, [f"no transition takes {name} from {state}; it takes {taken}"], excerpt(result))
+            return _invalid(live, name, [_untaken(spec, state, type(result))], excerpt(result))
         return seal(result, spec.bounds.payload_bytes_max)
     except Invalid as invalid:
         return _invalid(live, name, invalid.problems, invalid.excerpt)
+
+
+def _untaken(spec: MachineSpec, state: str, cls: type[BaseModel]) -> str:
+    taken = spec.events_from(state)
+    if cls.__name__ in taken:
+        twin = spec.classes[cls.__name__]
+        return f"it is the {cls.__name__} of {cls.__module__}; the one of {twin.__module__} is taken from {state}"
+    return f"no transition takes {cls.__name__} from {state}; it takes {', '.join(taken) or 'nothing'}"
 
 
 def _invalid(live: Live, event: str, problems: list[str], seen: str) -> Payload:

@@ -44,6 +44,7 @@ class Job(BaseModel):
 class Done(BaseModel):
     text: str
     score: float = 0.0
+    tags: dict[str, int] = {}
 
 
 class Better(Done):
@@ -122,7 +123,17 @@ RETURNED: dict[str, tuple[Callable[[], object], str, str]] = {
     "nan": (lambda: Done(text="x", score=math.nan), "Done", "score: NaN and infinity are no numbers in JSON"),
     "infinity": (lambda: Done(text="x", score=math.inf), "Done", "score: NaN and infinity are no numbers in JSON"),
     "a lone surrogate": (lambda: Done(text="\ud800"), "Done", "text holds a lone surrogate, which is not UTF-8"),
-    "50 MB": (lambda: Done(text="x" * 50_000_000), "Done", "50000023 bytes, payload_bytes_max is 10000"),
+    "wrong under a very long key": (
+        lambda: Done.model_construct(text="x", score=0.0, tags={"k" * 5_000 + str(n): "y" for n in range(20)}),
+        "Done",
+        "payload_bytes_max is 10000",
+    ),
+    "wrong under a long key": (
+        lambda: Done.model_construct(text="x", score=0.0, tags={"k" * 9_000: "y"}),
+        "Done",
+        "tags.kkkkk",
+    ),
+    "50 MB": (lambda: Done(text="x" * 50_000_000), "Done", "50000033 bytes, payload_bytes_max is 10000"),
     "fails when read back": (lambda: Temperamental(text="x"), "Temperamental", "ZeroDivisionError"),
 }
 
