@@ -24,9 +24,11 @@ class Flock:
         self._path = _path(journal, epoch)
         self._file = _taken(self._path, os.O_RDWR | os.O_CREAT)
 
-    def release(self) -> None:
+    def release(self, clean: bool = True) -> None:
+        """Let go of the lock. Without its file nothing is left to tell; a runner that could not say so keeps it."""
         if self._file is not None:
-            self._path.unlink(missing_ok=True)
+            if clean:
+                self._path.unlink(missing_ok=True)
             os.close(self._file)
             self._file = None
 

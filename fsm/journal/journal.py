@@ -127,6 +127,7 @@ class SqliteJournal:
             raise
         self._loop: asyncio.AbstractEventLoop | None = None
         self._flock: flock.Flock | None = None
+        self._released = False
         self._queued = self._queued_bytes = 0
         self._room: asyncio.Event | None = None
         self._outbox: list[Operation] = []
@@ -232,8 +233,9 @@ class SqliteJournal:
         try:
             if self._loop is not None and self._writer.died is None:
                 await self._write(Release(epoch=self.epoch))
+                self._released = True
         except JournalError as error:
-            log.warning("the runs could not be released, others wait until the lease is over: %s", error)
+            log.warning("the runs could not be released, others will find their runner dead: %s", error)
         finally:
             await asyncio.to_thread(self.abandon)
 
@@ -242,7 +244,7 @@ class SqliteJournal:
         self._reader.close()  # first: the last connection to close must be one that can empty the WAL
         self._writer.stop()
         if self._flock is not None:
-            self._flock.release()
+            self._flock.release(clean=self._released)
 
     async def _write(self, operation: Operation, size: int = 0) -> Any:
         """Queue an operation and wait for its commit; while the queue is full, wait before queueing."""
