@@ -130,7 +130,8 @@ class RunnerStopped(FsmError):
     unfinished: int
 
     def message(self) -> str:
-        told = f"the runner stopped with {self.unfinished} runs unfinished"
+        many = f"{self.unfinished} runs" if self.unfinished != 1 else "1 run"
+        told = f"the runner was asked to stop (a signal, or runner.stop()) with {many} unfinished"
         return f"{told}\n  -> start them again: they go on where they are"
 
 

@@ -76,6 +76,12 @@ class Record:
     body: bytes | None = field(default=None, eq=False, repr=False)
     head: bytes = field(default=b"", eq=False, repr=False)
 
+    def __str__(self) -> str:
+        outcome = f", {self.outcome}," if self.kind in ("halted", "ended") else ""
+        way = f"{self.source} -> {self.state} by {self.hop}" if self.hop else f"it stays in {self.state}"
+        against = "; ".join(str(ruling) for ruling in self.rulings if ruling.verdict.decision != "allow")
+        return f"{self.kind}{outcome} on {self.event}: {way}" + (f" ({against})" if against else "")
+
     @property
     def detail(self) -> bytes:
         """What has no column of its own, as compact JSON; absent parts are left out."""

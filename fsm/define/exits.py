@@ -100,7 +100,7 @@ def check_counts(mistakes: Mistakes, states: Sequence[StateSpec], transitions: S
     for place, target in entered:
         for guard in place.guards:
             counter = guard.counter
-            if counter is not None and counter.subject and counter.since == target:
+            if counter is not None and counter.subject and target and counter.since == target:
                 what = f"{guard.name} begins to count again at {target}, where this leads, so it never refuses"
                 mistakes.add(place, what, "name another state as since=, or drop it")
 

@@ -248,7 +248,10 @@ class SqliteJournal:
 
     async def _write(self, operation: Operation, size: int = 0) -> Any:
         """Queue an operation and wait for its commit; while the queue is full, wait before queueing."""
-        assert self._loop is not None and self._room is not None, "journal.open() comes first"
+        if self._loop is None or self._room is None:
+            raise JournalClosed(
+                path=self.path, what="nobody has opened it yet", next="async with Runner(...) as runner: ..."
+            )
         while self._queued >= QUEUED_MAX or self._queued_bytes >= QUEUED_BYTES_MAX:
             self._room.clear()
             await self._room.wait()

@@ -37,6 +37,9 @@ class Run:
     started_at_ms: int
     at_ms: int
 
+    def __str__(self) -> str:
+        return f"run {self.run_id} of {self.machine}: {self.outcome} in {self.state}, {self.seq + 1} records"
+
     @property
     def ended(self) -> bool:
         return self.outcome in ENDED

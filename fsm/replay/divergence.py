@@ -34,14 +34,6 @@ def differ(seq: int, recorded: str, decided: str, why: str) -> NoReturn:
     raise Diverged(Divergence(seq, recorded, decided, why))
 
 
-def told(record: Record) -> str:
-    """A record in one line."""
-    outcome = f", {record.outcome}," if record.kind in ("halted", "ended") else ""
-    way = f"{record.source} -> {record.state} by {record.hop}" if record.hop else f"it stays in {record.state}"
-    against = "; ".join(str(ruling) for ruling in record.rulings if ruling.verdict.decision != "allow")
-    return f"{record.kind}{outcome} on {record.event}: {way}" + (f" ({against})" if against else "")
-
-
 def short(digest: bytes | None) -> str:
     return f"{digest.hex()[:16]}…" if digest else "(none)"
 

@@ -17,7 +17,7 @@ from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run, rolled
-from fsm.replay.divergence import differ, short, told
+from fsm.replay.divergence import differ, short
 
 FOLDED = tuple(attribute.name for attribute in fields(Snapshot) if attribute.name != "memory")
 ROW_CHANGED = "the run's row was changed"
@@ -72,7 +72,7 @@ class Intact:
             differ(seq, f"{record.event} {short(record.digest)}", now, "its payload was changed")
         self._head = link(self._head, record.header(detail))
         if self._head != record.head:
-            now = f"chain head {short(self._head)}: {told(record)}"
+            now = f"chain head {short(self._head)}: {record!s}"
             differ(seq, f"chain head {short(record.head)}", now, "it was changed after it was written")
         if seq == 0:
             self._check_origin(record)
@@ -165,7 +165,7 @@ class Intact:
     def _stray(self, last: int) -> tuple[int, str] | None:
         """The first row that belongs to no record of this run."""
         for record, _ in self.reader.written(self.run.key, last):
-            return record.seq, told(record)
+            return record.seq, str(record)
         found = [(seq, f"call rows after record {seq}") for seq in self._calls if not -1 <= seq <= last]
         found += [(seq, f"a snapshot row at record {seq}") for seq in self._snapshots]
         return min(found, default=None)

@@ -24,7 +24,7 @@ from fsm.define.spec import MachineSpec
 from fsm.journal.journal import read_journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
-from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, told
+from fsm.replay.divergence import Diverged, Divergence, cause, differ, short
 from fsm.replay.intact import Intact
 
 UNDECIDED = ("resumed", "repinned")
@@ -65,6 +65,9 @@ def replay_run(journal: str | os.PathLike[str] | Reader, run_id: str, machine: t
         finally:
             reader.close()
     run = journal.run(run_id)
+    if machine is not None and machine.spec.name != run.machine:
+        why = f"this is a run of {run.machine}; {machine.spec.name} was given"
+        return Replay(run_id, 0, Divergence(0, run.machine, machine.spec.name, why))
     replaying = _Replaying(Intact(journal, run), run, machine.spec if machine is not None else None)
     try:
         replaying.all()
@@ -119,7 +122,7 @@ class _Replaying:
         try:
             self.snapshot = apply(self.engine.spec, self.snapshot, record)
         except KeyError as error:
-            differ(record.seq, told(record), "nothing", f"the machine no longer declares {error}")
+            differ(record.seq, str(record), "nothing", f"the machine no longer declares {error}")
         self.lost = self.lost or record.memory is not None
 
     def _decide(self, record: Record) -> None:
@@ -128,15 +131,15 @@ class _Replaying:
         try:
             decision = decide(engine, self.snapshot, event, record)
         except NotRecorded as missing:
-            differ(record.seq, told(record), "unknown", f"the record has no answer of {missing}")
+            differ(record.seq, str(record), "unknown", f"the record has no answer of {missing}")
         except Undeclared as error:
-            differ(record.seq, told(record), "nothing", f"the machine does not allow it: {error}")
+            differ(record.seq, str(record), "nothing", f"the machine does not allow it: {error}")
         now = decision.record
         if now is None:
-            differ(record.seq, told(record), "only counted", "the visit had its refusals_max")
+            differ(record.seq, str(record), "only counted", "the visit had its refusals_max")
         if _decision(record) != _decision(now) or now.event != event.payload.event:
             why = cause(record, now, engine.spec.hops) or f"its event would be {now.event}"
-            differ(record.seq, told(record), told(now), why)
+            differ(record.seq, str(record), str(now), why)
         if engine is self.alone:
             self.lost = self.lost or record.memory is not None
         elif now.memory != record.memory:
@@ -151,10 +154,10 @@ class _Replaying:
         try:
             payload: Payload = spec.stored(record.event, record.body, record.digest)
         except Invalid as invalid:
-            differ(record.seq, told(record), "; ".join(invalid.problems), f"its payload is no valid {record.event} now")
+            differ(record.seq, str(record), "; ".join(invalid.problems), f"its payload is no valid {record.event} now")
         if payload.value is None and spec.classes:
             near = f"a class that was renamed says formerly = ({record.event!r},)"
-            differ(record.seq, told(record), near, f"the machine no longer has payload {record.event}")
+            differ(record.seq, str(record), near, f"the machine no longer has payload {record.event}")
         return Event(payload=payload, at_ms=record.at_ms, own=record.own, event_id=record.event_id, spent=record.spent)
 
 

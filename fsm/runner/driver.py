@@ -14,12 +14,12 @@ from functools import partial
 from attrs import define, evolve, field
 
 from fsm.clock import Clock
-from fsm.core.record import NOTHING, Record
+from fsm.core.record import HALTED, NOTHING, Record
 from fsm.core.select import Event, Plan, select
 from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
-from fsm.define.payload import Payload, seal
+from fsm.define.payload import Payload, excerpt, seal
 from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided
@@ -202,6 +202,8 @@ class Driver:
         if self.failed:
             self.failed.pop(live.run.key, None)
         self.tell(live, record)
+        if after.outcome in HALTED:
+            log.warning("run %s: %s: %s", live.run.run_id, record, excerpt(plan.event.payload.body))
         if after.outcome != "running":
             self.park(live)
         elif overtaken:

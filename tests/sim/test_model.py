@@ -173,13 +173,13 @@ class MillWorld(World):
     @WORKING
     @rule(data=st.data(), n=st.sampled_from((1, 1, 2)))
     def call(self, data: st.DataObject, n: int) -> None:
-        """An agent makes a call; at a runner that is fenced it is not made."""
+        """An agent makes a call; at a runner that is fenced it is not made, if its result is not known there."""
         name, run = data.draw(st.sampled_from(self.at_work()))
         true = self.true(name, run)
         self.desks[name].tell(run.run_id, n)
         if true:
             self.called(run, n, writes=2)
-        else:
+        elif run.run_id not in self.desks[name].at_work:
             del self.models[name].lives[run.run_id]
         self.settle()
 
