@@ -144,6 +144,8 @@ class Append(Operation):
 
     def apply(self, connection: sqlite3.Connection) -> Record:
         run = get_run(connection, self.run)
+        if run.outcome in ENDED:
+            raise Fenced(run_id=run.run_id, why=f"it has ended ({run.outcome})")
         if run.seq != self.record.seq - 1:
             raise Fenced(run_id=run.run_id, why=f"it has moved on to record {run.seq}")
         if run.owner not in (0, self.epoch) and is_alive(connection, run.owner, self.now, self.boot):

@@ -109,10 +109,12 @@ class Writer:
         if members:
             with self._turn:
                 self._commit(members)
+        if group:
+            self._deliver(group)
+            self._group = []
         if renewal is not None:
             self._keep(renewal)
         if group:
-            self._deliver(group)
             if self._shared():
                 time.sleep(COURTESY_S)
         return not stopped

@@ -65,7 +65,7 @@ def replay_run(journal: str | os.PathLike[str] | Reader, run_id: str, machine: t
         finally:
             reader.close()
     run = journal.run(run_id)
-    if machine is not None and machine.spec.name != run.machine:
+    if machine is not None and machine.spec.name != run.machine == journal.spec(run.fingerprint).name:
         why = f"this is a run of {run.machine}; {machine.spec.name} was given"
         return Replay(run_id, 0, Divergence(0, run.machine, machine.spec.name, why))
     replaying = _Replaying(Intact(journal, run), run, machine.spec if machine is not None else None)

@@ -22,7 +22,7 @@ from fsm.crash import point
 from fsm.define.agent import Unsure
 from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.payload import canonical, digest
-from fsm.errors import CallFailed, Fenced
+from fsm.errors import CallFailed, Fenced, JournalError
 from fsm.journal.journal import Journal
 from fsm.journal.rows import Call
 from fsm.runner.live import Live
@@ -49,7 +49,11 @@ class _Ticket:
 
 @define(eq=False, kw_only=True)
 class CallDesk:
-    """The calls of one attempt. One that is refused ends the visit by `cut`, whatever the agent does then."""
+    """The calls of one attempt.
+
+    One that is refused ends the visit by `cut`, whatever the agent does then; one that the journal cannot
+    take stops the run by `lost`: no run goes on unrecorded.
+    """
 
     live: Live
     token: int
@@ -59,7 +63,9 @@ class CallDesk:
     clock: Clock
     threads: Threads
     cut: Callable[[RuntimeEvent], None]
+    lost: Callable[[Exception], None]
     _made: int = 0
+    _keys: set[str] = field(factory=set)
     _occurrences: Counter[tuple[str, str]] = field(factory=Counter)
 
     async def call(
@@ -119,9 +125,12 @@ class CallDesk:
         if intents and unsure == "refuse":
             self._refuse(name, "unsure", {"attempts": len(intents)})
         calls_max = self.live.engine.spec.bounds.calls_max
-        if self._made >= calls_max:
-            self._refuse(name, "calls_max", {"calls": self._made, "calls_max": calls_max})
+        earlier = {row.key for row in self.live.earlier if row.kind == "intent"}
+        made = self._made + len(earlier - self._keys - {full_key})
+        if made >= calls_max:
+            self._refuse(name, "calls_max", {"calls": made, "calls_max": calls_max})
         self._made += 1
+        self._keys.add(full_key)
         await self._write("intent", full_key, name, "", body)
         point("call.intended")
         return None, _Ticket(full_key, name, arguments, returns)
@@ -156,6 +165,10 @@ class CallDesk:
             return await self.journal.call(call)
         except Fenced as fenced:
             raise VisitOver(str(fenced)) from None
+        except JournalError as error:
+            if self.live.token == self.token:
+                self.lost(error)
+            raise VisitOver(str(error)) from None
 
     async def _check(self) -> None:
         """A refused or abandoned attempt makes no more calls."""

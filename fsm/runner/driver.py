@@ -106,7 +106,8 @@ class Driver:
             deadline_ms = self.clock.now_ms() + timeout_ms
         try:
             cut = partial(self._cut, live)
-            return await attempt(live, self.journal, self.clock, self.threads, deadline_ms, cut)
+            lost = partial(self.give_up, live)
+            return await attempt(live, self.journal, self.clock, self.threads, deadline_ms, cut, lost)
         finally:
             if live.token == token:
                 self._leave(live)

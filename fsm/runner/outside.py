@@ -10,7 +10,7 @@ from attrs import define, field
 
 from fsm.core.record import ENDED, HALTED
 from fsm.define.events import RUNTIME_BYTES_MAX, TimedOut
-from fsm.define.payload import seal
+from fsm.define.payload import Invalid, seal
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Run
 from fsm.runner.driver import Driver, Still
@@ -69,7 +69,10 @@ class Outside:
             async with live.door:
                 read = self.driver.journal.read
                 for posted in read.inbox(run.key):
-                    await self._decide(live, posted)
+                    try:
+                        await self._decide(live, posted)
+                    except Invalid as error:  # its class reads it no more; what stands behind it must not wait
+                        log.warning("%s for run %s cannot be read: %s", posted.event, run.run_id, error)
                 if live.snapshot.outcome in ENDED and read.inbox(run.key, 1):
                     await self.driver.journal.discard(run)
 

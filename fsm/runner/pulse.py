@@ -25,8 +25,12 @@ class Pulse:
     _tasks: "list[asyncio.Task[None]]" = field(factory=list)
     _looking: asyncio.Lock = field(factory=asyncio.Lock)
 
-    def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._beat()), asyncio.create_task(self._watch())]
+    def keep(self) -> None:
+        """The beat alone: whatever takes long from here on, the lease is kept."""
+        self._tasks.append(asyncio.create_task(self._beat()))
+
+    def watch(self) -> None:
+        self._tasks.append(asyncio.create_task(self._watch()))
 
     async def stop(self) -> None:
         """What is being decided is decided first."""
@@ -44,6 +48,8 @@ class Pulse:
             except JournalClosed as closed:
                 driver.lose(closed)
                 return
+            except Exception:
+                log.exception("a beat failed; going on")
             due = driver.watchdog.next()
             rest = self.poll_s if due is None else min(self.poll_s, max(0.0, due - driver.clock.monotonic()))
             await asyncio.sleep(rest)

@@ -42,12 +42,12 @@ def stored(spec: MachineSpec, record: Record) -> Payload:
 
 async def take_over(driver: Driver, run: Run, why: str, by: str = "") -> None:
     """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt."""
-    shared, live = run.key in driver.lives, load(driver, run)
+    live = load(driver, run)
     live.hands += 1
     driver.lives[run.key] = live
     try:
         async with live.turn:
-            if not shared or live.snapshot.seq == run.seq:  # else somebody was faster
+            if live.snapshot.seq == run.seq:  # else it has moved on since its row was read
                 await _resume(driver, live, why, by)
     except BaseException:
         driver.forget(live)

@@ -100,12 +100,13 @@ class Runner:
             await self.journal.open(self._clock, self.name)
             if self._handle_signals:
                 self._signals.catch()
+            self._pulse.keep()
             await self._outside.adopt()
             await self._outside.look()
         except BaseException:
             await self._leave()
             raise
-        self._pulse.start()
+        self._pulse.watch()
         return self
 
     async def __aexit__(

@@ -71,7 +71,8 @@ class LiveView:
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
         spent = reported(tokens, usd_micros)
-        if self._desk.live.token == self._desk.token:
+        now, desk = self._live.snapshot, self._desk
+        if (now.entered, now.attempt) == (desk.entered, desk.attempt):  # also while it is being cut off
             self._live.spend(spent)
 
     async def call(

@@ -34,10 +34,12 @@ async def attempt(
     threads: Threads,
     deadline_ms: int | None,
     cut: Callable[[RuntimeEvent], None],
+    lost: Callable[[Exception], None],
 ) -> Payload | None:
     """Run the agent of the state the run is in; the payload to decide, or None if the attempt was abandoned.
 
-    `cut` ends the attempt at once, whatever its agent does; the given event is what the state hears of.
+    `cut` ends the attempt at once, whatever its agent does; the given event is what the state hears of. `lost`
+    stops the run here, as its journal cannot be written.
     """
     token, now = live.token, live.snapshot
     state = live.engine.spec.state[now.state]
@@ -50,6 +52,7 @@ async def attempt(
         clock=clock,
         threads=threads,
         cut=cut,
+        lost=lost,
     )
     try:
         value = unseal(type(live.payload.value), live.payload.body) if live.snapshot.attempt > 1 else live.payload.value

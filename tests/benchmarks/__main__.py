@@ -1,8 +1,9 @@
 """Measure Turnstile: `python -m tests.benchmarks`, or only some of it: `python -m tests.benchmarks hops size`.
 
-Prints one table, and writes the figures with the machine they were taken on to `results.json` beside this
-file. Nothing of the contract is switched off: `synchronous=FULL`, both guards, the chain, strict validation.
-Other work on the machine moves the figures; compare ratios.
+Prints one table; a full run also writes the figures, with the machine they were taken on, to `results.json`
+beside this file. Nothing of the contract is switched off: `synchronous=FULL`, both guards, the chain, strict
+validation. Other work on the machine moves the figures (`load` is how much there was at the start); compare
+ratios.
 """
 
 import argparse
@@ -43,28 +44,29 @@ def main() -> None:
     if unknown := [name for name in names if name not in MEASURES]:
         parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
 
-    console, found = Console(), {}
+    machine, console, found = _machine(), Console(), {}
     console.width = max(console.width, 110)
     for name in names:
         title, measure = MEASURES[name]
         with console.status(f"{title} ..."):
             found[name] = measure(arguments.rounds)
-    machine = _machine()
-    RESULTS.write_text(_as_json(machine, found), encoding="utf-8")
+    if not arguments.measures:
+        RESULTS.write_text(_as_json(machine, found), encoding="utf-8")
     console.print(_table(machine, found))
 
 
-def _machine() -> dict[str, str | int]:
+def _machine() -> dict[str, str | float]:
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "cpus": os.cpu_count() or 0,
+        "load": round(os.getloadavg()[0], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
     }
 
 
-def _as_json(machine: dict[str, str | int], found: dict[str, list[Figure]]) -> str:
+def _as_json(machine: dict[str, str | float], found: dict[str, list[Figure]]) -> str:
     figures = {
         name: [{**asdict(figure), "value": round(figure.value, 1)} for figure in figures]
         for name, figures in found.items()
@@ -72,7 +74,7 @@ def _as_json(machine: dict[str, str | int], found: dict[str, list[Figure]]) -> s
     return json.dumps({"machine": machine, "figures": figures}, indent=1) + "\n"
 
 
-def _table(machine: dict[str, str | int], found: dict[str, list[Figure]]) -> Table:
+def _table(machine: dict[str, str | float], found: dict[str, list[Figure]]) -> Table:
     title = ", ".join(f"{name} {value}" for name, value in machine.items())
     table = Table("", "figure", "unit", "beside", title=title, title_style="")
     table.columns[1].justify = "right"

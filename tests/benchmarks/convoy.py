@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.benchmarks.hops import run_us
+from tests.benchmarks.hops import timed
 from tests.benchmarks.loop import Figure
 
 RUNS, HOPS = 1_000, 4
@@ -19,9 +19,9 @@ RUNS, HOPS = 1_000, 4
 def measure(rounds: int) -> list[Figure]:
     quiet, crowded = [], []
     for _ in range(rounds):
-        quiet.append(asyncio.run(run_us(RUNS, HOPS))[1])
+        quiet.append(asyncio.run(timed(RUNS, HOPS)).hop_us)
         with _computing():
-            crowded.append(asyncio.run(run_us(RUNS, HOPS))[1])
+            crowded.append(asyncio.run(timed(RUNS, HOPS)).hop_us)
     ratio = statistics.median(loud / still for loud, still in zip(crowded, quiet, strict=True))
     return [
         Figure(f"{RUNS:,} runs, {HOPS} hops each", statistics.median(quiet), "us a hop"),

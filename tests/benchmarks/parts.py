@@ -10,12 +10,10 @@ import sqlite3
 import time
 import timeit
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from attrs import define
 
 from fsm import Run, Runner
-from fsm.clock import SystemClock
 from fsm.core.conclude import conclude
 from fsm.core.engine import Engine
 from fsm.core.record import Record, Spent, link
@@ -28,10 +26,7 @@ from fsm.journal.journal import SqliteJournal
 from fsm.journal.operations import Decide, Operation
 from fsm.journal.rows import record_row
 from fsm.runner.live import Live
-from fsm.runner.threads import Threads
-from fsm.runner.visit import attempt
-from fsm.runner.watchdog import Watchdog
-from tests.benchmarks.hops import run_us
+from tests.benchmarks.hops import timed
 from tests.benchmarks.loop import Draft, Figure, Loop, Verdict, gated, scratch, started
 
 GROUP = 512
@@ -45,7 +40,7 @@ def measure(rounds: int) -> list[Figure]:
     for _ in range(rounds):
         for part, us in asyncio.run(_round()).items():
             found.setdefault(part, []).append(us)
-        wholes.append(asyncio.run(run_us(runs=1_000, hops=20))[1])
+        wholes.append(asyncio.run(timed(runs=1_000, hops=20)).hop_us)
     best, whole = {part: min(values) for part, values in found.items()}, min(wholes)
     total = sum(us for part, us in best.items() if not part.startswith(" "))
     lines = [Figure(part, us, "us a hop", f"{us / whole:.0%} of the whole") for part, us in best.items()]
@@ -60,7 +55,7 @@ async def _round() -> dict[str, float]:
     """Microseconds a part; a name that begins with a space is a part of the part above it."""
     with scratch() as db:
         async with Runner(db, visits_max=GROUP) as runner:
-            bench = _Bench(runner.journal, await started(runner, gated(asyncio.Event()), GROUP, hops=1_000))
+            bench = _Bench(runner, await started(runner, gated(asyncio.Event()), GROUP, hops=1_000))
             found = await bench.on_the_loop() | await bench.queue()
             return found | bench.in_the_writer(open_writer(str(db)))
 
@@ -76,9 +71,9 @@ class _NoOp(Operation):
 class _Bench:
     """Runs that wait in `draft`, and the parts of the hop that they would make next."""
 
-    def __init__(self, journal: Any, runs: list[Run]) -> None:
-        self.journal: SqliteJournal = journal
-        self.runs = runs
+    def __init__(self, runner: Runner, runs: list[Run]) -> None:
+        assert isinstance(runner.journal, SqliteJournal)
+        self.driver, self.journal, self.runs = runner._driver, runner.journal, runs
         self.engine = Engine(Loop.spec)
         self.draft = seal(Draft(rounds=500, round=1), BYTES_MAX)
         self.verdict = seal(Verdict(rounds=500, round=1, good=False), BYTES_MAX)
@@ -88,26 +83,23 @@ class _Bench:
         return Live(run=self.runs[0], engine=self.engine, snapshot=self.snapshot, payload=self.verdict)
 
     async def on_the_loop(self) -> dict[str, float]:
-        live, clock, threads = self.live(), SystemClock(), Threads(1)
-        slots: asyncio.Semaphore = asyncio.Semaphore(GROUP)
-        watchdog: Watchdog[Live] = Watchdog(lambda live: None)
+        live, watchdog = self.live(), self.driver.watchdog
+        self.driver.slots = slots = asyncio.Semaphore(1)  # all of the runner's are taken by the runs that wait
         plain = self.draft.value.model_dump(mode="json")
         event = Event(payload=self.draft, at_ms=1, spent=Spent(100))
 
         async def slot() -> None:
             await slots.acquire()
-            watchdog.watch(live, clock.monotonic() + 60)
+            watchdog.watch(live, self.driver.clock.monotonic() + 60)
             live.deadline = None
             slots.release()
 
-        async def visit() -> None:
-            await attempt(live, self.journal, clock, threads, None, lambda event: None)
-
+        slotting = await _each_awaited(slot)
         sealing = _each(lambda: seal(self.draft.value, BYTES_MAX))
-        visiting = await _each_awaited(visit)
+        visiting = await _each_awaited(lambda: self.driver._visit(live, live.token))
         return {
-            "slot and watchdog": await _each_awaited(slot),
-            "view and agent": visiting - sealing,
+            "slot and watchdog": slotting,
+            "view and agent": visiting - slotting - sealing,
             "seal the payload": sealing,
             " dump": _each(lambda: self.draft.value.model_dump(mode="json", round_trip=True, warnings=False)),
             " JSON": _each(lambda: canonical(plain)),

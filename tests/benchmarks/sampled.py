@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-from tests.benchmarks.hops import run_us
+from tests.benchmarks.hops import timed
 from tests.benchmarks.loop import Figure
 
 PERIOD_S = 0.001
@@ -26,7 +26,7 @@ def measure(rounds: int) -> list[Figure]:
     sampler = threading.Thread(target=_sample, args=(seen, over), daemon=True)
     sampler.start()
     for _ in range(rounds):
-        asyncio.run(run_us(runs=1_000, hops=20))
+        asyncio.run(timed(runs=1_000, hops=20))
     over.set()
     sampler.join()
     total = seen.total()

@@ -592,7 +592,8 @@ async def test_stop_wakes_who_waits_and_the_runs_stay_resumable(db: Path) -> Non
             with pytest.raises(RunnerStopped) as stopped:
                 await task
         assert str(stopped.value) == (
-            "the runner stopped with 1 runs unfinished\n  -> start them again: they go on where they are"
+            "the runner was asked to stop (a signal, or runner.stop()) with 1 run unfinished\n"
+            "  -> start them again: they go on where they are"
         )
     async with running(db, Line.with_agents(work=scripted(Draft()))) as runner:
         assert (await runner.settled("r")).outcome == "completed"

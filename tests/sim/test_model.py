@@ -4,16 +4,18 @@ A failing history is printed by hypothesis as a program; it is the bug report.
 """
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
 from pydantic import BaseModel
 
-from fsm import Cancelled
+from fsm import Cancelled, Spent
 from fsm.core.recall import recall
 from fsm.core.select import Event, select
-from fsm.define.payload import seal
+from fsm.core.snapshot import Snapshot
+from fsm.define.payload import digest, seal
 from fsm.errors import Fenced, NotResumable, RunConflict
+from fsm.journal.rows import Call
 from tests.sim.mill import Found, Go, Job, Made, Mill, Nudge, Poke
 from tests.sim.model import ENDED, HALTED, ModelRun
 from tests.sim.world import World
@@ -218,12 +220,40 @@ class MillWorld(World):
     @precondition(lambda self: self.outdated())
     @rule(data=st.data(), event=OUTSIDE)
     def decide_from_an_old_snapshot(self, data: st.DataObject, event: BaseModel) -> None:
-        """Whoever holds an old position, or an epoch that is not the owner's, is fenced by the transaction itself."""
+        """Whoever holds an old position is fenced by the transaction itself."""
         name, run_id = data.draw(st.sampled_from(self.outdated()))
-        desk, old = self.desks[name], self.snapshots[run_id]
-        row, engine = self.reader.run(run_id), desk.runner._machines.by_name["Mill"]
-        plan = select(engine, old, Event(payload=seal(event, 1_000), at_ms=old.at_ms, own=False, event_id="stale"))
-        answer = desk.do(desk.journal.decide(row, engine, old, plan, inbox=None, folded=0, snapshot_bytes=0))
+        self.fenced(name, run_id, self.snapshots[run_id], event)
+
+    @precondition(lambda self: self.foreign())
+    @rule(data=st.data(), event=OUTSIDE)
+    def decide_and_call_for_another(self, data: st.DataObject, event: BaseModel) -> None:
+        """And so is whoever knows the position, but is not the one who advances the run."""
+        name, run_id = data.draw(st.sampled_from(self.foreign()))
+        row = self.reader.run(run_id)
+        snapshot = recall(Mill.spec, self.reader.records(row.key))
+        self.fenced(name, run_id, snapshot, event)
+        intent = Call(
+            run=row.key,
+            seq=row.seq,
+            entered=row.entered,
+            attempt=row.attempt,
+            kind="intent",
+            key="stolen",
+            name="do",
+            status="",
+            spent=Spent(),
+            at_ms=row.at_ms,
+            digest=digest(b"[]"),
+            body=b"[]",
+        )
+        desk = self.desks[name]
+        assert isinstance(desk.do(desk.journal.call(intent)), Fenced)
+
+    def fenced(self, name: str, run_id: str, snapshot: Snapshot, event: BaseModel) -> None:
+        desk, row = self.desks[name], self.reader.run(run_id)
+        engine = desk.runner._machines.by_name["Mill"]
+        plan = select(engine, snapshot, Event(payload=seal(event, 1_000), at_ms=row.at_ms, own=False, event_id="x"))
+        answer = desk.do(desk.journal.decide(row, engine, snapshot, plan, inbox=None, folded=0, snapshot_bytes=0))
         assert isinstance(answer, Fenced)
 
     @invariant()
@@ -240,11 +270,13 @@ def campaign(examples: int, steps: int) -> None:
             deadline=None,
             database=None,
             print_blob=True,
+            phases=[phase for phase in Phase if phase is not Phase.explain],
             suppress_health_check=list(HealthCheck),
         ),
     )
 
 
+@pytest.mark.timeout(600)  # half a minute; if it fails hypothesis looks for the shortest history that does
 def test_runner_and_journal_do_what_the_model_says():
     campaign(examples=60, steps=40)
 

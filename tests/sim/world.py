@@ -70,9 +70,19 @@ class World(RuleBasedStateMachine):
         """Runners and runs of which a snapshot is remembered that they may not decide from."""
         return [
             (name, run_id)
-            for name, desk in sorted(self.models.items())
+            for name in sorted(self.models)
             for run_id, old in self.snapshots.items()
-            if old.seq != self.runs[run_id].seq or self.runs[run_id].owner not in (0, desk.epoch)
+            if old.seq != self.runs[run_id].seq
+        ]
+
+    def foreign(self) -> list[tuple[str, str]]:
+        """Runners and runs that another runner advances."""
+        runs = [run for run in self.runs.values() if run.outcome == "running"]
+        return [
+            (name, run.run_id)
+            for name, desk in sorted(self.models.items())
+            for run in runs
+            if run.owner not in (0, desk.epoch)
         ]
 
     def unknown_ids(self, run: ModelRun) -> list[str]:
