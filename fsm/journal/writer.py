@@ -114,9 +114,8 @@ class Writer:
             self._group = []
         if renewal is not None:
             self._keep(renewal)
-        if group:
-            if self._shared():
-                time.sleep(COURTESY_S)
+        if group and self._shared():
+            time.sleep(COURTESY_S)
         return not stopped
 
     def _shared(self) -> bool:
