@@ -89,10 +89,11 @@ class Engine:
 
     def choose(self, state: str, event: str, matches: Callable[[TransitionSpec], bool]) -> TransitionSpec | None:
         """The first transition from `state` on `event`, in the order written, that `matches`."""
-        if not self.handles(state, event):
+        found = self._machine.events.get(f"?{event}")
+        if found is None or not found.transitions.get(state):
             return None
         trip = _Trip(state, matches)
-        self._machine.events[f"?{event}"].trigger(trip)
+        found.trigger(trip)
         return trip.chosen
 
     def go(self, state: str, hop: str) -> str:

@@ -86,11 +86,15 @@ def record_row(run: int, record: Record, detail: bytes, head: bytes) -> RecordRo
     )
 
 
+_NO_DETAIL: dict[str, Any] = {}
+
+
 def record_from(row: RecordRow) -> Record:
     """The record of a row selected as RECORD_COLUMNS, its body from the artifact where it is one."""
     _, seq, kind, at_ms, source, state, outcome, hop, event, event_id, own, attempt, digest_, text, body, head = row
-    detail = from_json(text) if text else {}
+    detail = from_json(text) if text else _NO_DETAIL
     calls, memory = detail.get("calls"), detail.get("memory")
+    predicates, rulings = detail.get("predicates"), detail.get("rulings")
     return Record(
         seq=seq,
         kind=kind,
@@ -104,8 +108,8 @@ def record_from(row: RecordRow) -> Record:
         own=bool(own),
         attempt=attempt,
         digest=digest_,
-        predicates=tuple([(name, result) for name, result in detail.get("predicates", ())]),
-        rulings=tuple([ruling_from(form) for form in detail.get("rulings", ())]),
+        predicates=tuple([(name, result) for name, result in predicates]) if predicates else (),
+        rulings=tuple([ruling_from(form) for form in rulings]) if rulings else (),
         spent=Spent(*detail["spent"]) if "spent" in detail else NOTHING,
         calls=bytes.fromhex(calls) if calls else None,
         memory=bytes.fromhex(memory) if memory else None,

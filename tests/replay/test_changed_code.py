@@ -219,15 +219,15 @@ def has_text(draft: Any, notes: Notes) -> bool:
     return bool(draft.text) and notes.words >= 0
 
 
-SEEN: list[Any] = []
+seen: list[Any] = []
 
 
 async def prints(view: View[Any]) -> BaseModel:
-    SEEN.append((view.payload, view.memory.words))
+    seen.append((view.payload, view.memory.words))
     return Approval(by="press")
 
 
-def office(draft: type[BaseModel], write: Any = hang, press: Any = prints) -> type[Machine]:
+def office(draft: type[BaseModel], write: Any = hang, press: Any = prints, remember: Any = count) -> type[Machine]:
     """Drafts are printed; a long one lies on the desk, where it may be revised."""
 
     def is_long(paper: Any) -> bool:
@@ -239,9 +239,9 @@ def office(draft: type[BaseModel], write: Any = hang, press: Any = prints) -> ty
         desk = State()
         done = State(final="completed")
 
-        long = write.to(desk, on=draft, when=is_long, remember=count)
-        short = write.to(press, on=draft, when=has_text, remember=count)
-        revise = desk.to(press, on=draft, guards=[Cool()], remember=count)
+        long = write.to(desk, on=draft, when=is_long, remember=remember)
+        short = write.to(press, on=draft, when=has_text, remember=remember)
+        revise = desk.to(press, on=draft, guards=[Cool()], remember=remember)
         printed = press.to(done, on=Approval)
 
     return Office.with_agents(write=write, press=press)
@@ -314,7 +314,7 @@ def test_old_runs_go_on_and_replay_after_a_class_was(tmp_path: Path, new: Callab
     """Renamed with formerly=, or grown with upcast: payloads in records, put off, and in the inbox are all read."""
     rooms, paper = Rooms(tmp_path), new()
     machine = office(paper)
-    SEEN.clear()
+    seen.clear()
 
     async def main() -> None:
         await recorded_by_the_old_class(rooms)
@@ -328,8 +328,8 @@ def test_old_runs_go_on_and_replay_after_a_class_was(tmp_path: Path, new: Callab
                 assert (await runner.finished(run_id)).outcome == "completed", run_id
 
     asyncio.run(main())
-    assert all(type(payload) is paper for payload, _ in SEEN)
-    assert {payload.text: words for payload, words in SEEN} == {"short": 2, "revised": 10, "posted": 10}
+    assert all(type(payload) is paper for payload, _ in seen)
+    assert {payload.text: words for payload, words in seen} == {"short": 2, "revised": 10, "posted": 10}
     assert assert_replays(rooms.db, machine) == assert_replays(rooms.db) == 3
     reader = read_journal(rooms.db)
     events = {run.run_id: [record.event for record in reader.records(run.key)] for run in reader.runs()}
@@ -338,6 +338,28 @@ def test_old_runs_go_on_and_replay_after_a_class_was(tmp_path: Path, new: Callab
     assert events["press"] == ["Brief", "Draft", "", "", "Approval"]
     assert events["desk"] == ["Brief", "Draft", "Draft", "", name, "Approval"]
     assert events["posted"][:4] == ["Brief", "Draft", "", name]
+
+
+def test_an_accepted_change_of_what_is_remembered_is_recorded_with_the_memory_it_gives(tmp_path: Path):
+    """From the acceptance on the run goes by the new memory, and its replay knows it from the snapshot row."""
+
+    def count_letters(notes: Notes, draft: Draft) -> Notes:
+        return Notes(words=notes.words + len(draft.text))
+
+    rooms = one_recorded_run(tmp_path)
+    lettered = office(Draft, remember=count_letters)
+    seen.clear()
+
+    async def main() -> None:
+        async with rooms.runner(lettered) as runner:
+            await runner.resume("run", accept=True)
+            rooms.clock.advance(61)
+            await runner.send("run", Draft(text="four"))
+            assert (await runner.finished("run")).outcome == "completed"
+
+    asyncio.run(main())
+    assert seen == [(Draft(text="four"), 2 + len(LONG) + 4)]
+    assert assert_replays(rooms.db, lettered) == assert_replays(rooms.db) == 1
 
 
 def one_recorded_run(folder: Path) -> Rooms:

@@ -361,6 +361,7 @@ async def _halted(world: World) -> None:
     for run_id in ("door", "door-cancelled"):
         assert await world.run(run_id, order=Order(title="")) == "stopped"
     assert (await runner.cancel("door-cancelled")).outcome == "cancelled"
+    assert not world.last("door-cancelled").rulings  # it was no second knock at the door
     await runner.resume("door")
     assert (await runner.settled("door")).outcome == "stopped"
     world.clock.advance(2 * 86_400 + 1)

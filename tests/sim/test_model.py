@@ -36,10 +36,10 @@ class MillWorld(World):
 
     @initialize()
     def first(self) -> None:
-        """Whatever rules hypothesis leaves out of a history, it has two runs to move."""
-        self.begin("a")
-        for run_id in RUN_IDS[:2]:
-            self.start_at("a", run_id, 0)
+        """Whatever rules hypothesis leaves out of a history, it has two runners with a run each."""
+        for name, run_id in zip("ab", RUN_IDS, strict=False):
+            self.begin(name)
+            self.start_at(name, run_id, 0)
 
     # -- runners and clocks ------------------------------------------------------------------------
 
@@ -278,7 +278,7 @@ def campaign(examples: int, steps: int) -> None:
 
 @pytest.mark.timeout(600)  # half a minute; if it fails hypothesis looks for the shortest history that does
 def test_runner_and_journal_do_what_the_model_says():
-    campaign(examples=60, steps=40)
+    campaign(examples=75, steps=40)
 
 
 @pytest.mark.slow
