@@ -87,6 +87,11 @@ class Reader:
             raise no_run(run_id, self.path)
         return run_from(found[0])
 
+    def runs_like(self, beginning: str, limit: int) -> list[Run]:
+        """Runs whose id begins so, the shortest ids first; so the run of exactly this id is the first."""
+        sql = f"{RUN_SQL} WHERE substr(run_id, 1, length(?1)) = ?1 ORDER BY length(run_id), run_id LIMIT ?2"
+        return [run_from(row) for row in self._all(sql, beginning, limit)]
+
     def run_at(self, key: int) -> Run:
         return run_from(self._all(f"{RUN_SQL} WHERE key = ?", key)[0])
 
