@@ -77,7 +77,7 @@ def _file(path: Path) -> ModuleType:
 
 
 def _module(name: str) -> ModuleType:
-    if not all(part.isidentifier() for part in name.split(".")):
+    if Path(name).exists() or not all(part.isidentifier() for part in name.split(".")):
         raise click.UsageError(f"{name!r} is neither a file (FILE.py:Machine) nor a module (package.module:Machine)")
     return _import(name, Path.cwd())
 
@@ -108,7 +108,7 @@ def _import_failed(name: str, error: ImportError) -> str:
             f"{name} cannot be imported: {top} is the name of Turnstile's own package\n"
             f"  -> rename the folder {top}/, or remove its __init__.py"
         )
-    if error.name == name:
+    if error.name is not None and f"{name}.".startswith(f"{error.name}."):
         return f"there is no module {name}\n  -> give a file, FILE.py:Machine, or check the name"
     return _failed(name, error)
 
