@@ -10,16 +10,7 @@ import importlib
 import click
 
 VERBS = {
-    "run": "Start a run and watch it.",
-    "resume": "Go on with a run that halted or was left, or with all that were left.",
-    "send": "Give a run an event from outside.",
-    "answer": "Say what became of a call that a crash left open.",
-    "cancel": "Ask a run to stop.",
-    "runs": "List runs.",
-    "show": "Show a run: its path, verdicts, calls and spending.",
-    "why": "Say why a run does not move, and what would move it.",
     "replay": "Decide every record of a run again, without agents, and compare.",
-    "diagram": "Draw a machine, or a run on its machine.",
     "check": "Say what is wrong with a machine's definition.",
     "machines": "List the machines at hand, and those of a journal.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",

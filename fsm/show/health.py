@@ -61,14 +61,17 @@ def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str]) -> 
             yield Finding(told, "its run went on without it; the thread ends with its process")
     if left:
         named = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
-        many = "1 run is" if len(left) == 1 else f"{len(left):,} runs are"
-        yield Finding(f"{many} under way, and nobody advances them: {named}", "fsm resume")
+        many = "1 run is under way, and nobody advances it"
+        many = many if len(left) == 1 else f"{len(left):,} runs are under way, and nobody advances them"
+        yield Finding(f"{many}: {named}", "fsm resume")
     if workers:
         return
     if file.posted:
-        yield Finding(f"{file.posted:,} events wait in inboxes, and no runner is at work", "fsm resume")
+        many = "1 event waits in an inbox" if file.posted == 1 else f"{file.posted:,} events wait in inboxes"
+        yield Finding(f"{many}, and no runner is at work", "fsm resume")
     if file.overdue:
-        yield Finding(f"{file.overdue:,} timers have run out, and no runner is at work", "fsm resume")
+        many = "1 timer has" if file.overdue == 1 else f"{file.overdue:,} timers have"
+        yield Finding(f"{many} run out, and no runner is at work", "fsm resume")
     if file.wal_size > WAL_BYTES_MAX:
         told = f"the -wal file holds {file.wal_size / (1 << 20):,.0f} MiB, and no runner is at work"
         yield Finding(told, "any runner that opens and closes the journal folds it in")
