@@ -174,22 +174,22 @@ class Outside:
         if run.outcome == "running" and run.key not in driver.lives:
             yield None
             return
-        live = None
         try:
             live = load(driver, run)
-            live.hands += 1
-            driver.lives[run.key] = live
+        except Exception as error:
+            driver.failed.note(run.key, run.entered, error)
+            log.warning("run %s is left alone: %s", run.run_id, error)
+            yield None
+            return
+        live.hands += 1
+        driver.lives[run.key] = live
+        try:
             yield live
         except Exception as error:
-            if live is None:
-                driver.failed.note(run.key, run.entered, error)
-                log.warning("run %s is left alone: %s", run.run_id, error)
-            else:
-                driver.give_up(live, error)
+            driver.give_up(live, error)
         finally:
-            if live is not None:
-                live.hands -= 1
-                driver.let_go(live)
+            live.hands -= 1
+            driver.let_go(live)
 
 
 def _read(live: Live, event: str, body: bytes | None, digest: bytes) -> tuple[Payload, str]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, model_validator
 
 from fsm import Guard, Machine, PayloadInvalid, Runner, State, replay_run
 from fsm.define.guard import Facts, Kind, Verdict, allow, defer
-from fsm.define.payload import digest, seal
+from fsm.define.payload import Invalid, digest, seal
 from fsm.errors import EventConflict, RunEnded, RunHalted
 from fsm.testing import MovableClock, scripted
 from tests.helpers import Gated, running
@@ -38,16 +38,18 @@ class Approval(BaseModel):
     pass
 
 
+LATER_MS = MovableClock().wall_ms + 5_000
+
+
 @frozen
 class Later(Guard):
-    """Five seconds after the start."""
+    """Five seconds after the clock of these tests began."""
 
     kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("later",)
 
     def check(self, facts: Facts, /) -> Verdict:
-        at_ms = facts.started_at_ms + 5_000
-        return allow() if facts.at_ms >= at_ms else defer("later", at_ms)
+        return allow() if facts.at_ms >= LATER_MS else defer("later", LATER_MS)
 
 
 class Desk(Machine, refusals_max=2):
@@ -187,6 +189,25 @@ async def test_a_runs_own_event_that_was_put_off_and_is_read_no_more_is_an_inval
         record = runner.journal.read.record(run.key, run.seq)
         assert record.body is not None and b"nobody says so any more" in record.body
         Hint.narrow = False
+
+
+async def test_a_start_that_was_put_off_and_is_read_no_more(db: Path) -> None:
+    class Doored(Machine):
+        person = State(initial=Hint, guards=[Later()])
+        done = State(final="completed")
+        accept = person.to(done, on=Approval)
+
+    clock = MovableClock()
+    async with running(db, Doored, clock=clock) as runner:
+        await runner.start(Doored, Hint(text="old"), run_id="r")
+        Hint.narrow = True
+        clock.advance(5)
+        run = await runner.settled("r")
+        assert (run.state, run.outcome, kinds(runner)[-1]) == ("(start)", "stuck", ("halted", "AgentFailed"))
+        with pytest.raises(Invalid, match="nobody says so any more"):
+            await runner.cancel("r")
+        Hint.narrow = False
+        assert (await runner.cancel("r")).outcome == "cancelled"
 
 
 # -- what waits for a run that hears nothing more ----------------------------------------------------
