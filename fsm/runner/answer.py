@@ -5,7 +5,7 @@ from typing import Any, Final
 from fsm.core.record import NOTHING
 from fsm.define.events import CallUnsure
 from fsm.define.payload import digest
-from fsm.errors import NothingToAnswer
+from fsm.errors import Fenced, NothingToAnswer
 from fsm.journal.rows import Call, Run
 from fsm.runner.bodies import answer_body
 from fsm.runner.driver import Driver
@@ -22,11 +22,12 @@ async def answer(driver: Driver, run: Run, call: str, result: Any, again: bool, 
     """
     if again == (result is not UNTOLD):
         raise ValueError(
-            "answer() says either what the call gave, or that it is to be made\n  -> result=... or again=True"
+            "answer() needs one of two: what the call gave, or that it is to be made\n  -> result=... or again=True"
         )
     row = _row(driver, run, _asked(driver, run, call), result, again)
     if run.halted:
-        await take_over(driver, run, "answered", by, row)
+        if not await take_over(driver, run, "answered", by, row):
+            raise Fenced(run_id=run.run_id, why="somebody else has answered or resumed it")
     else:
         await driver.journal.call(row)
     return driver.journal.read.run(run.run_id)

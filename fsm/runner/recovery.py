@@ -40,22 +40,25 @@ def stored(spec: MachineSpec, record: Record) -> Payload:
     return spec.stored(record.event, record.body, record.digest)
 
 
-async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> None:
+async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> bool:
     """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt.
 
-    `answer` is a call row that goes with the record. A suspect that has to wait is left as it is.
+    `answer` is a call row that goes with the record. False if it has moved on since its row was read, or if it is
+    a suspect that has to wait.
     """
     if driver.suspects.waits(run):
-        return
+        return False
     live = load(driver, run)
     if not driver.suspects.admit(live, why):
-        return
+        return False
     live.hands += 1
     driver.lives[run.key] = live
     try:
         async with live.turn:
-            if live.snapshot.seq == run.seq:  # else it has moved on since its row was read
+            still = live.snapshot.seq == run.seq
+            if still:
                 await _resume(driver, live, why, by, answer)
+            return still
     except BaseException:
         driver.forget(live)
         raise

@@ -150,7 +150,8 @@ class World(RuleBasedStateMachine):
     def drive(self, name: str, run: ModelRun) -> None:
         waits = run.pending is not None and run.pending.own
         deadline = self.clock.monotonic() + TIMEOUTS[run.state]
-        self.models[name].lives[run.run_id] = Belief(run.seq, not waits, deadline, run.resumes == RESUMES_MAX and not waits)
+        suspect = run.resumes == RESUMES_MAX and not waits
+        self.models[name].lives[run.run_id] = Belief(run.seq, not waits, deadline, suspect)
         if run.crashed and not waits:
             self.decide(name, run, AgentFailed(error_type="crashed", message="", attempt=1))
 
