@@ -182,7 +182,7 @@ class CallDesk:
         """Commit the outcome and hand it out as it will be read from the journal ever after."""
         point("call.executed")
         status, body = outcome_body(result, error)
-        outcome = None
+        outcome: Call | None = None
         try:
             spent = self.live.close(ticket.purse)
             outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent)
@@ -190,6 +190,7 @@ class CallDesk:
             self.leave(ticket, outcome)
         point("call.settled")
         await self._check()
+        assert outcome is not None
         return _decoded(outcome, ticket.returns)
 
     def leave(self, ticket: _Ticket, outcome: Call | None = None) -> None:
