@@ -1,95 +1,41 @@
-"""Turnstile: multi-agent workflows as explicit finite-state machines."""
+"""Turnstile: multi-agent workflows as explicit finite-state machines.
 
-from fsm.core.record import Record, Spent
-from fsm.define.agent import Agent, View, unbound
-from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
-from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
-from fsm.define.machine import Machine
-from fsm.define.parts import Bounds
-from fsm.define.spec import MachineSpec
-from fsm.define.state import State, any_of, days, hours, minutes
-from fsm.define.transition import Transition, everywhere
-from fsm.errors import (
-    AgentsMissing,
-    Busy,
-    CallFailed,
-    DefinitionError,
-    EventConflict,
-    FsmError,
-    JournalError,
-    MachineChanged,
-    MachineUnknown,
-    NothingToAnswer,
-    NotResumable,
-    PayloadRefused,
-    RunConflict,
-    RunEnded,
-    RunHalted,
-    RunnerStopped,
-    RunNotFound,
-)
-from fsm.journal.journal import SqliteJournal, read_journal
-from fsm.journal.rows import Run
-from fsm.replay.replay import Divergence, Replay, replay_run
-from fsm.runner.once import run
-from fsm.runner.runner import Runner
+A name is imported when it is first used: `fsm --help` answers at once, and defining a machine opens no
+database.
+"""
 
-__all__ = [
-    "Agent",
-    "AgentFailed",
-    "AgentsMissing",
-    "Bounds",
-    "Busy",
-    "CallFailed",
-    "CallRefused",
-    "CallUnsure",
-    "Cancelled",
-    "Counter",
-    "DefinitionError",
-    "Divergence",
-    "EventConflict",
-    "Facts",
-    "FsmError",
-    "Guard",
-    "JournalError",
-    "Kind",
-    "Machine",
-    "MachineChanged",
-    "MachineSpec",
-    "MachineUnknown",
-    "NotResumable",
-    "NothingToAnswer",
-    "PayloadInvalid",
-    "PayloadRefused",
-    "Record",
-    "Replay",
-    "Ruling",
-    "Run",
-    "RunConflict",
-    "RunEnded",
-    "RunHalted",
-    "RunNotFound",
-    "Runner",
-    "RunnerStopped",
-    "RuntimeEvent",
-    "Spent",
-    "SqliteJournal",
-    "Standing",
-    "State",
-    "TimedOut",
-    "Transition",
-    "Verdict",
-    "View",
-    "allow",
-    "any_of",
-    "days",
-    "defer",
-    "everywhere",
-    "hours",
-    "minutes",
-    "read_journal",
-    "refuse",
-    "replay_run",
-    "run",
-    "unbound",
-]
+import importlib
+
+# Each module with the names it gives to the front; `__init__.pyi` says the same to type checkers.
+_NAMES = {
+    "fsm.core.record": "Record Spent",
+    "fsm.define.agent": "Agent View unbound",
+    "fsm.define.events": "AgentFailed CallRefused CallUnsure Cancelled PayloadInvalid RuntimeEvent TimedOut",
+    "fsm.define.guard": "Counter Facts Guard Kind Ruling Standing Verdict allow defer refuse",
+    "fsm.define.machine": "Machine",
+    "fsm.define.parts": "Bounds",
+    "fsm.define.spec": "MachineSpec",
+    "fsm.define.state": "State any_of days hours minutes",
+    "fsm.define.transition": "Transition everywhere",
+    "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
+    " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound RunnerStopped",
+    "fsm.journal.journal": "SqliteJournal read_journal",
+    "fsm.journal.rows": "Run",
+    "fsm.replay.replay": "Divergence Replay replay_run",
+    "fsm.runner.once": "run",
+    "fsm.runner.runner": "Runner",
+}
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = list(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]  # it reads the stub instead
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'fsm' has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

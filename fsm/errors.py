@@ -81,7 +81,7 @@ class RunNotFound(FsmError):
     journal: str
 
     def message(self) -> str:
-        return f"no run {self.run_id!r} in {self.journal}\n  -> list the runs that are there, or start one with this id"
+        return f"no run {self.run_id!r} in {self.journal}\n  -> list those that are there: fsm runs --db {self.journal}"
 
 
 @frozen(kw_only=True, slots=False)

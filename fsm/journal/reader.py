@@ -65,7 +65,8 @@ class Reader:
         self._lock = threading.Lock()
         self._specs: dict[str, MachineSpec] = {}
 
-    def _all(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query; SQL stays in this package."""
         try:
             with self._lock:
                 return self._connection.execute(sql, parameters).fetchall()
@@ -78,23 +79,28 @@ class Reader:
 
     def version(self) -> int:
         """A number that changes when another connection has committed."""
-        return int(self._all("PRAGMA data_version")[0][0])
+        return int(self.query("PRAGMA data_version")[0][0])
 
     def run(self, run_id: str) -> Run:
         """The run of this id; `RunNotFound`."""
-        found = self._all(f"{RUN_SQL} WHERE run_id = ?", run_id)
+        found = self.query(f"{RUN_SQL} WHERE run_id = ?", run_id)
         if not found:
             raise no_run(run_id, self.path)
         return run_from(found[0])
 
+    def runs_like(self, beginning: str, limit: int) -> list[Run]:
+        """Runs whose id begins so, the shortest ids first; so the run of exactly this id is the first."""
+        sql = f"{RUN_SQL} WHERE substr(run_id, 1, length(?1)) = ?1 ORDER BY length(run_id), run_id LIMIT ?2"
+        return [run_from(row) for row in self.query(sql, beginning, limit)]
+
     def run_at(self, key: int) -> Run:
-        return run_from(self._all(f"{RUN_SQL} WHERE key = ?", key)[0])
+        return run_from(self.query(f"{RUN_SQL} WHERE key = ?", key)[0])
 
     def runs(self, machine: str | None = None) -> list[Run]:
         """All runs, oldest first; or those of one machine."""
         if machine is None:
-            return [run_from(row) for row in self._all(f"{RUN_SQL} ORDER BY key")]
-        return [run_from(row) for row in self._all(f"{RUN_SQL} WHERE machine = ? ORDER BY key", machine)]
+            return [run_from(row) for row in self.query(f"{RUN_SQL} ORDER BY key")]
+        return [run_from(row) for row in self.query(f"{RUN_SQL} WHERE machine = ? ORDER BY key", machine)]
 
     def records(self, run: int, after: int = -1) -> Iterator[Record]:
         """The records of a run with seq above `after`, in order, read in pages."""
@@ -108,7 +114,7 @@ class Reader:
         page = PAGE
         while True:
             try:
-                rows = self._all(f"{RECORD_SQL} WHERE run = ? AND seq > ? ORDER BY seq LIMIT {page}", run, after)
+                rows = self.query(f"{RECORD_SQL} WHERE run = ? AND seq > ? ORDER BY seq LIMIT {page}", run, after)
             except JournalError:
                 if page == 1:
                     raise
@@ -131,41 +137,41 @@ class Reader:
         return Damaged(path=self.path, what=told, next="replay the run to see what still agrees", seq=seq)
 
     def record(self, run: int, seq: int) -> Record:
-        return self._record(self._all(f"{RECORD_SQL} WHERE run = ? AND seq = ?", run, seq)[0])
+        return self._record(self.query(f"{RECORD_SQL} WHERE run = ? AND seq = ?", run, seq)[0])
 
     def record_of(self, run: int, event_id: str) -> Record | None:
         """The last record of an event from outside."""
-        found = self._all(f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", run, event_id)
+        found = self.query(f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", run, event_id)
         return self._record(found[0]) if found else None
 
     def unsure(self, run: int) -> Record | None:
         """The last record in which a call's fate was in question."""
-        found = self._all(f"{RECORD_SQL} WHERE run = ? AND event = 'CallUnsure' ORDER BY seq DESC LIMIT 1", run)
+        found = self.query(f"{RECORD_SQL} WHERE run = ? AND event = 'CallUnsure' ORDER BY seq DESC LIMIT 1", run)
         return self._record(found[0]) if found else None
 
     def calls(self, run: int, since: int = -1) -> list[Call]:
         """The call rows of a run, or those written since record `since`, in the order written."""
-        return [call_from(row) for row in self._all(f"{CALL_SQL} WHERE run = ? AND seq >= ? ORDER BY id", run, since)]
+        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND seq >= ? ORDER BY id", run, since)]
 
     def calls_at(self, run: int, seq: int) -> list[Call]:
         """The call rows written after record `seq` and before the next."""
-        return [call_from(row) for row in self._all(f"{CALL_SQL} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
+        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
 
     def calls_counted(self, run: int) -> dict[int, int]:
         """How many call rows there are after which record."""
-        return dict(self._all("SELECT seq, count(*) FROM call WHERE run = ? GROUP BY seq", run))
+        return dict(self.query("SELECT seq, count(*) FROM call WHERE run = ? GROUP BY seq", run))
 
     def calls_of(self, run: int, key: str) -> list[Call]:
-        return [call_from(row) for row in self._all(f"{CALL_SQL} WHERE key = ? AND run = ? ORDER BY id", key, run)]
+        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE key = ? AND run = ? ORDER BY id", key, run)]
 
     def snapshot(self, run: int) -> Snapshot | None:
         """The last snapshot row of a run."""
-        found = self._all("SELECT body, memory FROM snapshot WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+        found = self.query("SELECT body, memory FROM snapshot WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
         return snapshot_from(*found[0]) if found else None
 
     def snapshots(self, run: int) -> dict[int, Snapshot]:
         found: dict[int, Snapshot] = {}
-        for seq, body, memory in self._all("SELECT seq, body, memory FROM snapshot WHERE run = ? ORDER BY seq", run):
+        for seq, body, memory in self.query("SELECT seq, body, memory FROM snapshot WHERE run = ? ORDER BY seq", run):
             try:
                 found[seq] = snapshot_from(body, memory)
             except UNFIT as error:
@@ -175,19 +181,25 @@ class Reader:
     def spec(self, fingerprint: str) -> MachineSpec:
         """The machine a run was recorded under, without code."""
         if fingerprint not in self._specs:
-            rows = self._all("SELECT spec FROM machine WHERE fingerprint = ?", fingerprint)
+            rows = self.query("SELECT spec FROM machine WHERE fingerprint = ?", fingerprint)
             self._specs[fingerprint] = MachineSpec.from_json(rows[0][0])
         return self._specs[fingerprint]
+
+    def machines(self) -> list[tuple[str, str, int]]:
+        """The machines recorded: name, fingerprint, and how many runs are under it today."""
+        sql = "SELECT name, machine.fingerprint, count(run.key) FROM machine LEFT JOIN run USING (fingerprint)"
+        rows = self.query(f"{sql} GROUP BY machine.fingerprint ORDER BY name")
+        return [(name, fingerprint, runs) for name, fingerprint, runs in rows]
 
     def inbox(self, run: int, limit: int = 1_000) -> list[Posted]:
         """Events from outside that wait for a run, oldest first."""
         sql = "SELECT id, run, event_id, event, digest, body FROM inbox WHERE run = ? ORDER BY id LIMIT ?"
-        rows = self._all(sql, run, limit)
+        rows = self.query(sql, run, limit)
         return [Posted(*row) for row in rows]
 
     def called(self, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Run]:
         """Runs of these machines with events waiting, that nobody or `epoch` advances, and that may decide them."""
-        rows = self._all(
+        rows = self.query(
             f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND owner IN (0, ?)"
             f" AND fingerprint IN ({_marks(fingerprints)})"
             " AND (outcome NOT IN ('stopped', 'stuck')"
@@ -200,7 +212,7 @@ class Reader:
 
     def due(self, now_ms: int, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Timer]:
         """Timers that have run out, oldest first, of runs of these machines that nobody or `epoch` advances."""
-        rows = self._all(
+        rows = self.query(
             "SELECT timer.run, timer.kind, timer.entered, timer.due_ms FROM timer JOIN run ON run.key = timer.run"
             f" WHERE due_ms <= ? AND owner IN (0, ?) AND fingerprint IN ({_marks(fingerprints)})"
             " ORDER BY due_ms LIMIT ?",
@@ -213,7 +225,7 @@ class Reader:
 
     def ownerless(self, now: float, limit: int = 10_000) -> list[Run]:
         """Running runs that nobody advances: released, or their runner's lease is over."""
-        rows = self._all(
+        rows = self.query(
             f"{RUN_SQL} WHERE outcome = 'running' AND (owner = 0 OR owner IN"
             " (SELECT DISTINCT owner FROM run WHERE outcome = 'running' AND owner > 0 EXCEPT"
             "  SELECT epoch FROM runner WHERE closed = 0 AND boot = ? AND expires > ?)) ORDER BY key LIMIT ?",
@@ -226,15 +238,15 @@ class Reader:
     def alive(self, now: float) -> list[int]:
         """The epochs of the runners whose lease holds."""
         sql = "SELECT epoch FROM runner WHERE closed = 0 AND boot = ? AND expires > ? ORDER BY epoch"
-        return [epoch for (epoch,) in self._all(sql, boot_id(), now)]
+        return [epoch for (epoch,) in self.query(sql, boot_id(), now)]
 
     def runners(self) -> list[RunnerRow]:
-        rows = self._all("SELECT epoch, name, pid, boot, expires, closed, hung FROM runner ORDER BY epoch")
+        rows = self.query("SELECT epoch, name, pid, boot, expires, closed, hung FROM runner ORDER BY epoch")
         return [RunnerRow(*row) for row in rows]
 
     def tombstone(self, run: int) -> tuple[int, bytes] | None:
         """How many records a deleted run had, and their head."""
-        found = self._all("SELECT records, head FROM tombstone WHERE run = ?", run)
+        found = self.query("SELECT records, head FROM tombstone WHERE run = ?", run)
         return found[0] if found else None
 
 

@@ -8,6 +8,8 @@ from attrs import frozen
 from fsm.core.record import Record
 from fsm.define.guard import Ruling
 
+ANSWERS = {True: "yes", False: "no", None: "an error"}
+
 
 @frozen
 class Divergence:
@@ -53,15 +55,25 @@ def cause(recorded: Record, now: Record, hops: Mapping[str, object]) -> str | No
     return None
 
 
+def told(recorded: Record, now: Record) -> tuple[str, str]:
+    """Both records in a line each; with the verdicts in which they differ, where nothing else tells them apart."""
+    if str(recorded) != str(now):
+        return str(recorded), str(now)
+    return _with_verdicts(recorded, now.rulings), _with_verdicts(now, recorded.rulings)
+
+
+def _with_verdicts(record: Record, but: tuple[Ruling, ...]) -> str:
+    return "; ".join([str(record), *(str(ruling) for ruling in record.rulings if ruling not in but)])
+
+
 def _predicates(before: Mapping[str, bool | None], after: Mapping[str, bool | None]) -> str:
-    answers = {True: "yes", False: "no", None: "an error"}
     changed = [
-        f"{line} answered {answers[before[line]]} and now {answers[after[line]]}"
+        f"{line} answered {ANSWERS[before[line]]} and now {ANSWERS[after[line]]}"
         for line in before
         if line in after and before[line] is not after[line]
     ]
-    gone = [f"{line} answered {answers[before[line]]} and is not asked now" for line in before if line not in after]
-    new = [f"{line} was not asked and now answers {answers[after[line]]}" for line in after if line not in before]
+    gone = [f"{line} answered {ANSWERS[before[line]]} and is not asked now" for line in before if line not in after]
+    new = [f"{line} was not asked and now answers {ANSWERS[after[line]]}" for line in after if line not in before]
     return f"predicates: {'; '.join([*changed, *gone, *new]) or 'they are asked in another order'}"
 
 

@@ -24,7 +24,7 @@ from fsm.define.spec import MachineSpec
 from fsm.journal.journal import read_journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
-from fsm.replay.divergence import Diverged, Divergence, cause, differ, short
+from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, told
 from fsm.replay.intact import Intact
 
 UNDECIDED = ("resumed", "repinned")
@@ -139,7 +139,7 @@ class _Replaying:
             differ(record.seq, str(record), "only counted", "the visit had its refusals_max")
         if _decision(record) != _decision(now) or now.event != event.payload.event:
             why = cause(record, now, engine.spec.hops) or f"its event would be {now.event}"
-            differ(record.seq, str(record), str(now), why)
+            differ(record.seq, *told(record, now), why)
         if engine is self.alone:
             self.lost = self.lost or record.memory is not None
         elif now.memory != record.memory:

@@ -103,8 +103,8 @@ CHANGED: dict[str, tuple[type[Machine], str, str]] = {
         "otherwise",
         "2: guards: it was LoopCap on again allows (fires 0, fires_max 2),"
         " and now LoopCap on again allows (fires 0, fires_max 3)\n"
-        "recorded: taken on Check: test -> make by again\n"
-        "now:      taken on Check: test -> make by again",
+        "recorded: taken on Check: test -> make by again; LoopCap on again allows (fires 0, fires_max 2)\n"
+        "now:      taken on Check: test -> make by again; LoopCap on again allows (fires 0, fires_max 3)",
     ),
     "a predicate": (
         Predicated,

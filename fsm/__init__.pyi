@@ -1,0 +1,95 @@
+"""The front of the package as type checkers see it; `__init__.py` says where each name is found."""
+
+from fsm.core.record import Record, Spent
+from fsm.define.agent import Agent, View, unbound
+from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
+from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
+from fsm.define.machine import Machine
+from fsm.define.parts import Bounds
+from fsm.define.spec import MachineSpec
+from fsm.define.state import State, any_of, days, hours, minutes
+from fsm.define.transition import Transition, everywhere
+from fsm.errors import (
+    AgentsMissing,
+    Busy,
+    CallFailed,
+    DefinitionError,
+    EventConflict,
+    FsmError,
+    JournalError,
+    MachineChanged,
+    MachineUnknown,
+    NothingToAnswer,
+    NotResumable,
+    PayloadRefused,
+    RunConflict,
+    RunEnded,
+    RunHalted,
+    RunnerStopped,
+    RunNotFound,
+)
+from fsm.journal.journal import SqliteJournal, read_journal
+from fsm.journal.rows import Run
+from fsm.replay.replay import Divergence, Replay, replay_run
+from fsm.runner.once import run
+from fsm.runner.runner import Runner
+
+__all__ = [
+    "Agent",
+    "AgentFailed",
+    "AgentsMissing",
+    "Bounds",
+    "Busy",
+    "CallFailed",
+    "CallRefused",
+    "CallUnsure",
+    "Cancelled",
+    "Counter",
+    "DefinitionError",
+    "Divergence",
+    "EventConflict",
+    "Facts",
+    "FsmError",
+    "Guard",
+    "JournalError",
+    "Kind",
+    "Machine",
+    "MachineChanged",
+    "MachineSpec",
+    "MachineUnknown",
+    "NotResumable",
+    "NothingToAnswer",
+    "PayloadInvalid",
+    "PayloadRefused",
+    "Record",
+    "Replay",
+    "Ruling",
+    "Run",
+    "RunConflict",
+    "RunEnded",
+    "RunHalted",
+    "RunNotFound",
+    "Runner",
+    "RunnerStopped",
+    "RuntimeEvent",
+    "Spent",
+    "SqliteJournal",
+    "Standing",
+    "State",
+    "TimedOut",
+    "Transition",
+    "Verdict",
+    "View",
+    "allow",
+    "any_of",
+    "days",
+    "defer",
+    "everywhere",
+    "hours",
+    "minutes",
+    "read_journal",
+    "refuse",
+    "replay_run",
+    "run",
+    "unbound",
+]

@@ -1,0 +1,91 @@
+"""`fsm doctor`: is the journal sound, and does anybody work on it?"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fsm.cli.options import FAILED, db_option, emit, leave, verb
+
+if TYPE_CHECKING:
+    from fsm.journal.reader import Reader
+    from fsm.replay.replay import Replay
+    from fsm.show.health import Health
+
+
+@verb("fsm doctor runs.db")
+@click.argument("path", metavar="[DB]", required=False)
+@db_option
+@click.option("--quick", is_flag=True, help="Do not replay the runs; only look at the file and the runners.")
+def command(path: str | None, db: str | None, quick: bool, as_json: bool) -> None:
+    """Examine a journal: format, size, chains, runners, agents that hang.
+
+    Every run is replayed from the journal alone, so a changed, missing or added row is found and named.
+    Exits with 1 if the journal is not sound.
+    """
+    from fsm.cli.journals import reading
+    from fsm.clock import SystemClock
+    from fsm.show.health import examine
+
+    with reading(path or db) as reader:
+        health = examine(reader, SystemClock())
+        if not as_json:
+            _tell_file(health)
+        diverged = [] if quick else _replayed(reader, as_json)
+    if as_json:
+        emit(_data(health, diverged))
+    else:
+        for finding in health.findings:
+            mark = "✗" if finding.bad else "!"
+            click.echo(f"{mark} {finding.what}\n  -> {finding.next}")
+        for replay in diverged:
+            click.echo(f"✗ {replay}\n  -> restore this run from a backup; every other run is untouched")
+    if diverged or any(finding.bad for finding in health.findings):
+        leave(FAILED)
+
+
+def _replayed(reader: "Reader", quiet: bool) -> "list[Replay]":
+    """Every run replayed from the journal alone; those that diverge."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from fsm.replay.replay import replay_run
+
+    runs, console = reader.runs(), Console(stderr=True)
+    shown = track(runs, "replaying", console=console, transient=True, disable=quiet or not console.is_terminal)
+    replays = [replay_run(reader, run.run_id) for run in shown]
+    diverged = [replay for replay in replays if not replay.agreed]
+    records = sum(replay.records for replay in replays)
+    if not quiet and runs:
+        agree = "every chain holds" if not diverged else f"{len(diverged):,} of {len(runs):,} runs are not sound"
+        click.echo(f"replayed  {len(runs):,} runs, {records:,} records: {agree}")
+    return diverged
+
+
+def _tell_file(health: "Health") -> None:
+    file = health.file
+    sizes = f"{_size(file.size)}, {_size(file.wal_size)} in its -wal file, {_size(file.free_size)} of it free"
+    outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in file.outcomes.items()) or "none"
+    workers = [f"{worker.name} (process {worker.pid})" for worker in health.workers]
+    lines = {
+        "journal": f"{file.path}, format {file.format}, pages of {file.page_size:,} bytes, SQLite {file.sqlite}",
+        "size": sizes,
+        "runs": outcomes + (f"; {file.buried:,} deleted, with tombstones" if file.buried else ""),
+        "holds": f"{file.records:,} records, {file.calls:,} call rows, {file.machines:,} machines",
+        "runners": ", ".join(workers) or "none at work",
+    }
+    for name, text in lines.items():
+        click.echo(f"{name:<9} {text}")
+
+
+def _size(count: int) -> str:
+    return f"{count / (1 << 20):,.1f} MiB" if count >= 1 << 20 else f"{count / 1024:,.0f} KiB"
+
+
+def _data(health: "Health", diverged: "list[Replay]") -> dict[str, Any]:
+    import attrs
+
+    found = attrs.asdict(health)
+    found["diverged"] = [
+        {"run_id": replay.run_id, **attrs.asdict(replay.divergence)} for replay in diverged if replay.divergence
+    ]
+    return found

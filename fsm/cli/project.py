@@ -1,0 +1,61 @@
+"""`[tool.fsm]` of the nearest pyproject.toml: where runs are kept, which machines there are.
+
+    [tool.fsm]
+    db = "runs.db"
+    machines = ["desk/machine.py:Desk", "billing.flows:Refund"]
+
+Paths are relative to that file. This is where machines come from when a verb needs the code of a run: the
+journal itself never causes an import.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import field, frozen
+
+DB = "runs.db"
+
+
+@frozen
+class Project:
+    """What the project's file says; the current folder where there is none."""
+
+    folder: Path
+    db: str | None = None
+    machines: list[str] = field(factory=list)
+
+
+def project() -> Project:
+    """The project of the current folder. Raises `click.UsageError` where its file is wrong."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        file = folder / "pyproject.toml"
+        if file.is_file():
+            return _read(file)
+    return Project(here)
+
+
+def journal_path(given: str | None) -> str:
+    """The journal to use: the one given, the project's, or runs.db here."""
+    if given is not None:
+        return given
+    found = project()
+    return str(found.folder / found.db) if found.db is not None else DB
+
+
+def _read(file: Path) -> Project:
+    try:
+        table: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("fsm", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{file} is no TOML: {error}") from None
+    unknown = sorted(set(table) - {"db", "machines"})
+    if unknown:
+        raise click.UsageError(f"[tool.fsm] in {file} knows db and machines, not {', '.join(unknown)}")
+    db, machines = table.get("db"), table.get("machines", [])
+    if not isinstance(db, str | None):
+        raise click.UsageError(f'[tool.fsm] in {file}: write db = "runs.db", a path in quotes')
+    if not isinstance(machines, list) or not all(isinstance(target, str) for target in machines):
+        raise click.UsageError(f'[tool.fsm] in {file}: write machines = ["FILE.py:Machine", ...]')
+    return Project(file.parent, db, machines)

@@ -1,0 +1,77 @@
+"""How a journal fares: its file, who is at work on it, and what somebody should look at."""
+
+import json
+from collections.abc import Iterator
+
+from attrs import frozen
+
+from fsm.clock import Clock, boot_id
+from fsm.journal.facts import FileFacts, facts
+from fsm.journal.reader import Reader, RunnerRow
+
+WAL_BYTES_MAX = 64 << 20
+
+
+@frozen
+class Finding:
+    """Something to look at, and what to do; `bad` where the journal itself is not as it should be."""
+
+    what: str
+    next: str
+    bad: bool = False
+
+
+@frozen
+class Worker:
+    """A runner whose lease holds, and the agents on threads that it had to leave behind."""
+
+    name: str
+    pid: int
+    hung: tuple[str, ...]
+
+
+@frozen
+class Health:
+    file: FileFacts
+    workers: tuple[Worker, ...]
+    findings: tuple[Finding, ...]
+
+
+def examine(reader: Reader, clock: Clock) -> Health:
+    """All but the chains of the runs, which replay looks at."""
+    file = facts(reader, clock.now_ms())
+    boot, now = boot_id(), clock.monotonic()
+    workers = tuple(
+        Worker(row.name, row.pid, tuple(json.loads(row.hung))) for row in reader.runners() if _lives(row, boot, now)
+    )
+    left = [run.run_id for run in reader.ownerless(now)]
+    return Health(file, workers, tuple(_findings(file, workers, left)))
+
+
+def _lives(row: RunnerRow, boot: str, now: float) -> bool:
+    return not row.closed and row.boot == boot and row.expires > now
+
+
+def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str]) -> Iterator[Finding]:
+    for text in file.damage:
+        yield Finding(f"the file is damaged: {text}", "restore a backup; sqlite3's .recover may save more", bad=True)
+    for worker in workers:
+        for agent in worker.hung:
+            told = f"an agent hangs in runner {worker.name} (process {worker.pid}): {agent}"
+            yield Finding(told, "its run went on without it; the thread ends with its process")
+    if left:
+        named = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
+        many = "1 run is under way, and nobody advances it"
+        many = many if len(left) == 1 else f"{len(left):,} runs are under way, and nobody advances them"
+        yield Finding(f"{many}: {named}", "fsm resume")
+    if workers:
+        return
+    if file.posted:
+        many = "1 event waits in an inbox" if file.posted == 1 else f"{file.posted:,} events wait in inboxes"
+        yield Finding(f"{many}, and no runner is at work", "fsm resume")
+    if file.overdue:
+        many = "1 timer has" if file.overdue == 1 else f"{file.overdue:,} timers have"
+        yield Finding(f"{many} run out, and no runner is at work", "fsm resume")
+    if file.wal_size > WAL_BYTES_MAX:
+        told = f"the -wal file holds {file.wal_size / (1 << 20):,.0f} MiB, and no runner is at work"
+        yield Finding(told, "any runner that opens and closes the journal folds it in")
