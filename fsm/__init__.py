@@ -18,7 +18,8 @@ _NAMES = {
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",
     "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
-    " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound RunnerStopped",
+    " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound"
+    " RunnerStopped",
     "fsm.journal.journal": "SqliteJournal read_journal",
     "fsm.journal.rows": "Run",
     "fsm.replay.replay": "Divergence Replay replay_run",
