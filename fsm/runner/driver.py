@@ -22,11 +22,13 @@ from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
 from fsm.define.payload import Payload, excerpt, seal
 from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
-from fsm.journal.operations import Decided
+from fsm.journal.operations import Decided, Overlooked
 from fsm.journal.rows import Run
 from fsm.runner.failed import Failed
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
+from fsm.runner.spending import Books
+from fsm.runner.suspects import Suspects
 from fsm.runner.task import RunTask
 from fsm.runner.threads import Threads
 from fsm.runner.visit import attempt, crashed
@@ -54,12 +56,16 @@ class Driver:
     lives: dict[int, Live] = field(factory=dict)
     failed: Failed = field(init=False)
     waiting: Waiting = field(factory=Waiting)
+    suspects: Suspects = field(init=False)
+    books: Books = field(init=False)
     watchdog: "Watchdog[Live]" = field(init=False)
     _tasks: "set[asyncio.Task[None]]" = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.watchdog = Watchdog(self._timed_out)
         self.failed = Failed(self.clock)
+        self.suspects = Suspects(self.lives)
+        self.books = Books(self.journal, self.clock)
 
     # -- moving on ---------------------------------------------------------------------------------
 
@@ -161,6 +167,8 @@ class Driver:
         it stands when its turn has come, or if nothing was recorded (`refusals_max`).
         """
         async with live.turn:
+            if live.purses:
+                await self.books.calls(live)
             given_up = self.lives.get(live.run.key) is not live
             if given_up or token not in (None, live.token) or (still is not None and not still(live.snapshot)):
                 return None
@@ -173,22 +181,32 @@ class Driver:
                 unread=unread,
             )
             try:
-                plan = select(live.engine, live.snapshot, event)
-                point("decision.queued")
-                decided = await self.journal.decide(
-                    live.run,
-                    live.engine,
-                    live.snapshot,
-                    plan,
-                    inbox=inbox,
-                    folded=live.folded,
-                    snapshot_bytes=live.snapshot_bytes,
-                )
-            except BaseException:
+                plan, decided = await self._commit(live, event, inbox)
+            except Exception:
                 live.put_back()
                 raise
             self._adopt(live, plan, decided, outside=token is None)
             return decided.decision.record
+
+    async def _commit(self, live: Live, event: Event, inbox: int | None) -> tuple[Plan, Decided]:
+        """Plan and decision for all that was spent, also by calls that others have settled."""
+        while True:
+            plan = select(live.engine, live.snapshot, event)
+            point("decision.queued")
+            try:
+                return plan, await self.journal.decide(
+                    live.run,
+                    live.engine,
+                    live.snapshot,
+                    plan,
+                    booked=live.booked,
+                    inbox=inbox,
+                    folded=live.folded,
+                    snapshot_bytes=live.snapshot_bytes,
+                )
+            except Overlooked as overlooked:
+                live.put_back(overlooked.spent)
+                event = evolve(event, spent=live.take())
 
     def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
         before, live.snapshot = live.snapshot, decided.decision.snapshot
@@ -251,6 +269,7 @@ class Driver:
         """
         self.abandon(live)
         self.forget(live)
+        self.books.later(live, again=isinstance(error, Fenced))
         if isinstance(error, Fenced):
             log.warning("%s", error)
         else:
@@ -268,12 +287,12 @@ class Driver:
         self.waiting.wake_all()
 
     async def settle_tasks(self) -> None:
-        """Stop: cut off every agent, let every decision in flight be committed."""
+        """Stop: cut off every agent, let every decision in flight be committed, and what was spent be kept."""
         self.stopping = True
         lives = list(self.lives.values())
         for live in lives:
             self.abandon(live)
         for live in lives:
-            async with live.turn:
-                pass
+            await self.books.all(live)
+        await self.books.close()
         self.waiting.wake_all()
