@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from fsm.show.diagram import Arrow, Box, BoxKind, Diagram
-from fsm.show.labels import Label, Tone, arrow_label, box_label, is_shared, tone
+from fsm.show.labels import Label, Tone, arrow_label, box_label, is_shared, junction_label, spokes, tone
 from fsm.show.overlay import Overlay
 
 GREY = "#727a84"
@@ -72,10 +72,10 @@ class _Text:
         return f"{box.id} [{', '.join([_label(label), BOXES[box.kind], *more])}]"
 
     def _shared(self, arrow: Arrow) -> Iterator[str]:
-        """A line from several states: its label is a box of its own, with a way from each and one to its target."""
-        label, way = arrow_label(arrow, self.run), tone(arrow, self.diagram)
+        """A line from several states: its label is a box of its own, between them and its target."""
+        label, way = junction_label(arrow, self.diagram, self.run), tone(arrow, self.diagram)
         yield f"{arrow.id} [{', '.join([_label(label), LINE, *([] if label.seen else [UNSEEN])])}]"
-        for source in arrow.sources:
+        for source in spokes(arrow):
             taken = self.run is None or self.run.times(arrow.hop, self.names[source]) > 0
             yield f"{source} -> {arrow.id} [dir=none, {self._style(way, taken)}]"
         yield f"{arrow.id} -> {arrow.target} [{self._style(way, label.seen)}]"
@@ -84,17 +84,18 @@ class _Text:
         label, way = arrow_label(arrow, self.run), tone(arrow, self.diagram)
         junction = self.shared.get(arrow.line) if arrow.standing == "transition" else None
         source = junction or arrow.sources[0]
-        yield f"{source} -> {arrow.target} [{_label(label)}, {self._style(way, label.seen)}]"
+        yield f"{source} -> {arrow.target} [{_label(label, '&#160;')}, {self._style(way, label.seen)}]"
 
     def _style(self, way: Tone, seen: bool) -> str:
         return TAKEN[way] if seen and self.run is not None else ARROWS[way]
 
 
-def _label(label: Label) -> str:
+def _label(label: Label, pad: str = "") -> str:
+    """The label's lines; `pad` keeps those at an arrow off it."""
     head = f"<B>{escaped(label.name)}</B>" if label.name else ""
     head += f" {escaped(label.times)}" if label.times else ""
     told = [head, *map(escaped, label.facts), *(f"<I>{escaped(note)}</I>" for note in label.noted)]
-    return f"label=<{'<BR/>'.join(filter(None, told)) or ' '}>"
+    return f"label=<{'<BR/>'.join(f'{pad}{line}{pad}' for line in told if line) or ' '}>"
 
 
 def escaped(text: str) -> str:

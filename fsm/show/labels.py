@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from fsm.define.compile import DEFAULT_TIMEOUT_S
 from fsm.define.events import RUNTIME_EVENTS
@@ -11,6 +11,8 @@ from fsm.show.overlay import Overlay
 from fsm.show.words import count, duration, listed, shown, times
 
 Tone = Literal["plain", "failing", "otherwise", "stopped"]
+
+SPOKES_MAX = 4  # more of them bury the picture
 
 
 @frozen
@@ -59,6 +61,31 @@ def arrow_label(arrow: Arrow, run: Overlay | None) -> Label:
         case _:
             facts = (event_words(arrow), *check_lines(arrow.guards, arrow.stays))
             return Label(shown(arrow.hop), _times(passed), facts, refusal_lines(run, arrow.line), seen)
+
+
+def spokes(arrow: Arrow) -> tuple[str, ...]:
+    """The sources drawn with an arrow to their junction; of too many none is, and the label names them."""
+    return arrow.sources if len(arrow.sources) <= SPOKES_MAX else ()
+
+
+def junction_label(arrow: Arrow, diagram: Diagram, run: Overlay | None) -> Label:
+    """What stands at the junction of a line from several states."""
+    label = arrow_label(arrow, run)
+    if spokes(arrow) == arrow.sources:
+        return label
+    names = {box.id: box.name for box in diagram.boxes}
+    left = ((names[source], run.times(arrow.hop, names[source]) if run else 0) for source in arrow.sources)
+    noted = tuple(f"from {shown(name)} {times(number)}" for name, number in left if number)
+    return evolve(label, facts=(*label.facts, from_words(arrow, diagram)), noted=(*noted, *label.noted))
+
+
+def from_words(arrow: Arrow, diagram: Diagram) -> str:
+    """`from every state but person`; or their names, where that is shorter."""
+    states = [box for box in diagram.states if box.kind in ("agent", "waiting")]
+    others = [box.name for box in states if box.id not in arrow.sources]
+    if len(others) < len(arrow.sources):
+        return f"from every state but {listed(others)}" if others else "from every state"
+    return f"from {listed(box.name for box in states if box.id in arrow.sources)}"
 
 
 def passages(arrow: Arrow, run: Overlay | None) -> int:

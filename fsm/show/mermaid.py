@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from attrs import define, field
 
 from fsm.show.diagram import Arrow, Box, Diagram
-from fsm.show.labels import Label, Tone, arrow_label, box_label, is_shared, tone
+from fsm.show.labels import Label, Tone, arrow_label, box_label, is_shared, junction_label, spokes, tone
 from fsm.show.overlay import Overlay
 
 PLAIN = frozenset(" _.,-'/+!?")  # besides letters and digits
@@ -94,14 +94,14 @@ class _Text:
         return f"{box.id}{opening}{_quoted(label)}{closing}"
 
     def _shared(self, arrow: Arrow) -> Iterator[str]:
-        """A line from several states: its label is a box of its own, with a link from each and one to its target."""
-        label, way = arrow_label(arrow, self.run), tone(arrow, self.diagram)
+        """A line from several states: its label is a box of its own, between them and its target."""
+        label, way = junction_label(arrow, self.diagram, self.run), tone(arrow, self.diagram)
         self.classed["line"].append(arrow.id)
         if not label.seen:
             self.classed["unseen"].append(arrow.id)
         yield f"{arrow.id}([{_quoted(label)}])"
         names = {box.id: box.name for box in self.diagram.boxes}
-        for source in arrow.sources:
+        for source in spokes(arrow):
             taken = self.run is None or self.run.times(arrow.hop, names[source]) > 0
             yield self._link(source, "---", arrow.id, way, taken)
         yield self._link(arrow.id, LINES[way][0], arrow.target, way, label.seen)

@@ -58,8 +58,8 @@ ASCII = Signs(
 class Row:
     """One entry: `first` stands before its name, `rest` before the lines it is wrapped to."""
 
-    first: str
-    rest: str
+    first: Text
+    rest: Text
     name: Text
     passed: str
     told: Text
@@ -76,7 +76,7 @@ class Tree:
         signs = ASCII if options.ascii_only else UNICODE
         rows = list(_Rows(self.diagram, self.run, signs).rows())
         width = options.max_width
-        widest = max((cell_len(row.first) + row.name.cell_len for row in rows), default=0)
+        widest = max((row.first.cell_len + row.name.cell_len for row in rows), default=0)
         names = min(widest, max(8, int(width * NAME_SHARE)))
         passed = max((cell_len(row.passed) for row in rows), default=0)
         for line in _heading(self.diagram, self.run, signs):
@@ -183,7 +183,8 @@ class _Rows:
     def _row(self, first: str, name: str, style: str = "", passed: int = 0, told: Text | None = None) -> Row:
         number = self.signs.text(times(passed) if passed else "").plain
         label = self.signs.text(name, STYLES.get(style, style))
-        return Row(first=first, rest=" " * cell_len(first), name=label, passed=number, told=told or Text())
+        sign = Text(first, label.style)
+        return Row(first=sign, rest=Text(" " * cell_len(first)), name=label, passed=number, told=told or Text())
 
     def _joined(self, entries: Sequence[Sequence[Row]]) -> Iterator[Row]:
         """The entries below a state, each hung on its rail."""
@@ -192,7 +193,7 @@ class _Rows:
             rail = "   " if last else f"{self.signs.rail} "
             for index, row in enumerate(rows):
                 branch = self.signs.last if last else self.signs.branch
-                yield evolve(row, first=rail if index else f"{branch} ", rest=rail)
+                yield evolve(row, first=Text(rail if index else f"{branch} ", "dim"), rest=Text(rail, "dim"))
 
 
 def _wrapped(console: Console, text: Text, width: int) -> list[Text]:
@@ -205,10 +206,10 @@ def _wrapped(console: Console, text: Text, width: int) -> list[Text]:
 def _lines(console: Console, row: Row, width: int, names: int, passed: int) -> Iterator[Text]:
     """A row in its columns, each wrapped within itself."""
     column = names + GAP + (passed + GAP if passed else 0)
-    name = _wrapped(console, row.name, names - cell_len(row.first))
+    name = _wrapped(console, row.name, names - row.first.cell_len)
     told = _wrapped(console, row.told, width - column)
     for index in range(max(len(name), len(told), 1)):
-        line = Text.assemble((row.rest if index else row.first, "dim"))
+        line = Text.assemble(row.rest if index else row.first)
         line.append_text(name[index] if index < len(name) else Text())
         line.pad_right(max(0, names - line.cell_len))
         if passed:
