@@ -1,7 +1,7 @@
 """A diagram as Graphviz text, for everything that reads `dot`.
 
-Every text stands in an HTML-like label, where the four signs of HTML are all there is to escape; so names may
-be anything. The background is left open and lines are of a middle grey, for light and dark pages.
+Every text stands in an HTML-like label, where the signs of HTML and the backslash are all there is to escape; so
+names may be anything. The background is left open and lines are of a middle grey, for light and dark pages.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from fsm.show.diagram import Arrow, Box, BoxKind, Diagram
 from fsm.show.labels import Label, Tone, arrow_label, box_label, is_shared, junction_label, spokes, tone
 from fsm.show.overlay import Overlay
 
+SIGNS = frozenset('&<>"[]')  # `]]>` may not stand in XML text
 GREY = "#727a84"
 HEAD = f"""\
   graph [bgcolor=transparent, nodesep=0.4, ranksep=0.5, fontname="Helvetica"]
@@ -100,4 +101,4 @@ def _label(label: Label, pad: str = "") -> str:
 
 def escaped(text: str) -> str:
     """The text as it may stand within an HTML-like label."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return "".join(f"&#{ord(char)};" if char in SIGNS else char for char in text.replace("\\", "\\\\"))

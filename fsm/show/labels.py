@@ -50,7 +50,7 @@ def arrow_label(arrow: Arrow, run: Overlay | None) -> Label:
     """What stands at an arrow; a halt and an `otherwise` are named for the line that was refused."""
     passed = passages(arrow, run)
     seen = run is None or passed > 0
-    codes = (listed(arrow.codes),) if arrow.codes else ()
+    codes = (listed(arrow.codes),) if arrow.rest and arrow.codes else ()  # a single code is in the hop's id
     match arrow.kind:
         case "start":
             return Label("", "", (listed(arrow.events),), seen=seen)
@@ -133,7 +133,7 @@ def event_words(arrow: Arrow) -> str:
 def check_lines(guards: tuple[Check, ...], stays: bool = False) -> tuple[str, ...]:
     """A line per guard; the last says so where a refusal leaves the run in its state."""
     lines = [f"{shown(guard.name)}: {guard.words}" if guard.words else shown(guard.name) for guard in guards]
-    return (*lines, "refused: it stays") if stays else tuple(lines)
+    return (*lines, "if refused, it stays") if stays else tuple(lines)
 
 
 def tone(arrow: Arrow, diagram: Diagram) -> Tone:

@@ -15,7 +15,7 @@ from rich.text import Text
 from fsm.show.diagram import Arrow, Box, BoxKind, Diagram
 from fsm.show.labels import check_lines, event_words, passages, refusal_lines, state_facts, state_notes, tone
 from fsm.show.overlay import Overlay
-from fsm.show.words import count, listed, shown, times
+from fsm.show.words import count, listed, money, shown, times
 
 STYLES: dict[str, str] = {
     **{"agent": "cyan", "waiting": "yellow", "completed": "green", "failed": "red", "anywhere": "blue"},
@@ -98,7 +98,7 @@ def _heading(diagram: Diagram, run: Overlay | None, signs: Signs) -> Iterator[Te
     if run is not None:
         style = STYLES.get(run.outcome, "")
         spent = [count(run.spent.tokens, "token")] if run.spent.tokens else []
-        spent += [f"${run.spent.usd_micros / 1_000_000:,.2f}"] if run.spent.usd_micros else []
+        spent += [money(run.spent.usd_micros)] if run.spent.usd_micros else []
         counts = ", ".join([count(run.hops, "hop"), count(run.records, "record"), *spent])
         yield Text.assemble((run.outcome, style), signs.text(f" in {shown(run.state)}: {counts}"))
         if run.by is not None:
@@ -128,9 +128,10 @@ class _Rows:
             return self._row(sign, shown(box.name), f"bold {STYLES[box.kind]}", told=Text("everywhere", "dim"))
         facts = [*(["agent"] if box.kind == "agent" else []), *state_facts(box)]
         facts += [f"starts on {listed(box.starts)}"] if box.starts else []
-        told = Text.assemble(self.signs.text(", ".join(facts), "dim"))
+        told = Text()
         for note in state_notes(box, self.run):
-            told.append_text(self.signs.text(f"  {note}", STYLES.get(note.partition(" ")[0], "red")))
+            told.append_text(self.signs.text(f"{note}  ", STYLES.get(note.partition(" ")[0], "red")))
+        told.append_text(self.signs.text(", ".join(facts), "dim"))
         visits = self.run.visits(box.name) if self.run else 0
         style = STYLES[box.kind] if visits or self.run is None else "dim"
         return self._row(sign, shown(box.name), f"bold {style}", visits, told)
@@ -171,7 +172,8 @@ class _Rows:
 
     def _way(self, arrow: Arrow) -> Row:
         passed = passages(arrow, self.run)
-        told = self.signs.text(f"{listed(arrow.codes)} " if arrow.codes else "").append_text(self._leads(arrow))
+        codes = self.signs.text(f"{listed(arrow.codes)} " if arrow.codes else "")
+        told = Text.assemble(codes, self._leads(arrow))
         return self._row("", "  otherwise", "stopped" if arrow.kind == "stopped" else "otherwise", passed, told)
 
     def _leads(self, arrow: Arrow) -> Text:

@@ -44,6 +44,11 @@ def times(number: int) -> str:
     return f"×{number:,}"
 
 
+def money(usd_micros: int) -> str:
+    """Millionths of a dollar as dollars, no digit lost: `$1.5`, `$0.000005`."""
+    return f"${usd_micros / 1_000_000:,.6f}".rstrip("0").rstrip(".")
+
+
 def duration(ms: int) -> str:
     """The two largest units that say it: `2 days`, `1 hour 30 minutes`, `250 ms`."""
     parts: list[str] = []
@@ -63,7 +68,7 @@ def guard_words(guard: Placed, owner: str) -> str:
 
 def _limit_words(counter: Counter, limit: int, owner: str) -> str:
     if counter.of == "usd_micros":
-        told = f"${limit / 1_000_000:,.6f}".rstrip("0").rstrip(".")
+        told = money(limit)
     elif counter.of == "tokens":
         told = count(limit, "token")
     else:
