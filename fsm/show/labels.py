@@ -115,7 +115,8 @@ def state_notes(box: Box, run: Overlay | None) -> tuple[str, ...]:
     if run is None:
         return ()
     unhandled = ((event, number) for (state, event), number in run.unhandled.items() if state == box.name)
-    here = (f"{run.outcome} here",) if run.state == box.name and run.outcome != box.kind else ()
+    ended = box.kind in ("completed", "failed")
+    here = (f"{run.outcome} here",) if run.state == box.name and not ended else ()
     return (*(f"unhandled: {shown(event)} {times(number)}" for event, number in unhandled), *here)
 
 

@@ -6,7 +6,8 @@ dashes them, which tells a refused way from a direct one, and gives states the s
 Ids are ours and every text is a quoted label, so names may be anything: all but letters, digits and a few
 harmless signs is written as `#number;`, which Mermaid turns back into the character after it has read the
 text. Fills bring their own text colour and lines are of a middle grey, so light and dark pages both do.
-Mermaid itself draws at most 500 arrows and 50,000 characters unless its page allows more.
+Mermaid itself draws at most 500 arrows and 50,000 characters unless its page allows more. Up to its release 11 it
+reads `**`, `__` and doubled backslashes within a name as Markdown: such a name then shows without them.
 """
 
 import re

@@ -112,3 +112,10 @@ def test_hops_of_a_former_machine_are_kept_apart() -> None:
     records: list[Record] = [evolve(record, hop="gone") if record.hop == "good" else record for record in trip.records]
     records[1] = evolve(records[1], hop="sent")
     assert overlay(Small.spec, records).elsewhere == {"sent": 1}
+
+
+def test_a_fork_begins_where_it_was_forked() -> None:
+    """Its first record enters a state by no hop of its own."""
+    start = begun(Small, Brief()).records[0]
+    run = overlay(Small.spec, [evolve(start, kind="forked", hop="", state="check")])
+    assert (run.state, run.visits("check"), run.hops) == ("check", 1, 0)
