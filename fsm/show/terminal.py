@@ -140,19 +140,16 @@ class _Rows:
         """The guards of a place, what they refused, and where that leads."""
         ways = [arrow for arrow in self.diagram.arrows if arrow.sources == (box.id,) and arrow.line == box.name]
         ways = [arrow for arrow in ways if arrow.standing != "transition"]
-        guards = [
-            *self._guards(check_lines(box.guards, box.stays)),
-            *self._refusals(refusal_lines(self.run, box.name)),
-        ]
-        name = "guards" if box.kind == "anywhere" else "entry"
-        rows = [evolve(row, name=Text(name)) if row is guards[0] else row for row in guards]
+        rows = self._asked(check_lines(box.guards, box.stays), box.name)
+        if rows:
+            rows[0] = evolve(rows[0], name=Text("guards" if box.kind == "anywhere" else "entry"))
         return [[*rows, *map(self._way, ways)]] if rows or ways else []
 
-    def _guards(self, lines: Sequence[str]) -> Iterator[Row]:
-        return (self._row("", "", told=self.signs.text(line, "dim")) for line in lines)
-
-    def _refusals(self, lines: Sequence[str]) -> Iterator[Row]:
-        return (self._row("", "", told=self.signs.text(line, "red")) for line in lines)
+    def _asked(self, guards: Sequence[str], at: str) -> list[Row]:
+        """The guards that stand on an attribute, and what they refused with."""
+        told = [self.signs.text(line, "dim") for line in guards]
+        told += [self.signs.text(line, "red") for line in refusal_lines(self.run, at)]
+        return [self._row("", "", told=line) for line in told]
 
     def _leaving(self, box: Box) -> list[list[Row]]:
         lines = [arrow for arrow in self.diagram.arrows if arrow.kind == "direct" and box.id in arrow.sources]
@@ -165,8 +162,7 @@ class _Rows:
         yield self._row("", shown(arrow.line), tone(arrow, self.diagram), taken, told)
         if box.id != arrow.sources[0]:
             return
-        yield from self._guards(check_lines(arrow.guards, arrow.stays))
-        yield from self._refusals(refusal_lines(self.run, arrow.line))
+        yield from self._asked(check_lines(arrow.guards, arrow.stays), arrow.line)
         ways = [way for way in self.diagram.arrows if way.line == arrow.line and way.standing == "transition"]
         yield from (self._way(way) for way in ways if way.kind in ("otherwise", "stopped"))
 
