@@ -11,6 +11,7 @@ import click
 
 VERBS = {
     "replay": "Decide every record of a run again, without agents, and compare.",
+    "diagram": "Draw a machine, or a run on its machine.",
     "check": "Say what is wrong with a machine's definition.",
     "machines": "List the machines at hand, and those of a journal.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",

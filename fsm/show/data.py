@@ -3,10 +3,13 @@
 import json
 from typing import Any
 
+from attrs import asdict
+
 from fsm.core.record import Record
 from fsm.define.guard import Ruling
 from fsm.errors import Mistake
 from fsm.journal.rows import Call, Run
+from fsm.show.overlay import Overlay
 
 Data = dict[str, Any]
 
@@ -74,6 +77,17 @@ def call_data(call: Call) -> Data:
         "usd_micros": call.spent.usd_micros,
         "at_ms": call.at_ms,
         "body": json.loads(call.body) if call.body is not None else None,
+    }
+
+
+def overlay_data(overlay: Overlay) -> Data:
+    """A run on its diagram; `taken` and `unhandled` as lists, since their keys are pairs."""
+    return {
+        **asdict(overlay),
+        "taken": [{"state": state, "hop": hop, "times": times} for (state, hop), times in overlay.taken.items()],
+        "unhandled": [
+            {"state": state, "event": event, "times": times} for (state, event), times in overlay.unhandled.items()
+        ],
     }
 
 
