@@ -10,6 +10,9 @@ import importlib
 import click
 
 VERBS = {
+    "runs": "List runs.",
+    "show": "Show a run: its path, verdicts, calls and spending.",
+    "why": "Say why a run does not move, and what would move it.",
     "replay": "Decide every record of a run again, without agents, and compare.",
     "check": "Say what is wrong with a machine's definition.",
     "machines": "List the machines at hand, and those of a journal.",
