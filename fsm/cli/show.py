@@ -77,10 +77,10 @@ def _head(reader: "Reader", run: "Run", output: Any, with_calls: bool) -> "Lines
     from fsm.cli.lines import Lines, head
     from fsm.clock import SystemClock
     from fsm.journal.search import spent
-    from fsm.show.path import caps, position
+    from fsm.show.path import caps
 
     spec, spending = reader.spec(run.fingerprint), spent(reader, [run.key])[run.key]
-    head(output, run, spending, caps(spec, position(reader, run), spending), SystemClock().now_ms())
+    head(output, run, spending, caps(reader, run), SystemClock().now_ms())
     output.line()
     return Lines(output, spec, run.seq, with_calls)
 

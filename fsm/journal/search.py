@@ -1,11 +1,14 @@
 """Looking for runs, and for the records of a long run that matter, so that a big journal answers at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
 from fsm.core.record import Spent
+from fsm.core.snapshot import Snapshot
+from fsm.define.guard import Counter
+from fsm.define.parts import START
 from fsm.journal.operations import RUN_SQL
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run, run_from
@@ -76,6 +79,37 @@ def _total(name: str, place: int) -> str:
         " coalesce((SELECT max(seq) FROM snapshot WHERE snapshot.run = run.key), -1))"
         f" + (SELECT coalesce(sum({name}), 0) FROM call WHERE call.run = run.key AND call.seq >= run.seq)"
     )
+
+
+def counted(reader: Reader, run: Run, counters: Iterable[Counter]) -> dict[str, int]:
+    """What the run has counted so far, by key: as its last snapshot says, and by its records since, none of them read.
+
+    Spending that is in call rows only is included.
+    """
+    base = reader.snapshot(run.key)
+    return {counter.key: _counted(reader, run, counter, base) for counter in counters}
+
+
+def _counted(reader: Reader, run: Run, counter: Counter, base: Snapshot | None) -> int:
+    after, number = (base.seq, base.counters.get(counter.key, 0)) if base is not None else (-1, 0)
+    if counter.since:
+        sql = "SELECT max(seq) FROM record WHERE run = ? AND seq > ? AND state = ? AND hop != ''"
+        (entered,) = reader.query(sql, run.key, after, counter.since)[0]
+        after, number = (entered, 0) if entered is not None else (after, number)
+    what, *parameters = {
+        "fires": ("count(*)", "hop = ?", counter.subject),
+        "visits": ("count(*)", "hop != '' AND state = ?", counter.subject),
+        "hops": ("count(*)", "hop != '' AND source != ?", START),
+        "tokens": ("sum(json_extract(nullif(detail, ''), '$.spent[0]'))", "?", 1),
+        "usd_micros": ("sum(json_extract(nullif(detail, ''), '$.spent[1]'))", "?", 1),
+    }[counter.of]
+    where, subject = parameters
+    sql = f"SELECT coalesce({what}, 0) FROM record WHERE run = ? AND seq > ? AND {where}"
+    number += reader.query(sql, run.key, after, subject)[0][0]
+    if counter.of in ("tokens", "usd_micros"):
+        sql = f"SELECT coalesce(sum({counter.of}), 0) FROM call WHERE run = ? AND seq >= ?"
+        number += reader.query(sql, run.key, run.seq)[0][0]
+    return int(number)
 
 
 def notable(reader: Reader, run: int, first: int, last: int, limit: int) -> list[int]:

@@ -104,10 +104,7 @@ def _unstopped(found: Evidence, places: Places) -> list[Move]:
         accept, again = _command("resume", found, "--accept"), _command("resume", found)
         return [
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
-            Move(
-                "or resume it as it is: it goes on if its agent returns what another line takes",
-                _command("resume", found),
-            ),
+            Move("or resume it as it is: it goes on if its agent returns what another line takes", again),
         ]
     return [
         _resume(found, "resume it: it tries again, with a new attempt"),

@@ -8,12 +8,10 @@ from typing import Any, Literal
 from attrs import frozen
 
 from fsm.core.record import HALTED, MOVES, NOTHING, Record, Spent
-from fsm.core.snapshot import Snapshot, fold
 from fsm.define.guard import Counter
-from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
-from fsm.journal.search import notable
+from fsm.journal.search import counted, notable
 from fsm.show.asked import attributes
 from fsm.show.telling import cap, gist, moment, objection, safe
 
@@ -87,32 +85,20 @@ class Gap:
     records: int
 
 
-def position(reader: Reader, run: Run) -> Snapshot:
-    """Where the run stands, from its last snapshot row and the records since; memory left aside."""
-    base = reader.snapshot(run.key)
-    return fold(reader.spec(run.fingerprint), reader.records(run.key, base.seq if base else -1), base)
-
-
-def caps(spec: MachineSpec, snapshot: Snapshot, spent: Spent) -> list[Cap]:
-    """Every cap of the machine with its count now, those of the whole run first."""
-    found = [
-        Cap(guard.name, guard.at, _named(guard.counter), _count(guard.counter, snapshot, spent), guard.limit)
-        for part in (*spec.everywhere, *attributes(spec))
-        for guard in part.guards
-        if guard.counter is not None and guard.limit is not None
+def caps(reader: Reader, run: Run) -> list[Cap]:
+    """Every cap of the run's machine with its count now, those of the whole run first."""
+    spec = reader.spec(run.fingerprint)
+    placed = [guard for part in (*spec.everywhere, *attributes(spec)) for guard in part.guards]
+    found = [(guard, guard.counter, guard.limit) for guard in placed if guard.counter is not None]
+    counts = counted(reader, run, {counter for _, counter, _ in found})
+    told = [
+        Cap(guard.name, guard.at, _named(counter), counts[counter.key], limit or 0) for guard, counter, limit in found
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(told))
 
 
 def _named(counter: Counter) -> str:
     return f"{counter.of} since {counter.since}" if counter.since else counter.of
-
-
-def _count(counter: Counter, snapshot: Snapshot, spent: Spent) -> int:
-    """Spending that no record holds yet is in `spent`."""
-    now = {"tokens": spent.tokens, "usd_micros": spent.usd_micros}.get(counter.of, 0)
-    before = {"tokens": snapshot.spent.tokens, "usd_micros": snapshot.spent.usd_micros}.get(counter.of, 0)
-    return snapshot.counters.get(counter.key, 0) + max(0, now - before)
 
 
 def shown(reader: Reader, run: Run, everything: bool = False) -> list[range]:
