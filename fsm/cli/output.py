@@ -17,7 +17,7 @@ Part = str | tuple[str, str]
 """A text, or a text and its style."""
 
 STYLES = {"completed": "green", "waiting": "yellow", "running": "cyan"}
-CELL_MIN = 8
+CELL_MIN = 6
 
 
 def style(outcome: str) -> str:

@@ -4,12 +4,14 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from fsm.core.record import Record
+from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Ruling
 
 UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 ORDINAL = {"fires": "firing", "visits": "visit", "hops": "hop"}  # what is counted before it happens
 JOINER = "\u200d"  # holds the parts of one emoji together
-VALUE_MAX = 200
+VALUE_MAX, WORD_MAX = 200, 24
 
 
 def safe(text: str) -> str:
@@ -65,20 +67,48 @@ def moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def gist(body: bytes | None, own_max: int = VALUE_MAX) -> str:
-    """A payload in a few words, its fields in order: `good=false critique="Too short." missing=[2]`."""
+def gist(body: bytes | None) -> str:
+    """A payload in a few words, its long texts last: `good=false missing=[2] critique="Too short."`."""
     if body is None:
         return "(erased)"
-    return " ".join(f"{safe(name)}={_value(value, own_max)}" for name, value in json.loads(body).items())
+    fields = sorted(json.loads(body).items(), key=lambda field: isinstance(field[1], str) and len(field[1]) > WORD_MAX)
+    return " ".join(f"{safe(name)}={_value(value)}" for name, value in fields)
 
 
-def _value(value: Any, most: int) -> str:
+def happened(record: Record) -> str:
+    """The event of a record; of the runtime's own, what it says: `AgentFailed (ValueError: no answer)`."""
+    told = own_words(record)
+    return safe(record.event) + (f" ({told})" if told else "")
+
+
+def own_words(record: Record) -> str:
+    """What one of the runtime's own events says of itself; "" for every other."""
+    if record.body is None or record.event not in RUNTIME_EVENTS:
+        return ""
+    body = json.loads(record.body)
+    match record.event:
+        case "AgentFailed":
+            told = f"{body.get('error_type')}: {body.get('message')}"
+        case "TimedOut":
+            told = f"after {lasting(body.get('timeout_ms', 0))}"
+        case "PayloadInvalid":
+            told = "; ".join([str(body.get("event")), *body.get("problems", [])])
+        case "CallRefused":
+            told = f"call {body.get('call')}: {body.get('code')}"
+        case "CallUnsure":
+            told = f"call {body.get('call')} may have happened or not"
+        case _:
+            told = " ".join(filter(None, [body.get("by") and f"by {body['by']}", body.get("reason")]))
+    return safe(told)
+
+
+def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{len(value)}]" if value else "[]"
     if isinstance(value, dict):
         return "{…}" if value else "{}"
     if isinstance(value, str):
-        return f'"{safe(value[:most])}{"…" if len(value) > most else ""}"'
+        return f'"{safe(value[:VALUE_MAX])}{"…" if len(value) > VALUE_MAX else ""}"'
     return json.dumps(value)
 
 

@@ -4,7 +4,6 @@ From the journal alone. The machine's code, where it is at hand, adds file and l
 changed since.
 """
 
-import json
 from typing import Literal
 
 from attrs import frozen
@@ -15,7 +14,7 @@ from fsm.define.guard import Ruling
 from fsm.show.asked import Asked, Places, asked, attributes, candidate, deciding, takers
 from fsm.show.evidence import Evidence
 from fsm.show.moves import Move, moves
-from fsm.show.telling import ago, count, lasting, listed, moment, of_limit, safe, said, tally
+from fsm.show.telling import ago, count, happened, lasting, listed, moment, of_limit, safe, said, tally
 
 Case = Literal["waits", "stopped", "stuck", "left", "running", "deferred", "ended"]
 
@@ -124,28 +123,6 @@ def _stuck(found: Evidence) -> str:
     if noes:
         return f"{told}; {'predicate' if len(noes) == 1 else 'predicates'} {listed(noes, 'and')} answered no"
     return f"{happened(last)}, and {told}" if last.event in RUNTIME_EVENTS else told
-
-
-def happened(record: Record) -> str:
-    """The event of a record; of the runtime's own, what it says: `AgentFailed (ValueError: no answer)`."""
-    event = safe(record.event)
-    if record.body is None or record.event not in RUNTIME_EVENTS:
-        return event
-    body = json.loads(record.body)
-    match record.event:
-        case "AgentFailed":
-            told = f"{body.get('error_type')}: {body.get('message')}"
-        case "TimedOut":
-            told = f"after {lasting(body.get('timeout_ms', 0))}"
-        case "PayloadInvalid":
-            told = "; ".join([str(body.get("event")), *body.get("problems", [])])
-        case "CallRefused":
-            told = f"call {body.get('call')}: {body.get('code')}"
-        case "CallUnsure":
-            told = f"call {body.get('call')} may have happened or not"
-        case _:
-            told = " ".join(filter(None, [body.get("by") and f"by {body['by']}", body.get("reason")]))
-    return f"{event} ({safe(told)})" if told else event
 
 
 def _left(found: Evidence) -> str:
