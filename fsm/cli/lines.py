@@ -12,7 +12,7 @@ from fsm.show.path import CallTold, Cap, Gap, PathLine
 from fsm.show.telling import ago, compact, count, lasting, moment, pretty, safe
 
 STATE_MAX, HOP_MAX, NAME = 16, 22, 10
-BODY_MAX, CALL_MAX = 4_000, 200
+BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
 MARKS = {"allow": ("✓", "green"), "refuse": ("✗", "red"), "defer": ("…", "yellow")}
 STATUS = {"ok": "green", "failed": "red", "open": "yellow", "spent": "dim"}
 
@@ -119,9 +119,7 @@ class Lines:
         self.output.paragraph(*call_parts(call), indent=self.indent, hang=2)
         for mark, body in (("(", call.arguments), ("=", call.result)):
             if body is not None and call.status != "spent":
-                text = compact(body)
-                more = "…" if len(text) > CALL_MAX else ""
-                self.output.paragraph((f"{mark} {text[:CALL_MAX]}{more}", "dim"), indent=self.indent + 2, hang=2)
+                self.output.line(" " * (self.indent + 2), (f"{mark} {compact(body)[:BODY_MAX]}", "dim"))
 
 
 def _counted(spec: MachineSpec) -> list[str]:
@@ -213,5 +211,8 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
         output.paragraph(*call_parts(call), indent=2, hang=2)
         for title, body in (("arguments", call.arguments), ("result", call.result)):
             if body is not None:
-                output.line((f"    {title}", "dim"))
-                output.block(pretty(body, most), 6)
+                text = compact(body)
+                short = len(text) <= SHORT
+                output.line((f"    {title:<{NAME}}", "dim"), text if short else "")
+                if not short:
+                    output.block(pretty(body, most), 6)

@@ -10,7 +10,7 @@ import importlib
 import click
 
 VERBS = {
-    "runs": "List runs.",
+    "runs": "List runs, the newest first.",
     "show": "Show a run: its path, verdicts, calls and spending.",
     "why": "Say why a run does not move, and what would move it.",
     "replay": "Decide every record of a run again, without agents, and compare.",

@@ -52,15 +52,14 @@ class Output:
         if self._console is None:
             click.echo(" " * indent + text.plain)
             return
-        room = max(self._console.width - indent - hang, CELL_MIN)
-        lines = text.wrap(self._console, room + hang if hang == 0 else room)
-        for number, line in enumerate(lines):
+        for number, line in enumerate(text.wrap(self._console, max(self._console.width - indent - hang, CELL_MIN))):
             self.line(" " * (indent + (hang if number else 0)), *_parts(line))
 
-    def block(self, text: str, indent: int = 0, style: str = "") -> None:
-        """Lines as they are, none cut."""
+    def block(self, text: str, indent: int = 0) -> None:
+        """Lines as they are; on a terminal each goes on beneath itself where it is too long."""
         for line in text.split("\n"):
-            self.line((" " * indent + line, style), cut=False)
+            inner = line.lstrip(" ")
+            self.paragraph(inner, indent=indent + len(line) - len(inner), hang=2)
 
 
 def _joined(parts: Sequence[Part]) -> Text:

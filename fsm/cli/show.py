@@ -3,11 +3,12 @@
 import json
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsm.cli.options import GOOD, db_option, emit, leave, verb
+from fsm.cli.options import db_option, emit, verb
 
 if TYPE_CHECKING:
     from fsm.cli.lines import Lines
@@ -40,7 +41,8 @@ def command(
     with reading(db) as reader:
         run = find_run(reader, run_id)
         if follow:
-            _follow(reader, run, everything, with_calls, as_json)
+            with suppress(KeyboardInterrupt):  # the ordinary way to have seen enough
+                _follow(reader, run, everything, with_calls, as_json)
         elif seq is not None:
             _one(reader, run, seq, everything, as_json)
         elif as_json:
@@ -139,39 +141,29 @@ def _text(value: object) -> str:
 
 def _follow(reader: "Reader", run: "Run", everything: bool, with_calls: bool, as_json: bool) -> None:
     """What there is, then each record as it is committed; the calls before it are told with it."""
+    import time
+
     from fsm.cli.output import Output
     from fsm.show.data import record_data
     from fsm.show.path import calls_told, line, path, shown
 
-    lines = None if as_json else _head(reader, run, Output(), with_calls)
-    if lines is None:
-        seq = -1
-    else:
+    seq, told, lines = -1, 0, None
+    if not as_json:
+        lines = _head(reader, run, Output(), with_calls)
         for item in path(reader, run, shown(reader, run, everything)):
             lines.print(item)
-        seq = run.seq
-    told = len(calls_told(reader, run, seq, seq).get(seq, [])) if seq >= 0 else 0
-    try:
-        while True:
-            for record in reader.records(run.key, seq):
-                if lines is None:
-                    click.echo(_text(record_data(record)))
-                else:
-                    lines.calls(calls_told(reader, run, seq, seq).get(seq, [])[told:], record.spent)
-                    lines.record(line(run, record))
-                seq, told = record.seq, 0
-            run = reader.run_at(run.key)
-            if run.seq == seq and (run.ended or run.halted):
-                return
-            _wait(reader)
-    except KeyboardInterrupt:
-        leave(GOOD)
-
-
-def _wait(reader: "Reader") -> None:
-    """Until somebody has committed something."""
-    import time
-
-    before = reader.version()
-    while reader.version() == before:
-        time.sleep(POLL_S)
+        seq, told = run.seq, len(calls_told(reader, run, run.seq, run.seq).get(run.seq, []))
+    while True:
+        version = reader.version()  # taken first: a commit while we read is then noticed
+        for record in reader.records(run.key, seq):
+            if lines is None:
+                click.echo(_text(record_data(record)))
+            else:
+                lines.calls(calls_told(reader, run, seq, seq).get(seq, [])[told:], record.spent)
+                lines.record(line(run, record))
+            seq, told = record.seq, 0
+        run = reader.run_at(run.key)
+        if run.seq == seq and (run.ended or run.halted):
+            return
+        while reader.version() == version:
+            time.sleep(POLL_S)

@@ -79,7 +79,7 @@ def _tell(answer: "Why") -> None:
         output.line()
         output.line(("What would move it", "bold") if answer.case != "running" else ("What you can do", "bold"))
     for move in answer.moves:
-        output.paragraph(move.text + (":" if move.command else ""), indent=2, hang=2)
+        output.paragraph(move.text, indent=2)
         if move.command:
             output.line("    ", (block(move.command), "cyan"), cut=False)
 

@@ -11,7 +11,7 @@ from attrs import frozen
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Ruling
-from fsm.show.asked import Asked, Places, asked, attributes, candidate, deciding, takers
+from fsm.show.asked import Asked, Places, asked, attributes, deciding, takers
 from fsm.show.evidence import Evidence
 from fsm.show.moves import Move, moves
 from fsm.show.telling import ago, count, happened, lasting, listed, moment, of_limit, safe, said, tally
@@ -97,9 +97,8 @@ def _stopped(found: Evidence) -> str:
     refusal = deciding(found.spec, last)
     if refusal is None:
         return f"halted, stopped on {happened(last)}"
-    where = "" if last.hop or candidate(found.spec, last) == refusal.at else f" ({safe(last.event)} arrived)"
     head = "never started" if found.unstarted else "halted, stopped"
-    return f"{head}: {_by(refusal)}{where}, and `{safe(refusal.at)}` declares no otherwise"
+    return f"{head}: {_by(refusal)}, and `{safe(refusal.at)}` declares no otherwise"
 
 
 def _by(refusal: Ruling) -> str:
