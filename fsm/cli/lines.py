@@ -14,7 +14,7 @@ from fsm.show.telling import ago, compact, count, lasting, moment, pretty, safe
 STATE_MAX, HOP_MAX, NAME = 16, 22, 10
 BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
 MARKS = {"allow": ("✓", "green"), "refuse": ("✗", "red"), "defer": ("…", "yellow")}
-STATUS = {"ok": "green", "failed": "red", "open": "yellow", "spent": "dim"}
+STATUS = {"ok": "green", "failed": "red", "spent": "dim"}
 
 
 def head(output: Output, run: Run, spent: Spent, caps: Iterable[Cap], now_ms: int) -> None:
@@ -106,7 +106,7 @@ class Lines:
             parts += [
                 ", " if parts else ("· ", "dim"),
                 (told_name(name), ""),
-                (f" {status}{times}{because}", STATUS[status]),
+                (f" {status}{times}{because}", STATUS.get(status, "yellow")),
             ]
             parts += [(f" {_spent(group)}", "dim")] if _spent(group) else []
         if spent.tokens and spent.tokens != sum(call.spent.tokens for call in calls):
@@ -144,7 +144,7 @@ def call_parts(call: CallTold) -> list[Part]:
     told = [lasting(call.lasted_ms) if call.lasted_ms is not None else "", _spent([call])]
     told.append(f"attempt {call.attempt}" if call.attempt > 1 else "")
     more = "".join(f", {part}" for part in told if part)
-    return [("· ", "dim"), told_name(call.name), (f" {call.status}", STATUS[call.status]), (more, "dim")]
+    return [("· ", "dim"), told_name(call.name), (f" {call.status}", STATUS.get(call.status, "yellow")), (more, "dim")]
 
 
 def verdicts(output: Output, asked: Asked, indent: int = 2) -> None:

@@ -1,6 +1,7 @@
 """What the journal holds about why a run stands where it stands: all that `why` looks at."""
 
 import json
+from typing import Any
 
 from attrs import field, frozen
 
@@ -75,9 +76,23 @@ class Evidence:
     @property
     def open_calls(self) -> list[Call]:
         """The calls of this visit that were begun and have no outcome."""
-        settled = {call.key for call in self.calls if call.kind == "outcome"}
-        latest = {call.key: call for call in self.calls if call.kind == "intent" and call.key not in settled}
-        return list(latest.values())
+        found: dict[str, Call] = {}
+        for call in self.calls:
+            if call.kind == "intent":
+                found[call.key] = call
+            elif call.kind == "outcome":
+                found.pop(call.key, None)
+        return list(found.values())
+
+    @property
+    def question(self) -> dict[str, Any] | None:
+        """The call of whose fate the run asks, as its `CallUnsure` says; None once an outcome is known."""
+        record = next((record for record in (self.last, self.entry) if record.event == "CallUnsure"), None)
+        if record is None or record.body is None or self.run.outcome not in ("waiting", "stuck"):
+            return None
+        body: dict[str, Any] = json.loads(record.body)
+        known = any(call.kind == "outcome" and call.key == body["key"] for call in self.calls)
+        return None if known else body
 
     @property
     def unstarted(self) -> bool:

@@ -29,7 +29,7 @@ def moves(found: Evidence, case: str, places: Places) -> list[Move]:
     """For each case what helps, the surest first."""
     match case:
         case "waits":
-            return [*_resumed_if_due(found), *_sending(found), *_waiting(found)]
+            return [*_resumed_if_due(found), *_answering(found), *_sending(found), *_waiting(found)]
         case "deferred":
             return [*_sending(found), Move("or wait: it is decided again then, by any runner of this machine")]
         case "left":
@@ -82,6 +82,17 @@ def _resumed_if_due(found: Evidence) -> list[Move]:
     return []
 
 
+def _answering(found: Evidence) -> list[Move]:
+    """A call's fate is in question: it gave a result, or was never made."""
+    if found.question is None:
+        return []
+    call = str(found.question["call"])
+    return [
+        Move(f"it happened: say what call `{safe(call)}` gave", _command("answer", found, call, "--result", "...")),
+        Move("it did not: have it made again", _command("answer", found, call, "--again")),
+    ]
+
+
 def _waiting(found: Evidence) -> list[Move]:
     due_ms = found.due_ms("timeout")
     lines = takers(found.spec, found.run.state, "TimedOut") or takers(found.spec, found.run.state, "AgentFailed")
@@ -115,7 +126,7 @@ def _unstopped(found: Evidence, places: Places) -> list[Move]:
 def _unstuck(found: Evidence, places: Places) -> list[Move]:
     last = found.last
     if last.event == "CallUnsure":
-        return [Move("say what became of the call; the run goes on with it", _command("answer", found))]
+        return _answering(found)
     state, event = safe(last.source), safe(last.event)
     again = _resume(found, "resume it: its agent tries again" if last.source != START else "resume it: it starts again")
     lines = takers(found.spec, last.source, last.event)

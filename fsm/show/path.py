@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any
 
 from attrs import frozen
 
@@ -21,6 +21,7 @@ TAKEN_UP = {
     "lost": "taken up again: its runner was gone",
     "released": "taken up again where it was left",
     "asked": "resumed on request",
+    "answered": "resumed with an answer",
 }
 
 
@@ -37,12 +38,16 @@ class Cap:
 
 @frozen(kw_only=True)
 class CallTold:
-    """A call: how it went, what it cost, and how long it took, or None while it is open."""
+    """A call: how it went, what it cost, and how long it took, or None while it is open.
+
+    `status`: ok, failed, open, lost (made again under its key), undone (somebody knows that it was not made), or
+    spent: no call, but what an attempt had spent when it was cut off.
+    """
 
     name: str
     key: str
     attempt: int
-    status: Literal["ok", "failed", "open", "spent"]
+    status: str
     spent: Spent
     lasted_ms: int | None = None
     arguments: bytes | None = None
@@ -186,24 +191,31 @@ def _remark(record: Record) -> str:
 def calls_told(reader: Reader, run: Run, first: int, last: int) -> dict[int, list[CallTold]]:
     """The calls begun after each of these records, and before the next; an outcome is found wherever it came."""
     rows = reader.calls_between(run.key, first, last)
-    settled = {(row.key, row.attempt): row for row in rows if row.kind == "outcome"}
     found: dict[int, list[CallTold]] = {}
-    for row in rows:
+    following: dict[str, Call] = {}
+    for row in reversed(rows):
         if row.kind == "intent":
-            outcome = settled.get((row.key, row.attempt)) or _later(reader, row)
-            found.setdefault(row.seq, []).append(_told(row, outcome))
+            found.setdefault(row.seq, []).append(_told(row, following.get(row.key) or _later(reader, row)))
         elif row.kind == "spent":
             found.setdefault(row.seq, []).append(_told(row, None))
-    return found
+        following[row.key] = row
+    return {seq: calls[::-1] for seq, calls in found.items()}
 
 
 def _later(reader: Reader, intent: Call) -> Call | None:
-    rows = reader.calls_of(intent.run, intent.key)
-    return next((row for row in rows if row.kind == "outcome" and row.attempt == intent.attempt), None)
+    """The row after this one under its key, if there is one by now."""
+    return next((row for row in reader.calls_of(intent.run, intent.key) if row.id > intent.id), None)
 
 
-def _told(row: Call, outcome: Call | None) -> CallTold:
-    status: Any = outcome.status if outcome else "open" if row.kind == "intent" else "spent"
+def _told(row: Call, following: Call | None) -> CallTold:
+    """Where another intent follows under its key, the attempt was lost, and the call made again."""
+    outcome = following if following is not None and following.kind == "outcome" else None
+    if row.kind == "spent":
+        status = "spent"
+    elif outcome is not None:
+        status = str(outcome.status)
+    else:
+        status = "lost" if following is not None else "open"
     return CallTold(
         name=row.name,
         key=row.key,

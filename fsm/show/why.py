@@ -4,7 +4,8 @@ From the journal alone. The machine's code, where it is at hand, adds file and l
 changed since.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from attrs import frozen
 
@@ -111,7 +112,9 @@ def _by(refusal: Ruling) -> str:
 
 
 def _stuck(found: Evidence) -> str:
-    last = found.last
+    last, question = found.last, found.question
+    if question is not None and last.event == "CallUnsure":
+        return f"{_unsure(question)}, and `{safe(last.source)}` asks a person"
     told = f"no transition takes {safe(last.event)} from `{safe(last.source)}`"
     names = {line.name: line.when.name for line in takers(found.spec, last.source, last.event) if line.when}
     noes = [
@@ -122,6 +125,11 @@ def _stuck(found: Evidence) -> str:
     if noes:
         return f"{told}; {'predicate' if len(noes) == 1 else 'predicates'} {listed(noes, 'and')} answered no"
     return f"{happened(last)}, and {told}" if last.event in RUNTIME_EVENTS else told
+
+
+def _unsure(question: Mapping[str, Any]) -> str:
+    call, arguments = safe(str(question["call"])), safe(str(question["arguments"]))
+    return f"call `{call}` {arguments} was in flight when its process was lost, and may have happened or not"
 
 
 def _left(found: Evidence) -> str:
@@ -165,6 +173,8 @@ def _notes(found: Evidence, case: Case) -> list[str]:
     if found.posted and case != "ended":
         held = "they are decided once it is resumed" if run.halted else "no runner has decided them yet"
         notes.append(f"{count(len(found.posted), 'event')} from outside in its inbox: {held}")
+    if case == "waits" and found.question is not None:
+        notes.append(_unsure(found.question))
     if case == "left" and found.open_calls:
         names = listed([f"`{safe(call.name)}`" for call in found.open_calls], "and")
         notes.append(f"when it was left, {names} was in flight: resumed, it is made once more under the same key")

@@ -321,6 +321,32 @@ def test_a_deferred_event_says_by_whom_and_until_when():
     assert answer.answer.endswith(", in 6 s")
 
 
+def unsure(made: Trip) -> Evidence:
+    """As a run that asks what became of a call stands in its journal."""
+    question = b'{"arguments":"[12]","attempt":2,"call":"charge","key":"42:1:charge"}'
+    found = evidence(made)
+    asking = evolve(found.last, event="CallUnsure", body=question)
+    return evolve(found, since=(asking,)) if found.run.halted else evolve(found, entry=asking)
+
+
+def test_a_run_that_halted_to_ask_about_a_call_says_which_and_takes_two_answers():
+    failed = AgentFailed(error_type="E", message="", attempt=2)
+    answer = why(unsure(trip(Strict, Brief(), Draft(), failed)))
+    assert answer.answer == (
+        "stuck: call `charge` [12] was in flight when its process was lost, and may have happened or not,"
+        " and `review` asks a person"
+    )
+    assert commands(answer) == ["fsm answer 42 charge --result ...", "fsm answer 42 charge --again"]
+
+
+def test_a_waiting_run_to_which_the_question_was_handed_says_so():
+    answer = why(unsure(rejected()))
+    assert answer.case == "waits"
+    assert answer.notes[0].startswith("call `charge` [12] was in flight")
+    assert commands(answer)[:2] == ["fsm answer 42 charge --result ...", "fsm answer 42 charge --again"]
+    assert commands(answer)[2].startswith("fsm send 42 Approval")
+
+
 @pytest.mark.parametrize(
     ("payloads", "told"),
     [
