@@ -31,7 +31,9 @@ TO_THE_RIGHT = (RECORDS, TOKENS)
 )
 @click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Runs with this label. May be repeated.")
 @click.option("--state", metavar="NAME", help="Runs in this state.")
-@click.option("--limit", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="How many at most."
+)
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @db_option
 def command(

@@ -61,13 +61,14 @@ def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: 
     for item in path(reader, run, spans):
         lines.print(item)
     count = sum(map(len, spans))
-    if count <= run.seq:
+    if count <= run.seq or not run.ended:
         output.line()
+    if count <= run.seq:
         command = _command("show", run, "--all", db=db)
         output.line(f"… {run.seq + 1:,} records, {count:,} shown: ", command, cut=False)
-    elif run.halted or run.outcome == "waiting":
-        output.line()
-        output.line(f"why it {'halted' if run.halted else 'waits'}: ", _command("why", run, db=db), cut=False)
+    if not run.ended:
+        words = {"waiting": "waits", "running": "is not further"}
+        output.line(f"why it {words.get(run.outcome, 'halted')}: ", _command("why", run, db=db), cut=False)
 
 
 def _command(verb: str, run: "Run", *more: str, db: str | None) -> tuple[str, str]:

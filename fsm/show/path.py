@@ -135,7 +135,7 @@ def path(reader: Reader, run: Run, spans: Iterable[range]) -> Iterator[PathLine 
         for start in range(span.start, span.stop, PAGE):
             last = min(start + PAGE, span.stop) - 1
             calls = calls_told(reader, run, start, last)
-            records = reader.span(run.key, start, last + 1)
+            records = reader.span(run.key, start, min(last + 1, run.seq))
             for record, following in zip_longest(records, records[1:]):
                 if record.seq <= last:
                     yield line(run, record, calls.get(record.seq, ()), following.spent if following else NOTHING)
@@ -199,7 +199,7 @@ def calls_told(reader: Reader, run: Run, first: int, last: int) -> dict[int, lis
         elif row.kind == "spent":
             found.setdefault(row.seq, []).append(_told(row, None))
         following[row.key] = row
-    return {seq: calls[::-1] for seq, calls in found.items()}
+    return {seq: found[seq][::-1] for seq in sorted(found)}
 
 
 def _later(reader: Reader, intent: Call) -> Call | None:
