@@ -32,7 +32,7 @@ from fsm.journal.rows import (
     run_from,
     snapshot_body,
 )
-from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
+from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS, referred
 
 RUN_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
 RECORD_SQL = "SELECT " + ", ".join(
@@ -43,6 +43,10 @@ CALL_SQL = "SELECT call.id, " + ", ".join(
     "coalesce(call.body, artifact.body)" if column == "body" else f"call.{column}" for column in CALL_COLUMNS
 )
 CALL_SQL += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
+ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
+    "INSERT INTO artifact (digest, body) VALUES (?, ?)"
+    " ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE artifact.body IS NULL"
+)
 
 
 @define(eq=False)
@@ -213,7 +217,10 @@ class WriteCall(Operation):
 
 @define(eq=False, kw_only=True)
 class Bury(Operation):
-    """Delete an ended run; a tombstone keeps how many records it had, their head, and why it went."""
+    """Delete an ended run; a tombstone keeps how many records it had, their head, and why it went.
+
+    Of its artifacts those go that no other run refers to.
+    """
 
     run: int
     reason: str
@@ -227,8 +234,15 @@ class Bury(Operation):
             "INSERT INTO tombstone (run, run_id, records, head, reason, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
             (run.key, run.run_id, run.seq + 1, run.head, self.reason, self.at_ms),
         )
+        digests = connection.execute(
+            "SELECT digest FROM record WHERE run = ? AND body IS NULL AND digest IS NOT NULL"
+            " UNION SELECT digest FROM call WHERE run = ? AND body IS NULL",
+            (run.key, run.key),
+        ).fetchall()
         for table in ("record", "call", "snapshot", "timer", "inbox"):
             connection.execute(f"DELETE FROM {table} WHERE run = ?", (run.key,))
+        unused = f"DELETE FROM artifact WHERE digest IN ({{keys}}) AND NOT ({referred('artifact')})"
+        bulk.select_in(connection, unused, [digest for (digest,) in digests])
         connection.execute("DELETE FROM run WHERE key = ?", (run.key,))
 
 
@@ -261,6 +275,4 @@ def insert_record(connection: sqlite3.Connection, run: int, record: Record, deta
 
 
 def insert_artifact(connection: sqlite3.Connection, digest: bytes, body: bytes) -> None:
-    connection.execute(
-        "INSERT INTO artifact (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, body.decode())
-    )
+    connection.execute(ARTIFACT_SQL, (digest, body.decode()))

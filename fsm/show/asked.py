@@ -8,7 +8,7 @@ from fsm.core.record import Record
 from fsm.define.guard import Ruling
 from fsm.define.parts import START_HOP, EverywhereSpec, StateSpec, TransitionSpec, Ways, way_for, way_id
 from fsm.define.spec import MachineSpec
-from fsm.show.telling import gist, said
+from fsm.show.telling import said, words
 
 Places = Mapping[str, str]
 """File and line of each attribute of a machine whose code is at hand."""
@@ -74,7 +74,7 @@ def asked(spec: MachineSpec, record: Record, places: Places) -> Asked:
         at_ms=record.at_ms,
         event=record.event,
         event_id=record.event_id,
-        payload=gist(record.body) if record.event else "",
+        payload=words(record),
         source=record.source,
         state=record.state,
         hop=record.hop,

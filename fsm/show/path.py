@@ -13,7 +13,7 @@ from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import counted, notable
 from fsm.show.asked import attributes
-from fsm.show.telling import cap, gist, moment, objection, own_words, safe
+from fsm.show.telling import cap, moment, objection, safe, words
 
 WHOLE_MAX, HEAD_MAX, NOTABLE_MAX, TAIL_MAX = 40, 8, 16, 14
 PAGE = 500
@@ -151,7 +151,7 @@ def line(run: Run, record: Record, calls: Iterable[CallTold] = (), spent: Spent 
         hop=record.hop,
         event=record.event,
         own=record.own,
-        words=own_words(record) or (gist(record.body) if record.event else ""),
+        words=words(record),
         caps=_caps(record),
         objections=tuple(objection(ruling) for ruling in record.rulings if ruling.verdict.decision != "allow"),
         remark=_remark(record),

@@ -75,6 +75,13 @@ def gist(body: bytes | None) -> str:
     return " ".join(f"{safe(name)}={_value(value)}" for name, value in fields)
 
 
+def words(record: Record) -> str:
+    """What arrived with a record, in a few words: a payload's fields, or what the runtime's own event says."""
+    if record.note.get("unread"):
+        return f"(its class reads it no more: {safe(str(record.note['unread']))})"
+    return own_words(record) or (gist(record.body) if record.event else "")
+
+
 def happened(record: Record) -> str:
     """The event of a record; of the runtime's own, what it says: `AgentFailed (ValueError: no answer)`."""
     told = own_words(record)

@@ -115,6 +115,8 @@ def _stuck(found: Evidence) -> str:
     last, question = found.last, found.question
     if question is not None and last.event == "CallUnsure":
         return f"{_unsure(question)}, and `{safe(last.source)}` asks a person"
+    if last.note.get("unread"):
+        return f"{safe(last.event)} arrived, but its class reads it no more: {safe(str(last.note['unread']))}"
     told = f"no transition takes {safe(last.event)} from `{safe(last.source)}`"
     names = {line.name: line.when.name for line in takers(found.spec, last.source, last.event) if line.when}
     noes = [
