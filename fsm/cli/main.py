@@ -10,6 +10,9 @@ import importlib
 import click
 
 VERBS = {
+    "runs": "List runs, the newest first.",
+    "show": "Show a run: its path, verdicts, calls and spending.",
+    "why": "Say why a run does not move, and what would move it.",
     "replay": "Decide every record of a run again, without agents, and compare.",
     "diagram": "Draw a machine, or a run on its machine.",
     "check": "Say what is wrong with a machine's definition.",

@@ -46,6 +46,14 @@ def dead(journal: str, epochs: Iterable[int]) -> list[int]:
     return found
 
 
+def is_dead(journal: str, epoch: int) -> bool:
+    """Whether the process of this runner is surely gone; its file stays, for those who take over."""
+    file = _taken(_path(journal, epoch), os.O_RDWR)
+    if file is not None:
+        os.close(file)
+    return file is not None
+
+
 def left(journal: str) -> list[int]:
     """The runners that have a file beside the journal, alive or not."""
     place = Path(journal).absolute()

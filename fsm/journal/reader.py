@@ -104,6 +104,11 @@ class Reader:
             return [run_from(row) for row in self.query(f"{RUN_SQL} ORDER BY key")]
         return [run_from(row) for row in self.query(f"{RUN_SQL} WHERE machine = ? ORDER BY key", machine)]
 
+    def span(self, run: int, first: int, last: int) -> list[Record]:
+        """The records from seq `first` to `last`, both included."""
+        sql = f"{RECORD_SQL} WHERE run = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+        return [self._record(row) for row in self.query(sql, run, first, last)]
+
     def records(self, run: int, after: int = -1) -> Iterator[Record]:
         """The records of a run with seq above `after`, in order, read in pages."""
         return (record for record, _ in self.written(run, after))
@@ -158,6 +163,11 @@ class Reader:
     def calls_at(self, run: int, seq: int) -> list[Call]:
         """The call rows written after record `seq` and before the next."""
         return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
+
+    def calls_between(self, run: int, first: int, last: int) -> list[Call]:
+        """The call rows written after record `first`, and before the one that follows `last`."""
+        sql = f"{CALL_SQL} WHERE run = ? AND seq BETWEEN ? AND ? ORDER BY id"
+        return [call_from(row) for row in self.query(sql, run, first, last)]
 
     def calls_counted(self, run: int) -> dict[int, int]:
         """How many call rows there are after which record."""
@@ -246,6 +256,10 @@ class Reader:
             limit,
         )
         return [run_from(row) for row in rows]
+
+    def timers(self, run: int) -> list[Timer]:
+        """The timers of a run: of its wait, of an event put off."""
+        return [Timer(*row) for row in self.query("SELECT run, kind, entered, due_ms FROM timer WHERE run = ?", run)]
 
     def owned(self, epoch: int) -> set[int]:
         """The running runs that the runner of this epoch advances."""

@@ -28,7 +28,7 @@ def run_data(run: Run) -> Data:
 
 
 def record_data(record: Record) -> Data:
-    """A record; `payload` is None where it was erased."""
+    """A record; `payload` is None where it was erased, `memory` the digest of the memory where that changed."""
     return {
         "seq": record.seq,
         "kind": record.kind,
@@ -47,6 +47,8 @@ def record_data(record: Record) -> Data:
         "usd_micros": record.spent.usd_micros,
         "until_ms": record.until_ms,
         "note": dict(record.note),
+        "memory": record.memory.hex() if record.memory else None,
+        "digest": record.digest.hex() if record.digest else None,
         "payload": json.loads(record.body) if record.body is not None else None,
     }
 

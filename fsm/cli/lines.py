@@ -1,0 +1,218 @@
+"""How a run's path looks: its head, a line a record, one record whole."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from fsm.cli.output import Output, Part, cell, style
+from fsm.core.record import Record, Spent
+from fsm.define.spec import MachineSpec
+from fsm.journal.rows import Run
+from fsm.show.asked import Asked
+from fsm.show.path import CallTold, Cap, Gap, PathLine
+from fsm.show.telling import ago, compact, count, lasting, moment, pretty, safe
+
+STATE_MAX, HOP_MAX, NAME = 16, 22, 10
+BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
+MARKS = {"allow": ("✓", "green"), "refuse": ("✗", "red"), "defer": ("…", "yellow")}
+STATUS = {"ok": "green", "failed": "red", "spent": "dim"}
+
+
+def head(output: Output, run: Run, spent: Spent, caps: Iterable[Cap], now_ms: int) -> None:
+    """What the run is, how it stands, and what it has used of what it may."""
+    output.line(
+        ("run ", "dim"), (safe(run.run_id), "bold"), (" of ", "dim"), safe(run.machine), (": ", "dim"), *_stands(run)
+    )
+    if run.labels:
+        output.paragraph(
+            *named("labels", " ".join(f"{safe(k)}={safe(v)}" for k, v in run.labels.items())), hang=NAME + 2
+        )
+    over = run.ended or run.halted
+    lasted = f"took {lasting(run.at_ms - run.started_at_ms)}" if over else f"last record {ago(now_ms - run.at_ms)}"
+    output.line(*named("started", f"{moment(run.started_at_ms)}, {ago(now_ms - run.started_at_ms)}; {lasted}"))
+    found = list(caps)
+    told = [count(run.seq + 1, "record")]
+    told += [f"{spent.tokens:,} tokens"] if spent.tokens else []
+    told += [f"${spent.usd_micros / 1_000_000:,.4f}"] if spent.usd_micros else []
+    output.line(*named("so far", ", ".join(told)))
+    if found:
+        output.paragraph(*named("caps", ", ".join(map(_cap, found))), hang=NAME + 2)
+
+
+def named(name: str, text: str) -> tuple[Part, ...]:
+    return (f"  {name:<{NAME}}", "dim"), text
+
+
+def _stands(run: Run) -> tuple[Part, ...]:
+    return (run.outcome, f"bold {style(run.outcome)}"), (" in ", "dim"), safe(run.state)
+
+
+def _cap(cap: Cap) -> str:
+    of, _, since = cap.of.partition(" since ")
+    mark = f" since {safe(since)}" if since else ""
+    told = f"{cap.count:,} of {cap.limit:,}{mark}"
+    return f"{safe(cap.at)} {told} {of}" if of in ("fires", "visits") else f"{of.replace('_', ' ')} {told}"
+
+
+class Lines:
+    """Prints the lines of a path in columns."""
+
+    def __init__(self, output: Output, spec: MachineSpec, last: int, with_calls: bool) -> None:
+        self.output, self.with_calls = output, with_calls
+        self.seq = max(len(str(last)), 3)
+        self.state = min(max((len(state.name) for state in spec.states), default=0), STATE_MAX)
+        self.hop = min(max(map(len, ["unhandled", *spec.hops, *_counted(spec)])), HOP_MAX)
+        self.indent = self.seq + 13
+
+    def print(self, item: PathLine | Gap) -> None:
+        if isinstance(item, Gap):
+            self.output.line((f"{'⋮':>{self.seq}}  {count(item.records, 'record')}", "dim"))
+            return
+        self.record(item)
+        self.calls(item.calls, item.spent)
+
+    def record(self, line: PathLine) -> None:
+        way = " ".join([safe(line.hop) or line.kind, *line.caps])
+        moved = style(line.outcome) if line.outcome != "running" else ""
+        parts: list[Part] = [
+            (f"{line.seq:>{self.seq}}  ", "dim"),
+            (f"+{lasting(line.after_ms):<9} ", "dim"),
+            (cell(safe(line.state), self.state), f"bold {moved}" if line.hop else "dim"),
+            "  ",
+            (
+                cell(way, self.hop) if self.output.width else f"{way:<{self.hop}}",
+                "yellow" if line.objections or not line.hop else "",
+            ),
+            "  ",
+            (safe(line.event), "bold" if not line.own else ""),
+            (f" {line.words}" if line.words else "", "dim"),
+        ]
+        self.output.line(*parts)
+        for objection in line.objections:
+            self.output.paragraph((f"✗ {objection}", "red"), indent=self.indent, hang=2)
+        if line.remark and line.remark != "waits":
+            self.output.paragraph((f"▸ {line.remark}", f"{moved or 'yellow'}"), indent=self.indent, hang=2)
+
+    def calls(self, calls: Sequence[CallTold], spent: Spent) -> None:
+        """The calls that followed and all that was spent, in one line; or each call with arguments and result."""
+        if self.with_calls:
+            for call in calls:
+                self._call(call)
+            calls = ()
+        parts: list[Part] = []
+        for (name, status, error), alike in groupby(calls, lambda call: (call.name, call.status, call.error)):
+            group = list(alike)
+            times = f" {len(group)} times" if len(group) > 1 else ""
+            because = f" ({safe(error)[:CALL_MAX]})" if error else ""
+            parts += [
+                ", " if parts else ("· ", "dim"),
+                (told_name(name), ""),
+                (f" {status}{times}{because}", STATUS.get(status, "yellow")),
+            ]
+            parts += [(f" {_spent(group)}", "dim")] if _spent(group) else []
+        if spent.tokens and spent.tokens != sum(call.spent.tokens for call in calls):
+            total = f"{spent.tokens:,} tokens"
+            parts += [("; " if parts else "· ", "dim"), (f"{total} in all" if calls else total, "dim")]
+        if parts:
+            self.output.paragraph(*parts, indent=self.indent, hang=2)
+
+    def _call(self, call: CallTold) -> None:
+        self.output.paragraph(*call_parts(call), indent=self.indent, hang=2)
+        for mark, body in (("(", call.arguments), ("=", call.result)):
+            if body is not None and call.status != "spent":
+                self.output.line(" " * (self.indent + 2), (f"{mark} {compact(body)[:BODY_MAX]}", "dim"))
+
+
+def _counted(spec: MachineSpec) -> list[str]:
+    """The transitions with their caps at the limit, as wide as they get."""
+    return [
+        " ".join([line.name, *(f"{guard.limit:,}/{guard.limit:,}" for guard in line.guards if guard.limit is not None)])
+        for line in spec.transitions
+    ]
+
+
+def told_name(name: str) -> str:
+    return safe(name) or "spending of an attempt that was cut off"
+
+
+def _spent(calls: list[CallTold]) -> str:
+    tokens = sum(call.spent.tokens for call in calls)
+    return f"{tokens:,} tokens" if tokens else ""
+
+
+def call_parts(call: CallTold) -> list[Part]:
+    """`· model ok 84 ms 120 tokens, attempt 2`."""
+    told = [lasting(call.lasted_ms) if call.lasted_ms is not None else "", _spent([call])]
+    told.append(f"attempt {call.attempt}" if call.attempt > 1 else "")
+    more = "".join(f", {part}" for part in told if part)
+    return [("· ", "dim"), told_name(call.name), (f" {call.status}", STATUS.get(call.status, "yellow")), (more, "dim")]
+
+
+def verdicts(output: Output, asked: Asked, indent: int = 2) -> None:
+    """What was asked for a record: each predicate with its answer, each guard with its numbers."""
+    for answer in asked.predicates:
+        where = f"  {answer.where}" if answer.where else ""
+        mark, colour = ("✓", "green") if answer.result else ("·", "dim") if answer.result is False else ("✗", "red")
+        told = f"{safe(answer.transition)}: {safe(answer.predicate)} {answer.said}"
+        output.paragraph((f"{mark} ", colour), told, (where, "dim"), indent=indent, hang=2)
+    for ruled in asked.verdicts:
+        mark, colour = MARKS[ruled.decision]
+        nowhere = "; it declares no otherwise" if ruled.decides else ""
+        led = f"; led to {safe(ruled.to)} by {safe(ruled.hop)}" if ruled.to else nowhere
+        where = f"  {ruled.where}" if ruled.where else ""
+        text = f"{safe(ruled.guard)} on {safe(ruled.at)} {ruled.said}{led}"
+        output.paragraph(
+            (f"{mark} ", colour), (text, "bold" if ruled.decides else ""), (where, "dim"), indent=indent, hang=2
+        )
+
+
+def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterable[CallTold], everything: bool) -> None:
+    """One record, with all that was asked, its payload, and the calls that led to it."""
+    most = None if everything else BODY_MAX
+    way = (
+        f"{safe(record.source)} -> {safe(record.state)} by {safe(record.hop)}"
+        if record.hop
+        else f"it stays in {safe(record.state)}"
+    )
+    output.line(
+        ("record ", "dim"),
+        (str(record.seq), "bold"),
+        (" of run ", "dim"),
+        safe(run.run_id),
+        (": ", "dim"),
+        f"{record.kind}, {way}",
+    )
+    output.line(*named("at", f"{moment(record.at_ms)}, {lasting(record.at_ms - run.started_at_ms)} after the start"))
+    if record.event:
+        origin = (
+            f"of attempt {record.attempt}" if record.own else f"from outside, event id {safe(record.event_id or '')}"
+        )
+        output.line(*named("event", f"{safe(record.event)}, {origin}"))
+    output.line((f"  {'outcome':<{NAME}}", "dim"), (record.outcome, style(record.outcome)))
+    if record.until_ms is not None:
+        output.line(*named("until", moment(record.until_ms)))
+    if record.spent:
+        output.line(*named("spent", f"{record.spent.tokens:,} tokens, ${record.spent.usd_micros / 1_000_000:,.4f}"))
+    output.line(*named("memory", f"sha256 {record.memory.hex()}" if record.memory else "unchanged"))
+    for name, value in record.note.items():
+        output.line(*named("note", f"{safe(name)}: {safe(str(value))}"))
+    if asked.predicates or asked.verdicts:
+        output.line()
+        output.line(("asked", "bold"), (f"  candidate: {safe(asked.candidate) or 'none'}", "dim"))
+        verdicts(output, asked)
+    if record.event:
+        output.line()
+        output.line(("payload", "bold"))
+        output.block(pretty(record.body, most), 2)
+    found = list(calls)
+    if found:
+        output.line()
+        output.line(("calls that led here", "bold"))
+    for call in found:
+        output.paragraph(*call_parts(call), indent=2, hang=2)
+        for title, body in (("arguments", call.arguments), ("result", call.result)):
+            if body is not None:
+                text = compact(body)
+                short = len(text) <= SHORT
+                output.line((f"    {title:<{NAME}}", "dim"), text if short else "")
+                if not short:
+                    output.block(pretty(body, most), 6)

@@ -1,0 +1,132 @@
+"""`fsm runs`: which runs there are, and how they stand."""
+
+from typing import TYPE_CHECKING, get_args
+
+import click
+
+from fsm.cli.options import db_option, emit, verb
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fsm.core.record import Spent
+    from fsm.journal.rows import Run
+
+LIMIT = 20
+OUTCOMES = ("running", "waiting", "completed", "failed", "cancelled", "stopped", "stuck", "ended", "halted")
+COLUMNS = ("run", "machine", "state", "outcome", "records", "tokens", "since", "labels")
+RUN, MACHINE, STATE, OUTCOME, RECORDS, TOKENS, SINCE, LABELS = range(len(COLUMNS))
+TO_THE_RIGHT = (RECORDS, TOKENS)
+
+
+@verb("fsm runs --outcome halted --label team=docs")
+@click.option("--machine", "-m", metavar="NAME", help="Runs of this machine.")
+@click.option(
+    "--outcome",
+    "outcomes",
+    multiple=True,
+    type=click.Choice(OUTCOMES),
+    metavar="OUTCOME",
+    help=f"Runs that stand so: {', '.join(OUTCOMES)}. May be repeated.",
+)
+@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Runs with this label. May be repeated.")
+@click.option("--state", metavar="NAME", help="Runs in this state.")
+@click.option(
+    "--limit", metavar="N", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="How many at most."
+)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@db_option
+def command(
+    machine: str | None,
+    outcomes: tuple[str, ...],
+    labels: tuple[str, ...],
+    state: str | None,
+    limit: int,
+    everything: bool,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """List runs, the newest first.
+
+    `since` says how long ago a run's last record was written. Runs *ended* are completed, failed or cancelled;
+    those *halted* are stopped by a guard or stuck, and stand until they are resumed.
+    """
+    from fsm.cli.journals import reading
+    from fsm.journal.search import Search, count, find, spent
+    from fsm.show.data import run_data
+
+    search = Search(machine=machine, state=state, outcomes=_outcomes(outcomes), labels=_labels(labels))
+    with reading(db) as reader:
+        found = count(reader, search)
+        runs = find(reader, search, found if everything else limit)
+        spending = spent(reader, [run.key for run in runs])
+        none_at_all = not found and not count(reader, Search())
+    if as_json:
+        emit(
+            [
+                {**run_data(run), "tokens": spending[run.key].tokens, "usd_micros": spending[run.key].usd_micros}
+                for run in runs
+            ]
+        )
+    elif runs:
+        _table(runs, spending)
+        if found > len(runs):
+            click.echo(f"\n{found - len(runs):,} more of {found:,} runs: fsm runs --all, or --limit {len(runs) * 5}")
+    elif none_at_all:
+        click.echo("no runs yet\n  -> start one: fsm run FILE.py:Machine --input JSON")
+    else:
+        click.echo("no run matches\n  -> leave something out, or list them all: fsm runs --all")
+
+
+def _outcomes(given: "Sequence[str]") -> frozenset[str]:
+    from fsm.core.record import ENDED, HALTED, Outcome
+
+    groups = {"ended": ENDED, "halted": HALTED, **{name: frozenset({name}) for name in get_args(Outcome)}}
+    return frozenset().union(*(groups[name] for name in given))
+
+
+def _labels(given: "Sequence[str]") -> dict[str, str]:
+    for text in given:
+        if "=" not in text:
+            raise click.UsageError(f"--label {text!r}: write KEY=VALUE, as in --label team=docs")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
+
+
+def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]") -> None:
+    from fsm.cli.output import Output, cell, style, widths
+    from fsm.clock import SystemClock
+
+    now_ms, output = SystemClock().now_ms(), Output()
+    rows = [COLUMNS, *(_row(run, spending[run.key].tokens, now_ms) for run in runs)]
+    kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows[1:])]
+    gives = [kept.index(place) for place in (LABELS, MACHINE, STATE, RUN) if place in kept]
+    wide = widths([[row[place] for place in kept] for row in rows], output.width, gives)
+    for number, row in enumerate(rows):
+        parts: list[str | tuple[str, str]] = []
+        for place, width in zip(kept, wide, strict=True):
+            text = row[place].rjust(width) if place in TO_THE_RIGHT else cell(row[place], width)
+            parts += [(text, _style(place, runs[number - 1].outcome, style)) if number else (text, "dim"), "  "]
+        output.line(*parts)
+
+
+def _style(place: int, outcome: str, style: "object") -> str:
+    assert callable(style)
+    return {RUN: "bold", OUTCOME: str(style(outcome)), SINCE: "dim", LABELS: "dim"}.get(place, "")
+
+
+def _row(run: "Run", tokens: int, now_ms: int) -> tuple[str, ...]:
+    from fsm.show.telling import ago, safe
+
+    labels = " ".join(f"{safe(name)}={safe(value)}" for name, value in run.labels.items())
+    counted = f"{tokens:,}" if tokens else ""
+    since = ago(now_ms - run.at_ms)
+    return (
+        safe(run.run_id),
+        safe(run.machine),
+        safe(run.state),
+        run.outcome,
+        f"{run.seq + 1:,}",
+        counted,
+        since,
+        labels,
+    )

@@ -1,0 +1,145 @@
+"""What the journal holds about why a run stands where it stands: all that `why` looks at."""
+
+import json
+from typing import Any
+
+from attrs import field, frozen
+
+from fsm.clock import Clock, boot_id
+from fsm.core.record import Record
+from fsm.define.parts import START
+from fsm.define.spec import MachineSpec
+from fsm.journal import flock
+from fsm.journal.lease import LEASE_S
+from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
+from fsm.journal.rows import Call, Run
+
+VISIT_MAX = 100
+
+
+@frozen(kw_only=True)
+class Owner:
+    """The runner that advances a run, or did. `silent_ms`: since it renewed its lease; None if that is not known."""
+
+    name: str
+    pid: int
+    alive: bool
+    silent_ms: int | None = None
+    hung: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Evidence:
+    """A run, its machine as recorded, its visit in progress, who advances it, and what waits for it.
+
+    `entry` is the record that entered the state, `since` the last of those after it. `code` is the machine
+    as it is today, where it is at hand; `options` are what a command about this run needs besides its id.
+    """
+
+    run: Run
+    spec: MachineSpec
+    entry: Record
+    since: tuple[Record, ...] = ()
+    calls: tuple[Call, ...] = ()
+    posted: tuple[Posted, ...] = ()
+    timers: tuple[Timer, ...] = ()
+    owner: Owner | None = None
+    now_ms: int
+    code: MachineSpec | None = None
+    options: tuple[str, ...] = field(default=())
+
+    @property
+    def last(self) -> Record:
+        return self.since[-1] if self.since else self.entry
+
+    @property
+    def refused(self) -> tuple[Record, ...]:
+        """Events from outside that this visit did not take, the oldest first."""
+        return tuple(record for record in self.since if record.kind in ("refused", "unhandled"))
+
+    @property
+    def put_off(self) -> Record | None:
+        """The record of the event that waits for its moment, if one does."""
+        deferred = [record for record in (self.entry, *self.since) if record.kind == "deferred"]
+        return deferred[-1] if deferred and self.due_ms("defer") is not None else None
+
+    def due_ms(self, kind: str) -> int | None:
+        """When the timer of this kind runs out; None if there is none."""
+        return next((timer.due_ms for timer in self.timers if timer.kind == kind), None)
+
+    @property
+    def began(self) -> Record:
+        """The record that began the attempt in progress."""
+        again = [record for record in self.since if record.kind == "resumed"]
+        return again[-1] if again else self.entry
+
+    @property
+    def open_calls(self) -> list[Call]:
+        """The calls of this visit that were begun and have no outcome."""
+        found: dict[str, Call] = {}
+        for call in self.calls:
+            if call.kind == "intent":
+                found[call.key] = call
+            elif call.kind == "outcome":
+                found.pop(call.key, None)
+        return list(found.values())
+
+    @property
+    def question(self) -> dict[str, Any] | None:
+        """The call of whose fate the run asks, as its `CallUnsure` says; None once an outcome is known."""
+        record = next((record for record in (self.last, self.entry) if record.event == "CallUnsure"), None)
+        if record is None or record.body is None or self.run.outcome not in ("waiting", "stuck"):
+            return None
+        body: dict[str, Any] = json.loads(record.body)
+        known = any(call.kind == "outcome" and call.key == body["key"] for call in self.calls)
+        return None if known else body
+
+    @property
+    def unstarted(self) -> bool:
+        """Whether it has not come into its first state yet."""
+        return self.run.state == START
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """How the machine at hand differs from the one the run was recorded under."""
+        if self.code is None or self.code.fingerprint == self.run.fingerprint:
+            return ()
+        return self.spec.changes(self.code) or ("its fingerprint differs",)
+
+
+def evidence(
+    reader: Reader, run: Run, clock: Clock, code: MachineSpec | None = None, options: tuple[str, ...] = ()
+) -> Evidence:
+    """All of it, read from the journal; of a long visit its last VISIT_MAX records."""
+    entered = max(run.entered, 0)
+    first = max(entered + 1, run.seq - VISIT_MAX + 1)
+    return Evidence(
+        run=run,
+        spec=reader.spec(run.fingerprint),
+        entry=reader.record(run.key, entered),
+        since=tuple(reader.span(run.key, first, run.seq)),
+        calls=tuple(call for call in reader.calls_between(run.key, entered, run.seq) if call.entered == run.entered),
+        posted=tuple(reader.inbox(run.key)),
+        timers=tuple(reader.timers(run.key)),
+        owner=owner_of(reader, run.owner, clock.monotonic()) if run.owner else None,
+        now_ms=clock.now_ms(),
+        code=code,
+        options=options,
+    )
+
+
+def owner_of(reader: Reader, epoch: int, now: float) -> Owner | None:
+    """The runner of this epoch. The lease counts; a free lock tells sooner that its process is gone."""
+    row = next((row for row in reader.runners() if row.epoch == epoch), None)
+    if row is None:
+        return None
+    alive = not row.closed and epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
+    return Owner(
+        name=row.name, pid=row.pid, alive=alive, silent_ms=_silent_ms(row, now), hung=tuple(json.loads(row.hung))
+    )
+
+
+def _silent_ms(row: RunnerRow, now: float) -> int | None:
+    """Not known after a restart of the host, nor where somebody has declared the lease over."""
+    known = row.boot == boot_id() and row.expires > 0
+    return max(0, round((now - row.expires + LEASE_S) * 1000)) if known else None

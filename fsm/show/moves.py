@@ -1,0 +1,160 @@
+"""What would move a run: commands to paste, and changes to its machine."""
+
+import json
+import shlex
+
+from attrs import frozen
+
+from fsm.core.record import Record
+from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.guard import Placed
+from fsm.define.parts import START
+from fsm.show.asked import Places, attributes, deciding, takers
+from fsm.show.evidence import Evidence
+from fsm.show.skeleton import skeleton
+from fsm.show.telling import listed, moment, safe
+
+CODE = ("predicate_error", "guard_error", "remember_error")
+
+
+@frozen
+class Move:
+    """Something that would move the run: `text` says what it does, `command` is what to type, if that does it."""
+
+    text: str
+    command: str = ""
+
+
+def moves(found: Evidence, case: str, places: Places) -> list[Move]:
+    """For each case what helps, the surest first."""
+    match case:
+        case "waits":
+            return [*_resumed_if_due(found), *_answering(found), *_sending(found), *_waiting(found)]
+        case "deferred":
+            return [*_sending(found), Move("or wait: it is decided again then, by any runner of this machine")]
+        case "left":
+            return [_resume(found, "resume it: it goes on where it is, with a new attempt")]
+        case "running":
+            return [
+                Move("watch it", _command("show", found, "--follow")),
+                Move("stop it", _command("cancel", found)),
+            ]
+        case "stopped":
+            return _unstopped(found, places)
+        case "stuck":
+            return _unstuck(found, places)
+        case _:
+            return []
+
+
+def _command(verb: str, found: Evidence, *more: str) -> str:
+    return shlex.join(["fsm", verb, found.run.run_id, *more, *found.options])
+
+
+def _resume(found: Evidence, text: str) -> Move:
+    """Resuming; where the machine at hand has changed, accepting it."""
+    if found.changed:
+        return Move(f"{text}, under the changed machine", _command("resume", found, "--accept"))
+    return Move(text, _command("resume", found))
+
+
+def _sending(found: Evidence) -> list[Move]:
+    spec, state = found.spec, found.run.state
+    shapes = {shape.name: shape for shape in spec.payloads}
+    sent = []
+    for event in spec.events_from(state):
+        ways = [f"`{safe(line.name)}` to {safe(line.target)}" for line in takers(spec, state, event)]
+        body = json.dumps(skeleton(shapes[event]) if event in shapes else {}, ensure_ascii=False)
+        sent.append(
+            Move(
+                f"send {safe(event)}: it takes {listed(ways, 'or')}", _command("send", found, event, "--payload", body)
+            )
+        )
+    return sent
+
+
+def _resumed_if_due(found: Evidence) -> list[Move]:
+    due_ms = found.due_ms("timeout")
+    if found.posted:
+        return [_resume(found, "resume it: a runner decides what waits in the inbox")]
+    if due_ms is not None and due_ms < found.now_ms:
+        return [_resume(found, "resume it: a runner sees that the time is over")]
+    return []
+
+
+def _answering(found: Evidence) -> list[Move]:
+    """A call's fate is in question: it gave a result, or was never made."""
+    if found.question is None:
+        return []
+    call = str(found.question["call"])
+    return [
+        Move(f"it happened: say what call `{safe(call)}` gave", _command("answer", found, call, "--result", "...")),
+        Move("it did not: have it made again", _command("answer", found, call, "--again")),
+    ]
+
+
+def _waiting(found: Evidence) -> list[Move]:
+    due_ms = found.due_ms("timeout")
+    lines = takers(found.spec, found.run.state, "TimedOut") or takers(found.spec, found.run.state, "AgentFailed")
+    if due_ms is None or due_ms < found.now_ms:
+        return []
+    where = f"`{safe(lines[0].name)}` to {safe(lines[0].target)}" if lines else "nothing: it is stuck then"
+    return [Move(f"or wait: at {moment(due_ms)} TimedOut takes {where}")]
+
+
+def _unstopped(found: Evidence, places: Places) -> list[Move]:
+    refusal = deciding(found.spec, found.last)
+    if refusal is None:
+        return [_resume(found, "resume it: it tries again, with a new attempt")]
+    at = f"`{safe(refusal.at)}`{_where(refusal.at, places)}"
+    if refusal.verdict.code in CODE:
+        return [Move(f"correct {safe(refusal.guard)} of {at}"), _resume(found, "then resume it")]
+    placed = [guard for part in attributes(found.spec) for guard in part.guards]
+    guard = next((guard for guard in placed if (guard.at, guard.name) == (refusal.at, refusal.guard)), None)
+    if guard is not None and guard.limit is not None:
+        accept, again = _command("resume", found, "--accept"), _command("resume", found)
+        return [
+            Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
+            Move("or resume it as it is: it goes on if its agent returns what another line takes", again),
+        ]
+    return [
+        _resume(found, "resume it: it tries again, with a new attempt"),
+        Move(f"or give {at} an otherwise, so that a refusal leads somewhere"),
+    ]
+
+
+def _unstuck(found: Evidence, places: Places) -> list[Move]:
+    last = found.last
+    if last.event == "CallUnsure":
+        return _answering(found)
+    state, event = safe(last.source), safe(last.event)
+    again = _resume(found, "resume it: its agent tries again" if last.source != START else "resume it: it starts again")
+    lines = takers(found.spec, last.source, last.event)
+    if lines:
+        names = listed([f"`{safe(line.name)}`{_where(line.name, places)}" for line in lines], "or")
+        return [again, Move(f"or let one line always match: leave out when= of {names}")]
+    line = f"`{_fresh(event)} = {state}.to(..., on={_on(last)})`"
+    return [again, Move(f"or declare where it leads: {line}{_where(last.source, places)}")]
+
+
+def _fresh(event: str) -> str:
+    return {"AgentFailed": "broken", "TimedOut": "lapse"}.get(event, "then")
+
+
+def _on(record: Record) -> str:
+    """What the state should have handled: of an escalated event the one that came first."""
+    if record.event != "AgentFailed" or record.body is None:
+        return safe(record.event)
+    kind = json.loads(record.body).get("error_type")
+    return kind if kind in RUNTIME_EVENTS else "AgentFailed"
+
+
+def _where(attribute: str, places: Places) -> str:
+    return f" ({places[attribute]})" if attribute in places else ""
+
+
+def _written(guard: Placed) -> str:
+    """A guard as it is written: `LoopCap(3)`."""
+    values = [f"{value:_}" if isinstance(value, int) else repr(value) for value in guard.params.values()]
+    named = [f"{name}={value}" for name, value in zip(guard.params, values, strict=True)]
+    return f"{guard.name}({', '.join([*values[:1], *named[1:]])})"

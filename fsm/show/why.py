@@ -1,0 +1,211 @@
+"""Why a run does not move: one sentence with numbers, what was asked last, and what would move it.
+
+From the journal alone. The machine's code, where it is at hand, adds file and line, and tells when it has
+changed since.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from fsm.core.record import Record
+from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.guard import Ruling
+from fsm.show.asked import Asked, Places, asked, attributes, deciding, takers
+from fsm.show.evidence import Evidence
+from fsm.show.moves import Move, moves
+from fsm.show.telling import ago, count, happened, lasting, listed, moment, of_limit, safe, said, tally
+
+Case = Literal["waits", "stopped", "stuck", "left", "running", "deferred", "ended"]
+
+ASKED_MAX = 3
+CHANGES_MAX = 4
+
+
+@frozen(kw_only=True)
+class Why:
+    """The answer. `notes` is what else bears on it, `asked` the decisions behind it, the latest first."""
+
+    run_id: str
+    machine: str
+    state: str
+    outcome: str
+    case: Case
+    answer: str
+    notes: tuple[str, ...]
+    asked: tuple[Asked, ...]
+    moves: tuple[Move, ...]
+
+
+def why(found: Evidence) -> Why:
+    """The answer to `why does it not move`; for one that does, what it is doing."""
+    run, code = found.run, found.code or found.spec
+    places = {part.name: str(part.place) for part in attributes(code) if part.place}
+    case, answer = _answer(found)
+    return Why(
+        run_id=run.run_id,
+        machine=run.machine,
+        state=run.state,
+        outcome=run.outcome,
+        case=case,
+        answer=answer,
+        notes=tuple(_notes(found, case)),
+        asked=_asked(found, places),
+        moves=tuple(moves(found, case, places)),
+    )
+
+
+def _answer(found: Evidence) -> tuple[Case, str]:
+    run = found.run
+    if run.ended:
+        return "ended", f"ended, {_ended(found)}: nothing to move"
+    if run.outcome == "stopped":
+        return "stopped", _stopped(found)
+    if run.outcome == "stuck":
+        return "stuck", f"stuck: {_stuck(found)}"
+    if run.outcome == "running" and (found.owner is None or not found.owner.alive):
+        return "left", _left(found)
+    if found.put_off is not None:
+        return "deferred", _deferred(found, found.put_off)
+    return ("waits", _waits(found)) if run.outcome == "waiting" else ("running", _running(found))
+
+
+def _ended(found: Evidence) -> str:
+    last = found.last
+    if last.outcome == "completed":
+        return f"completed in `{safe(last.state)}`"
+    return f"{last.outcome} in `{safe(last.state)}` on {happened(last)}"
+
+
+def _waits(found: Evidence) -> str:
+    state = found.spec.state[found.run.state]
+    events = [safe(event) for event in found.spec.events_from(state.name)]
+    told = f"waits in `{safe(state.name)}` for {listed(events, 'or') or 'nothing that could come from outside'}"
+    due_ms = found.due_ms("timeout")
+    if due_ms is None or state.timeout_ms is None:
+        return f"{told}, {lasting(found.now_ms - found.began.at_ms)} so far, with no timeout"
+    left = due_ms - found.now_ms
+    if left < 0:
+        return (
+            f"{told}; its {lasting(state.timeout_ms)} timeout ran out {ago(-left)}, and no runner was there to see it"
+        )
+    return f"{told}, {lasting(left)} left of its {lasting(state.timeout_ms)} timeout"
+
+
+def _stopped(found: Evidence) -> str:
+    last = found.last
+    refusal = deciding(found.spec, last)
+    if refusal is None:
+        return f"halted, stopped on {happened(last)}"
+    head = "never started" if found.unstarted else "halted, stopped"
+    return f"{head}: {_by(refusal)}, and `{safe(refusal.at)}` declares no otherwise"
+
+
+def _by(refusal: Ruling) -> str:
+    """`LoopCap on reject refused firing 4 of 3`; of the user's code that broke, what it raised."""
+    verdict, counted = refusal.verdict, tally(refusal)
+    name = f"{safe(refusal.guard)} on `{safe(refusal.at)}`"
+    if verdict.text:
+        return f"{name} refused with {verdict.code}: {safe(verdict.text)}"
+    return f"{name} refused {of_limit(*counted)}" if counted else f"{name} {said(refusal)}"
+
+
+def _stuck(found: Evidence) -> str:
+    last, question = found.last, found.question
+    if question is not None and last.event == "CallUnsure":
+        return f"{_unsure(question)}, and `{safe(last.source)}` asks a person"
+    if last.note.get("unread"):
+        return f"{safe(last.event)} arrived, but its class reads it no more: {safe(str(last.note['unread']))}"
+    told = f"no transition takes {safe(last.event)} from `{safe(last.source)}`"
+    names = {line.name: line.when.name for line in takers(found.spec, last.source, last.event) if line.when}
+    noes = [
+        f"`{safe(names[line])}` of `{safe(line)}`"
+        for line, answer in last.predicates
+        if line in names and answer is False
+    ]
+    if noes:
+        return f"{told}; {'predicate' if len(noes) == 1 else 'predicates'} {listed(noes, 'and')} answered no"
+    return f"{happened(last)}, and {told}" if last.event in RUNTIME_EVENTS else told
+
+
+def _unsure(question: Mapping[str, Any]) -> str:
+    call, arguments = safe(str(question["call"])), safe(str(question["arguments"]))
+    return f"call `{call}` {arguments} was in flight when its process was lost, and may have happened or not"
+
+
+def _left(found: Evidence) -> str:
+    run, owner = found.run, found.owner
+    resume = f"`fsm resume {run.run_id}` goes on"
+    if owner is None:
+        return f"nobody advances it: it was let go in `{safe(run.state)}`, its last record is {_aged(found)}; {resume}"
+    when = f"died {ago(owner.silent_ms)}" if owner.silent_ms is not None else "has died, or its host was restarted"
+    return f"nobody advances it: its runner {safe(owner.name)} (pid {owner.pid}) {when}; {resume}"
+
+
+def _aged(found: Evidence) -> str:
+    told = ago(found.now_ms - found.last.at_ms)
+    return "just written" if told == "just now" else f"from {told}"
+
+
+def _deferred(found: Evidence, record: Record) -> str:
+    by = next((ruling for ruling in record.rulings if ruling.verdict.decision == "defer"), None)
+    due_ms = found.due_ms("defer") or 0
+    left = due_ms - found.now_ms
+    when = f"in {lasting(left)}" if left >= 0 else f"due {ago(-left)}"
+    name = f" by {safe(by.guard)} on `{safe(by.at)}`" if by else ""
+    return f"{safe(record.event)} is deferred{name} until {moment(due_ms)}, {when}"
+
+
+def _running(found: Evidence) -> str:
+    run, owner, began = found.run, found.owner, found.began
+    assert owner is not None
+    passed = found.now_ms - began.at_ms
+    timeout_ms = found.spec.state[run.state].timeout_ms if run.state in found.spec.state else None
+    limit = f" of at most {lasting(timeout_ms)}" if timeout_ms is not None else ""
+    told = (
+        f"running: attempt {run.attempt} of `{safe(run.state)}` by runner {safe(owner.name)} (pid {owner.pid}, alive)"
+    )
+    calls = [f"call `{safe(call.name)}` open for {lasting(found.now_ms - call.at_ms)}" for call in found.open_calls]
+    return ", ".join([f"{told} for {lasting(passed)}{limit}", *calls[:3]])
+
+
+def _notes(found: Evidence, case: Case) -> list[str]:
+    run, notes = found.run, []
+    if found.posted and case != "ended":
+        held = "they are decided once it is resumed" if run.halted else "no runner has decided them yet"
+        notes.append(f"{count(len(found.posted), 'event')} from outside in its inbox: {held}")
+    if case == "waits" and found.question is not None:
+        notes.append(_unsure(found.question))
+    if case == "left" and found.open_calls:
+        names = listed([f"`{safe(call.name)}`" for call in found.open_calls], "and")
+        notes.append(f"when it was left, {names} was in flight: resumed, it is made once more under the same key")
+    if case == "left" and found.put_off is not None:
+        notes.append(_deferred(found, found.put_off))
+    if found.refused:
+        notes.append(f"{count(len(found.refused), 'event')} from outside refused in this visit")
+    if run.dropped:
+        notes.append(f"{count(run.dropped, 'more event')} refused and only counted, beyond refusals_max")
+    lost = sum(record.note.get("why") == "lost" for record in found.since)
+    if lost:
+        notes.append(f"this visit lost its process {lost} of at most {found.spec.bounds.resumes_max} times")
+    if found.owner is not None and found.owner.hung:
+        names = listed([safe(name) for name in found.owner.hung], "and")
+        notes.append(f"runner {safe(found.owner.name)} left behind what does not come back: {names}")
+    if found.changed and case != "ended":
+        more = f"; {len(found.changed) - CHANGES_MAX} more" if len(found.changed) > CHANGES_MAX else ""
+        listing = "; ".join(map(safe, found.changed[:CHANGES_MAX]))
+        notes.append(f"{safe(run.machine)} has changed since the run was recorded: {listing}{more}")
+    return notes
+
+
+def _asked(found: Evidence, places: Places) -> tuple[Asked, ...]:
+    """The decisions that matter, the latest first: what halted it, what was refused here, what led here."""
+    records = [found.last] if found.run.halted or found.run.ended else []
+    records += [record for record in (found.put_off, *reversed(found.refused)) if record is not None]
+    if any(ruling.verdict.decision != "allow" for ruling in found.entry.rulings) or (
+        found.run.outcome == "waiting" and (found.entry.rulings or found.entry.predicates)
+    ):
+        records.append(found.entry)
+    kept = {record.seq: record for record in records if record.event}
+    return tuple(asked(found.spec, record, places) for record in list(kept.values())[:ASKED_MAX])
