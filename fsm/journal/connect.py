@@ -11,34 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
-
 from fsm.errors import JournalError, JournalUnwritable, NewerFormat, NotAJournal, RunNotFound
-from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE, TABLES, VIEWS, triggers
+from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE
 
 Connect = Callable[..., sqlite3.Connection]
 BUSY_S = 10.0
 KNOCK_S = 0.0004
-
-migrations = Migrations("turnstile")
-
-
-@migrations()
-def format_1(db: Database) -> None:
-    """The first format."""
-    for statement in _statements(TABLES + triggers() + VIEWS):
-        db.execute(statement)
-
-
-def _statements(script: str) -> list[str]:
-    found, rest = [], ""
-    for part in script.split(";"):
-        rest += part + ";"
-        if sqlite3.complete_statement(rest):
-            found.append(rest)
-            rest = ""
-    return found
 
 
 def open_writer(path: str, connect: Connect = sqlite3.connect, synchronous: str = "FULL") -> sqlite3.Connection:
@@ -65,7 +43,11 @@ def open_writer(path: str, connect: Connect = sqlite3.connect, synchronous: str 
         connection.execute("PRAGMA foreign_keys = ON")
         if sys.platform == "darwin":
             connection.execute("PRAGMA fullfsync = ON")
-        _migrate(connection)
+        if connection.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
+            from fsm.journal.migrations import migrate  # its imports are not for those who only read
+
+            knock(connection, "BEGIN IMMEDIATE")
+            migrate(connection)
     except sqlite3.Error as error:
         connection.close()
         raise explained(error, path) from error
@@ -147,22 +129,6 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
             what=f"it has format {version}, this release reads up to {FORMAT}",
             next="install the release that wrote it, or a later one; the file is untouched",
         )
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring the file to this format; the lock is taken first, so of several processes one does it."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] == FORMAT:
-        return
-    knock(connection, "BEGIN IMMEDIATE")
-    try:
-        migrations.apply(Database(connection))
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def explained(error: sqlite3.Error, path: str) -> JournalError:

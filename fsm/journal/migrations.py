@@ -1,0 +1,40 @@
+"""How a journal comes from one format to the next, by sqlite-utils' own record of what has been applied."""
+
+import sqlite3
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from fsm.journal.schema import APPLICATION_ID, FORMAT, TABLES, VIEWS, triggers
+
+migrations = Migrations("turnstile")
+
+
+@migrations()
+def format_1(db: Database) -> None:
+    """The first format."""
+    for statement in _statements(TABLES + triggers() + VIEWS):
+        db.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    found, rest = [], ""
+    for part in script.split(";"):
+        rest += part + ";"
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to this format, in the write transaction that is open; so of several processes one does it."""
+    try:
+        migrations.apply(Database(connection))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
