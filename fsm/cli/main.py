@@ -9,6 +9,8 @@ import importlib
 
 import click
 
+from fsm.cli.options import INTERRUPTED
+
 VERBS = {
     "replay": "Decide every record of a run again, without agents, and compare.",
     "check": "Say what is wrong with a machine's definition.",
@@ -47,6 +49,8 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except Exception as error:
             from fsm.errors import FsmError
 
