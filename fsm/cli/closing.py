@@ -15,6 +15,7 @@ from fsm.cli.telling import clean, failure, many, moment, objection, span, spend
 from fsm.show.data import Data, run_data
 
 MARKS = {"completed": "✓", "waiting": "●", "running": "…"}
+WORDS = {"running": "under way"}
 
 
 def close(found: Stand, here: Here, as_json: bool, first: Sequence[Text] = (), **more: object) -> None:
@@ -41,7 +42,7 @@ def document(found: Stand, here: Here) -> Data:
 
 def block(found: Stand, here: Here) -> list[Text]:
     run, outcome = found.run, found.run.outcome
-    head = Text(f"{MARKS.get(outcome, '✗')} {outcome}", f"bold {style(outcome)}")
+    head = Text(f"{MARKS.get(outcome, '✗')} {WORDS.get(outcome, outcome)}", f"bold {style(outcome)}")
     head.append(f" in {clean(run.state)}", "bold")
     cause = because(found)
     if cause:

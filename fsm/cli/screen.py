@@ -15,7 +15,7 @@ from fsm.core.record import Record
 
 TICK_S = 0.1
 BURST_LINES = 100
-LINES_PER_S = 2.0
+LINES_PER_S = 0.5
 TAIL_LINES = 5
 
 Render = Callable[[Record], Text]

@@ -19,7 +19,7 @@ from fsm.define.spec import MachineSpec
 STYLES = {"completed": "green", "waiting": "yellow", "running": "cyan"}
 TEXT_MAX = 160
 UNPRINTABLE = "\N{REPLACEMENT CHARACTER}"
-COLUMN_MAX = 22
+HOP_MIN, COLUMN_MAX = 7, 22
 WHY = {"lost": "its runner was gone", "released": "where it was left", "asked": "resumed"}
 
 
@@ -78,8 +78,10 @@ class Columns:
 
     @classmethod
     def of(cls, spec: MachineSpec) -> "Columns":
+        """From names as written in the class; the ids of `otherwise` hops are longer, and rare."""
         state = max(len(state.name) for state in spec.states)
-        return cls(min(state, COLUMN_MAX), min(max((len(hop) for hop in spec.hops), default=0), COLUMN_MAX))
+        hop = max((len(line.name) for line in spec.transitions), default=0)
+        return cls(min(state, COLUMN_MAX), min(max(hop, HOP_MIN), COLUMN_MAX))
 
 
 def line(record: Record, started_at_ms: int, columns: Columns) -> Text:
@@ -93,7 +95,8 @@ def line(record: Record, started_at_ms: int, columns: Columns) -> Text:
     told.append(f"{clean(way):<{columns.hop}}  ", way_style)
     told.append(clean(record.event))
     for part, part_style in _remarks(record):
-        told.append("  ").append(part, part_style)
+        if part:
+            told.append("  ").append(part, part_style)
     return told
 
 
@@ -110,8 +113,13 @@ def _remarks(record: Record) -> Iterator[tuple[str, str]]:
     if record.until_ms is not None:
         yield f"put off until {moment(record.until_ms)}", "yellow"
     for ruling in record.rulings:
-        if ruling.verdict.decision == "allow" and ruling.verdict.numbers:
+        if ruling.verdict.decision == "allow" and (ruling.standing != "run" or _half_used(ruling.verdict.numbers)):
             yield numbers(ruling.verdict.numbers), "dim"
+
+
+def _half_used(found: Mapping[str, int]) -> bool:
+    """Whether a cap of the whole run is worth a word beside each record."""
+    return any(2 * value >= found[f"{name}_max"] for name, value in found.items() if f"{name}_max" in found)
 
 
 def objection(ruling: Ruling) -> str:
