@@ -12,6 +12,10 @@ import click
 from fsm.cli.options import INTERRUPTED
 
 VERBS = {
+    "run": "Start a run and watch it.",
+    "resume": "Go on with a run that halted or was left, or with all that were left.",
+    "send": "Give a run an event from outside.",
+    "cancel": "Ask a run to stop.",
     "replay": "Decide every record of a run again, without agents, and compare.",
     "check": "Say what is wrong with a machine's definition.",
     "machines": "List the machines at hand, and those of a journal.",

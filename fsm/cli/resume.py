@@ -13,12 +13,12 @@ fsm resume""")
 @machine_option
 @db_option
 def command(run_id: str | None, accept: bool, by: str, targets: tuple[str, ...], db: str | None, as_json: bool) -> None:
-    """Go on with one run, or with all that nobody advances, until they stand still.
+    """Go on with a run that halted or was left, or with all that were left.
 
-    One run: a halted one gets a new attempt, which is recorded; one whose process died goes on where it was;
-    one that waits goes on waiting. Without RUN: every run of the machines at hand that is under way and that
-    nobody advances, as well as events and timers that wait; halted runs are left alone. Exits as `fsm run`; for
-    many, with 1 if any failed or halted, else 3 if any waits for somebody.
+    It stays until they stand still. One run: a halted one gets a new attempt, which is recorded; one whose
+    process died goes on where it was; one that waits goes on waiting. Without RUN: every run of the machines at
+    hand that is under way and that nobody advances, as well as events and timers that wait; halted runs are
+    left alone. Exits as `fsm run`; for many, with 1 if any failed or halted, else 3 if any waits for somebody.
     """
     from fsm.cli.here import here
 

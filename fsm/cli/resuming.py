@@ -19,6 +19,7 @@ from fsm.cli.watch import Tally
 from fsm.clock import SystemClock
 from fsm.define.machine import Machine
 from fsm.errors import FsmError, RunnerStopped
+from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
 from fsm.runner.runner import Runner
 
@@ -26,24 +27,17 @@ NAMED_MAX = 5
 
 
 @define
-class Left:
-    """Runs that nobody advances: those of the machines at hand, and those that are left alone, by machine."""
+class Alone:
+    """Runs that are left alone, although nobody advances them: their machine has changed, or is not at hand."""
 
-    ours: list[Run] = field(factory=list)
     changed: list[Run] = field(factory=list)
     unknown: list[Run] = field(factory=list)
 
-
-def left_behind(here: Here, known: Sequence[type[Machine]]) -> Left:
-    found = Left()
-    names, fingerprints = {m.spec.name for m in known}, {m.spec.fingerprint for m in known}
-    with reading(here.db) as reader:
-        for run in reader.ownerless(SystemClock().monotonic()):
-            if run.fingerprint in fingerprints:
-                found.ours.append(run)
-            else:
-                (found.changed if run.machine in names else found.unknown).append(run)
-        return found
+    def look(self, read: Reader, known: Sequence[type[Machine]]) -> None:
+        names, fingerprints = {m.spec.name for m in known}, {m.spec.fingerprint for m in known}
+        for run in read.ownerless(SystemClock().monotonic()):
+            if run.fingerprint not in fingerprints:
+                (self.changed if run.machine in names else self.unknown).append(run)
 
 
 def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
@@ -57,20 +51,20 @@ def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
     with reading(here.db) as reader:
         path = reader.path
     drawn, clock = screen(as_json), SystemClock()
-    tally, began_ms, interrupted = Tally(drawn, clock), clock.now_ms(), False
+    tally, alone, began_ms, interrupted = Tally(drawn, clock), Alone(), clock.now_ms(), False
 
     async def work() -> None:
         async with Runner(path, machines=known, observers=[tally]) as runner:
+            alone.look(runner.journal.read, known)
+            if tally.outcomes:
+                drawn.say(Text(f"{many(len(tally.outcomes), 'run')} left behind in {clean(path)}", "bold"))
             looking = asyncio.create_task(tally.look_on())
             try:
                 await runner.idle()
             finally:
                 looking.cancel()
 
-    left = left_behind(here, known)
     with shown_on(drawn):
-        if left.ours:
-            drawn.say(Text(f"{many(len(left.ours), 'run')} left behind in {clean(path)}", "bold"))
         try:
             with swift():
                 asyncio.run(work())
@@ -78,36 +72,35 @@ def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
             interrupted = True
         except FsmError as error:
             raise refusal(error, here) from error
-    return _close(here, left, tally, clock.now_ms() - began_ms, interrupted, as_json)
+    return _close(here, alone, tally, clock.now_ms() - began_ms, interrupted, as_json)
 
 
-def _close(here: Here, left: Left, tally: Tally, took_ms: int, interrupted: bool, as_json: bool) -> int:
+def _close(here: Here, alone: Alone, tally: Tally, took_ms: int, interrupted: bool, as_json: bool) -> int:
     counted = tally.counted()
     bad = [run_id for run_id, outcome in tally.outcomes.items() if outcome not in ("completed", "waiting", "running")]
     under_way = [run_id for run_id, outcome in tally.outcomes.items() if outcome == "running"]
     steps = [here.command("why", run_id, code=False) for run_id in bad[:NAMED_MAX]]
-    steps += [here.command("resume", run.run_id) for run in left.changed[:NAMED_MAX]]
+    steps += [here.command("resume", run.run_id) for run in alone.changed[:NAMED_MAX]]
     if interrupted or under_way:
         steps.append(here.command("resume"))
     if as_json:
-        alone = [run.run_id for run in (*left.changed, *left.unknown)]
         emit(
             {
                 "runs": tally.outcomes,
                 "records": tally.records,
-                "left_alone": alone,
+                "left_alone": [run.run_id for run in (*alone.changed, *alone.unknown)],
                 "interrupted": interrupted,
                 "next": steps,
             }
         )
     else:
-        write([*_lines(left, tally, counted, took_ms, interrupted), *(_step(step) for step in steps)])
+        write([*_lines(alone, tally, counted, took_ms, interrupted), *(_step(step) for step in steps)])
     if interrupted:
         return INTERRUPTED
-    return FAILED if bad or under_way or left.changed else WAITING if counted.get("waiting") else GOOD
+    return FAILED if bad or under_way or alone.changed else WAITING if counted.get("waiting") else GOOD
 
 
-def _lines(left: Left, tally: Tally, counted: dict[str, int], took_ms: int, interrupted: bool) -> list[Text]:
+def _lines(alone: Alone, tally: Tally, counted: dict[str, int], took_ms: int, interrupted: bool) -> list[Text]:
     told = Text("nothing was left behind" if not counted else "")
     for n, (outcome, count) in enumerate(counted.items()):
         told.append(f"{', ' if n else ''}").append(f"{count:,} {outcome}", style(outcome))
@@ -116,12 +109,12 @@ def _lines(left: Left, tally: Tally, counted: dict[str, int], took_ms: int, inte
     lines = [told]
     if interrupted:
         lines.append(Text("  stopped on request; every record is kept"))
-    if left.changed:
-        names = ", ".join(sorted({clean(run.machine) for run in left.changed}))
-        lines.append(Text(f"  {many(len(left.changed), 'run')} left alone: {names} has changed since", "yellow"))
-    if left.unknown:
-        names = ", ".join(sorted({clean(run.machine) for run in left.unknown}))
-        lines.append(Text(f"  {many(len(left.unknown), 'run')} left alone: {names} is not at hand", "dim"))
+    if alone.changed:
+        names = ", ".join(sorted({clean(run.machine) for run in alone.changed}))
+        lines.append(Text(f"  {many(len(alone.changed), 'run')} left alone: {names} has changed since", "yellow"))
+    if alone.unknown:
+        names = ", ".join(sorted({clean(run.machine) for run in alone.unknown}))
+        lines.append(Text(f"  {many(len(alone.unknown), 'run')} left alone: {names} is not at hand", "dim"))
     return lines
 
 

@@ -22,11 +22,12 @@ def command(
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Start a run of a machine and watch it until it stands still.
+    """Start a run and watch it.
 
-    Progress goes to standard error, the result to standard output. Exits with 0 if the run completed, 1 if it
-    failed, was cancelled or halted, 3 if it waits for somebody. Ctrl-C stops cleanly: every record is kept,
-    and the run goes on with `fsm resume`, or with the same command and its --run-id.
+    It stays until the run stands still: ended, halted or waiting. Progress goes to standard error, the result
+    to standard output. Exits with 0 if the run completed, 1 if it failed, was cancelled or halted, 3 if it
+    waits for somebody. Ctrl-C stops cleanly: every record is kept, and the run goes on with `fsm resume`, or
+    with the same command and its --run-id.
     """
     from fsm.cli.advance import Stay, advance
     from fsm.cli.closing import close, code

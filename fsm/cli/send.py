@@ -24,10 +24,10 @@ def command(
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Give a run an event from outside, and say what was decided.
+    """Give a run an event from outside.
 
-    If no other runner advances the run, this one does, and stays until the run stands still. Exits with 1 if
-    the event was refused or the run's state does not take it, else as `fsm run`.
+    It says what was decided. If no other runner advances the run, this one does, and stays until the run stands
+    still. Exits with 1 if the event was refused or the run's state does not take it, else as `fsm run`.
     """
     import contextlib
 
