@@ -19,19 +19,19 @@ from fsm.cli.project import journal_path
 from fsm.cli.screen import Screen, screen
 from fsm.cli.target import machines
 from fsm.cli.telling import clean
-from fsm.cli.watch import Watch, position
+from fsm.cli.watch import Watch, head, position
 from fsm.clock import SystemClock
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.machine import Machine
 from fsm.define.spec import MachineSpec
-from fsm.errors import FsmError, MachineChanged, MachineUnknown, RunnerStopped
+from fsm.errors import FsmError, MachineChanged, MachineUnknown, RunnerStopped, RunNotFound
 from fsm.journal.rows import Run
 from fsm.runner.runner import Runner
 
 GARBAGE = 50_000
 
-Act = Callable[[Runner], Awaitable[str]]
+Act = Callable[[Runner], Awaitable[object]]
 
 
 @frozen
@@ -55,10 +55,10 @@ class Stay:
     """
 
     here: Here
+    run_id: str
     machine: type[Machine]
     act: Act
     quiet: bool = False
-    run_id: str = ""
     until: Literal["still", "ours", "done"] = "still"
 
 
@@ -77,14 +77,17 @@ def advance(stay: Stay) -> Stand | None:
             raise refusal(error, stay.here) from error
         except Exception as error:
             raise stopped(error, stay) from error
-    return stand(stay, interrupted) if stay.run_id else None
+    with contextlib.suppress(RunNotFound):
+        return stand(stay, interrupted)
+    return None
 
 
 async def _advance(stay: Stay, path: str, drawn: Screen) -> None:
     async with Runner(path, machines=[stay.machine], adopt=False) as runner:
         read, clock = runner.journal.read, SystemClock()
-        before = position(read, stay.run_id) if stay.run_id else Snapshot()
-        stay.run_id = await stay.act(runner)
+        before = position(read, stay.run_id)
+        drawn.say(head(stay.run_id, stay.machine.spec.name, before, path))
+        await stay.act(runner)
         run = read.run(stay.run_id)
         watch = Watch(read, run, stay.machine.spec, before, drawn, clock)
         async with watch.shown():
@@ -121,8 +124,6 @@ def stand(stay: Stay, interrupted: bool = False) -> Stand:
 def stopped(error: Exception, stay: Stay) -> click.ClickException:
     """An error that is none of ours: the runner's own trouble, or an agent's that reached too far."""
     told = clean(f"{type(error).__name__}: {error}")
-    if not stay.run_id:
-        return click.ClickException(f"it stopped here: {told}")
     goes_on = f"every record is kept; go on with: {stay.here.command('resume', stay.run_id)}"
     return click.ClickException(f"the run stopped here: {told}\n  -> {goes_on}")
 

@@ -30,15 +30,14 @@ def command(run_id: str, by: str, reason: str, targets: tuple[str, ...], db: str
 
     run, machine = at_hand(db, run_id, targets)
 
-    async def act(runner: Runner) -> str:
+    async def act(runner: Runner) -> None:
         if run.outcome == "running":
             with contextlib.suppress(Fenced):  # it is left behind, or else its runner decides
                 await runner.resume(run.run_id)
         await runner.cancel(run.run_id, by=by, reason=reason)
-        return run.run_id
 
     given = here(db, *targets)
-    stood = advance(Stay(given, machine, act, as_json, run.run_id, "ours"))
+    stood = advance(Stay(given, run.run_id, machine, act, as_json, "ours"))
     assert stood is not None
     first = [Text("it had ended already; nothing was changed", "yellow")] if run.ended else []
     close(stood, given, as_json, first)

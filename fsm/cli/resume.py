@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import INTERRUPTED, db_option, leave, machine_option, verb
+from fsm.cli.options import db_option, leave, machine_option, verb
 
 
 @verb("""fsm resume 42 --by ann
@@ -36,11 +36,10 @@ def command(run_id: str | None, accept: bool, by: str, targets: tuple[str, ...],
 
     run, machine = at_hand(db, run_id, targets)
 
-    async def act(runner: Runner) -> str:
-        return (await runner.resume(run.run_id, accept=accept, by=by)).run_id
+    async def act(runner: Runner) -> None:
+        await runner.resume(run.run_id, accept=accept, by=by)
 
-    stood = advance(Stay(given, machine, act, as_json, run.run_id))
-    if stood is None:
-        leave(INTERRUPTED)
+    stood = advance(Stay(given, run.run_id, machine, act, as_json))
+    assert stood is not None
     close(stood, given, as_json)
     leave(code(stood))

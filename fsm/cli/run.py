@@ -29,6 +29,7 @@ def command(
     waits for somebody. Ctrl-C stops cleanly: every record is kept, and the run goes on with `fsm resume`, or
     with the same command and its --run-id.
     """
+    from fsm import ids
     from fsm.cli.advance import Stay, advance
     from fsm.cli.closing import close, code
     from fsm.cli.given import named, payload
@@ -40,7 +41,7 @@ def command(
     tagged = _labels(labels)
     try:
         tags(tagged)
-        given_id = name("run_id", run_id) if run_id is not None else None
+        run_id = name("run_id", run_id) if run_id is not None else ids.fresh()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     found = machine(target)
@@ -50,12 +51,13 @@ def command(
         raise click.UsageError(f"{spec.name} starts with {' or '.join(begins)}\n  -> say which: --event {begins[0]}")
     begun = payload(named(event or begins[0], spec, begins, "starts with"), text, "--input")
 
-    async def act(runner: Runner) -> str:
-        return (await runner.start(found, begun, run_id=given_id, labels=tagged)).run_id
+    async def act(runner: Runner) -> None:
+        await runner.start(found, begun, run_id=run_id, labels=tagged)
 
     given = here(db, target)
-    stood = advance(Stay(given, found, act, as_json, given_id or ""))
+    stood = advance(Stay(given, run_id, found, act, as_json))
     if stood is None:
+        click.echo("stopped before the run began", err=True)
         leave(INTERRUPTED)
     close(stood, given, as_json)
     leave(code(stood))

@@ -51,7 +51,7 @@ def command(
     body = payload(named(event, spec, taken, "takes"), text, "--payload")
     sent = Sent(event, run.seq)
 
-    async def act(runner: Runner) -> str:
+    async def act(runner: Runner) -> None:
         if no_wait:
             runner.stop()  # no visit begins here
         elif run.outcome == "running":
@@ -63,10 +63,9 @@ def command(
         except RunnerStopped:
             if not no_wait:
                 raise
-        return run.run_id
 
     given = here(db, *targets)
-    stood = advance(Stay(given, machine, act, as_json, run.run_id, "done" if no_wait else "ours"))
+    stood = advance(Stay(given, run.run_id, machine, act, as_json, "done" if no_wait else "ours"))
     assert stood is not None
     close(stood, given, as_json, sent.lines(spec), **sent.data())
     if stood.interrupted:

@@ -33,6 +33,14 @@ def position(read: Reader, run_id: str) -> Snapshot:
     return fold(read.spec(run.fingerprint), read.records(run.key, base.seq if base else -1), base)
 
 
+def head(run_id: str, machine: str, before: Snapshot, path: str) -> Text:
+    """Which run is watched from here on, and where it stands."""
+    told = Text(f"run {run_id} of {clean(machine)}", "bold")
+    if before.seq >= 0:
+        told.append(f", on from record {before.seq} in {clean(before.state)}", "default")
+    return told.append(f"  {clean(path)}", "dim")
+
+
 @define(eq=False)
 class Watch:
     """A run on a screen; `snapshot` is as far as it has been shown."""
@@ -48,10 +56,6 @@ class Watch:
 
     def __attrs_post_init__(self) -> None:
         self._columns = Columns.of(self.spec)
-        head = Text(f"run {self.run.run_id} of {clean(self.run.machine)}", "bold")
-        if self.snapshot.seq >= 0:
-            head.append(f", on from record {self.snapshot.seq} in {clean(self.snapshot.state)}", "default")
-        self.screen.say(head.append(f"  {clean(self.read.path)}", "dim"))
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:

@@ -17,7 +17,7 @@ DESK = f"{Path(__file__).parent / 'moving_desk.py'}:Desk"
 RALLY = DESK.replace(":Desk", ":Rally")
 ORDER = '{"topic": "doors"}'
 ORDERED = ("run", DESK, "--event", "Order", "--input")
-DEADLINE_S = 60
+DEADLINE_S = 30
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
 
 
