@@ -91,17 +91,22 @@ def skeleton(cls: type[BaseModel]) -> dict[str, Any]:
         schema = cls.model_json_schema(by_alias=True)
     except Exception:  # a field of a type that JSON schema has no word for
         return {name: "..." for name, field in cls.model_fields.items() if field.is_required()}
+    defs = schema.get("$defs", {})
+    schema = _resolved(schema, defs)
     properties, required = schema.get("properties", {}), schema.get("required", [])
     names = required or list(properties)
-    return {name: _example(properties[name], schema.get("$defs", {}), DEPTH_MAX) for name in names}
+    return {name: _example(properties[name], defs, DEPTH_MAX) for name in names}
+
+
+def _resolved(schema: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    return {**defs.get(schema["$ref"].rpartition("/")[2], {}), **schema} if "$ref" in schema else schema
 
 
 def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
     """A value this schema is likely to accept; constraints on text are beyond it."""
     if depth == 0:
         return None
-    if "$ref" in schema:
-        schema = {**defs.get(schema["$ref"].rpartition("/")[2], {}), **schema}
+    schema = _resolved(schema, defs)
     for key in ("examples", "enum", "anyOf", "oneOf", "allOf"):
         if schema.get(key):
             first = schema[key][0]

@@ -46,10 +46,10 @@ def command(
         raise click.UsageError(str(error)) from None
     found = machine(target)
     spec = found.spec
-    begins = spec.initial.initial
-    if event is None and len(begins) > 1:
-        raise click.UsageError(f"{spec.name} starts with {' or '.join(begins)}\n  -> say which: --event {begins[0]}")
-    begun = payload(named(event or begins[0], spec, begins, "starts with"), text, "--input")
+    first, *others = begins = spec.initial.initial
+    if event is None and others:
+        raise click.UsageError(f"{spec.name} starts with {' or '.join(begins)}\n  -> say which: --event {first}")
+    begun = payload(named(event or first, spec, begins, "starts with"), text, "--input")
 
     async def act(runner: Runner) -> None:
         await runner.start(found, begun, run_id=run_id, labels=tagged)
