@@ -107,13 +107,13 @@ def _example(schema: dict[str, Any], defs: dict[str, Any], depth: int) -> Any:
     if depth == 0:
         return None
     schema = _resolved(schema, defs)
+    for key in ("default", "const"):
+        if key in schema:
+            return schema[key]
     for key in ("examples", "enum", "anyOf", "oneOf", "allOf"):
         if schema.get(key):
             first = schema[key][0]
             return first if key in ("examples", "enum") else _example(first, defs, depth - 1)
-    for key in ("default", "const"):
-        if key in schema:
-            return schema[key]
     match schema.get("type"):
         case "object":
             parts, required = schema.get("properties", {}), schema.get("required", [])
