@@ -10,7 +10,7 @@ import importlib
 _NAMES = {
     "fsm.core.record": "Record Spent",
     "fsm.define.agent": "Agent View unbound",
-    "fsm.define.events": "AgentFailed CallRefused Cancelled PayloadInvalid RuntimeEvent TimedOut",
+    "fsm.define.events": "AgentFailed CallRefused CallUnsure Cancelled PayloadInvalid RuntimeEvent TimedOut",
     "fsm.define.guard": "Counter Facts Guard Kind Ruling Standing Verdict allow defer refuse",
     "fsm.define.machine": "Machine",
     "fsm.define.parts": "Bounds",
@@ -18,7 +18,8 @@ _NAMES = {
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",
     "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
-    " MachineUnknown NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound RunnerStopped",
+    " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound"
+    " RunnerStopped",
     "fsm.journal.journal": "SqliteJournal read_journal",
     "fsm.journal.rows": "Run",
     "fsm.replay.replay": "Divergence Replay replay_run",

@@ -2,7 +2,7 @@
 
 from fsm.core.record import Record, Spent
 from fsm.define.agent import Agent, View, unbound
-from fsm.define.events import AgentFailed, CallRefused, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
+from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
 from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
 from fsm.define.machine import Machine
 from fsm.define.parts import Bounds
@@ -19,6 +19,7 @@ from fsm.errors import (
     JournalError,
     MachineChanged,
     MachineUnknown,
+    NothingToAnswer,
     NotResumable,
     PayloadRefused,
     RunConflict,
@@ -41,6 +42,7 @@ __all__ = [
     "Busy",
     "CallFailed",
     "CallRefused",
+    "CallUnsure",
     "Cancelled",
     "Counter",
     "DefinitionError",
@@ -56,6 +58,7 @@ __all__ = [
     "MachineSpec",
     "MachineUnknown",
     "NotResumable",
+    "NothingToAnswer",
     "PayloadInvalid",
     "PayloadRefused",
     "Record",

@@ -175,6 +175,20 @@ class NotResumable(FsmError):
 
 
 @frozen(kw_only=True, slots=False)
+class NothingToAnswer(FsmError):
+    """The run did not ask about this call, or not any more; nothing was written. `open` is the key it asks about."""
+
+    run_id: str
+    call: str
+    why: str
+    open: str = ""
+
+    def message(self) -> str:
+        ask = f"answer {self.open!r}" if self.open else "read its records: it goes on, or stands, for another reason"
+        return f"run {self.run_id!r} does not ask about call {self.call!r}: {self.why}\n  -> {ask}"
+
+
+@frozen(kw_only=True, slots=False)
 class MachineUnknown(FsmError):
     """The run belongs to a machine this runner was not given."""
 

@@ -24,7 +24,7 @@ from fsm.core.record import MOVES, Spent
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.agent import Unsure
-from fsm.define.events import AgentFailed, CallRefused, Cancelled, PayloadInvalid, TimedOut
+from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, TimedOut
 from fsm.define.guard import Ruling
 from fsm.define.machine import Machine
 from fsm.define.parts import START
@@ -32,7 +32,7 @@ from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal, read_journal
 from fsm.journal.reader import Reader
 from fsm.replay.replay import replay_run
-from fsm.runner.calls import arguments_body, decoded, outcome_body, prepared
+from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
 from fsm.runner.spending import reported
 
 __all__ = [
@@ -207,6 +207,7 @@ _RUNTIME = (
     TimedOut(timeout_ms=1, attempt=1),
     PayloadInvalid(event="", problems=[], excerpt="", attempt=1),
     CallRefused(call="", code="", numbers={}, attempt=1),
+    CallUnsure(call="", key="", arguments="", attempt=1),
     AgentFailed(error_type="", message="", attempt=1),
 )
 

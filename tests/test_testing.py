@@ -295,6 +295,7 @@ def test_a_table_tells_samples_apart_and_adds_what_the_runtime_may_say():
         ("work", "TimedOut"): "failed -> rest",
         ("work", "PayloadInvalid"): "failed -> rest",
         ("work", "CallRefused"): "failed -> rest",
+        ("work", "CallUnsure"): "stuck",
         ("work", "AgentFailed"): "failed -> rest",
         ("work", "Cancelled"): "cancelled",
         ("wait", "Brief"): "unhandled",

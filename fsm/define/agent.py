@@ -20,7 +20,7 @@ from fsm.errors import AgentsMissing
 
 P_co = TypeVar("P_co", bound=BaseModel, covariant=True)
 P_contra = TypeVar("P_contra", bound=BaseModel, contravariant=True)
-Unsure = Literal["repeat", "refuse"]
+Unsure = Literal["repeat", "refuse", "ask"]
 
 
 class View(Protocol[P_co]):
@@ -65,7 +65,10 @@ class View(Protocol[P_co]):
         ...
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
-        """Report spending; it is recorded with the next call, decision or failure."""
+        """Report spending; it is recorded with the next call, decision or failure.
+
+        Inside a call's `fn` it is that call's, recorded with its outcome.
+        """
         ...
 
     async def call(
@@ -83,8 +86,11 @@ class View(Protocol[P_co]):
 
         `args` and the result must be plain JSON data; with `returns=Model` the result is validated as that.
         Raises `CallFailed` when `fn` raises. After a crash a finished call gives back its recorded result;
-        one in flight is repeated with the same key, or, with `unsure="refuse"`, refused. `key` names the call
-        across retries, for one set of arguments. An async `fn` is awaited, any other runs on a thread.
+        of one in flight nobody knows whether it happened. It is repeated with the same key; or, with
+        `unsure="refuse"`, refused (`CallRefused`); or, with `unsure="ask"`, the visit ends with `CallUnsure`,
+        and `runner.answer` goes on with it. `key` names the call across retries, for one set of arguments; of
+        two at once under one key the second waits and gets the outcome of the first. An async `fn` is
+        awaited, any other runs on a thread.
         """
         ...
 

@@ -1,7 +1,8 @@
 """The runtime's own events: payloads like any other, so a machine can declare where they lead.
 
 What a state does not handle escalates: `PayloadInvalid`, `TimedOut` and `CallRefused` become
-`AgentFailed`; an `AgentFailed` nobody handles halts the run *stuck*.
+`AgentFailed`; an `AgentFailed` nobody handles halts the run *stuck*. So does a `CallUnsure`: it is a question
+to a person, not a failure.
 """
 
 from typing import Final
@@ -51,6 +52,19 @@ class CallRefused(RuntimeEvent):
     attempt: int
 
 
+class CallUnsure(RuntimeEvent):
+    """A call with `unsure="ask"` may have happened before its process was lost; the agent was stopped there.
+
+    `arguments` is their marked beginning as JSON. Where nothing takes this event the run halts, and
+    `runner.answer` tells what became of the call.
+    """
+
+    call: str
+    key: str
+    arguments: str
+    attempt: int
+
+
 class Cancelled(RuntimeEvent):
     """Somebody asked the run to stop."""
 
@@ -59,7 +73,7 @@ class Cancelled(RuntimeEvent):
 
 
 RUNTIME_EVENTS: Final[dict[str, type[RuntimeEvent]]] = {
-    cls.__name__: cls for cls in (AgentFailed, TimedOut, PayloadInvalid, CallRefused, Cancelled)
+    cls.__name__: cls for cls in (AgentFailed, TimedOut, PayloadInvalid, CallRefused, CallUnsure, Cancelled)
 }
 
 

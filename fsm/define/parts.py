@@ -20,10 +20,12 @@ Ways = Mapping[str, str]
 class Bounds:
     """The machine's own bounds on what the runtime may do for one run; each is a class keyword.
 
-    `resumes_max`: takeovers of one visit after its process died. `refusals_max`: refused outside events
-    recorded per visit. `defers_max`, `defer_s_max`: how often and how long one event may be put off.
-    `calls_max`: calls per visit. `payload_bytes_max`, `memory_bytes_max`: canonical JSON bytes.
-    `inbox_max`: outside events waiting per run.
+    `resumes_max`: takeovers of one visit after its process died; then it becomes `AgentFailed("crashed")`. From
+    the second on such visits go on few at a time, for the last time alone, so that one which only shared its
+    process with another that kills it is not condemned; below 2 there is no telling them apart.
+    `refusals_max`: refused outside events recorded per visit. `defers_max`, `defer_s_max`: how often and how
+    long one event may be put off. `calls_max`: calls per visit. `payload_bytes_max`, `memory_bytes_max`:
+    canonical JSON bytes. `inbox_max`: outside events waiting per run.
     """
 
     resumes_max: int = 3

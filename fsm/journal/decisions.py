@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from attrs import define, evolve, field
 
 from fsm.core.conclude import conclude
-from fsm.core.record import ENDED, Record, link
+from fsm.core.record import ENDED, NOTHING, Record, Spent, link
 from fsm.core.snapshot import Snapshot
 from fsm.errors import Fenced
 from fsm.journal import bulk, timers
-from fsm.journal.operations import Decide, Decided
+from fsm.journal.operations import Decide, Decided, Overlooked
 from fsm.journal.rows import record_row, snapshot_body
 from fsm.journal.schema import RECORD_COLUMNS
 from fsm.journal.timers import timers_over, timers_set
@@ -23,12 +23,19 @@ SNAPSHOT_BYTES_MIN = 256 << 10
 
 RUN_CHANGES = ("state", "outcome", "seq", "entered", "attempt", "head", "calls", "dropped", "owner", "at_ms")
 _STANDING = "SELECT key, owner, outcome, seq, head, calls, dropped FROM run"
+_SPENT = (
+    "SELECT run.key, sum(call.tokens), sum(call.usd_micros) FROM run JOIN call ON call.run = run.key"
+    " AND call.seq = run.seq WHERE run.key IN ({keys}) GROUP BY run.key"
+)
 _BODY = RECORD_COLUMNS.index("body")
 
 
 @define
 class _Standing:
-    """What a decision needs of its run's row; the whole row would be read and rebuilt for every hop."""
+    """What a decision needs of its run's row; the whole row would be read and rebuilt for every hop.
+
+    `spent` is what its call rows since the last record hold.
+    """
 
     key: int
     owner: int
@@ -37,6 +44,7 @@ class _Standing:
     head: bytes
     calls: bytes | None
     dropped: int
+    spent: Spent = NOTHING
 
 
 @define
@@ -56,12 +64,18 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
     """Sets each member's result, or its error where it is fenced; writes what the others decided."""
     rows = bulk.select_in(connection, f"{_STANDING} WHERE key IN ({{keys}})", [member.run for member in members])
     runs = {row[0]: _Standing(*row) for row in rows}
+    called = [run.key for run in runs.values() if run.calls]
+    for key, tokens, usd_micros in bulk.select_in(connection, _SPENT, called):
+        runs[key].spent = Spent(tokens, usd_micros)
     changes = _Changes()
     for member in members:
         run = runs[member.run]
         why = _fence(run, member)
         if why is not None:
             member.error = Fenced(run_id=member.run_id, why=why)
+            continue
+        if run.spent and (found := run.spent - member.booked):
+            member.error = Overlooked(found)
             continue
         decision = conclude(member.engine, member.snapshot, member.plan, {})
         member.result = Decided(decision)
@@ -94,6 +108,7 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -
         detail = record.detail
         run.head = link(run.head, record.header(detail))
         run.seq, run.outcome, run.calls, run.dropped = record.seq, record.outcome, None, 0
+        run.spent = NOTHING
         run.owner = member.epoch if record.outcome == "running" else 0
         _note_record(changes, member, record, detail, run.head)
         _note_timers(changes, member, record, after)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fsm.clock import Clock, boot_id
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
-from fsm.core.record import Record
+from fsm.core.record import NOTHING, Record, Spent
 from fsm.core.select import Plan
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
@@ -60,21 +60,25 @@ class Journal(Protocol):
         snapshot: Snapshot,
         plan: Plan,
         *,
-        inbox: int | None,
-        folded: int,
-        snapshot_bytes: int,
-    ) -> Decided: ...
+        booked: Spent = NOTHING,
+        inbox: int | None = None,
+        folded: int = 0,
+        snapshot_bytes: int = 0,
+    ) -> Decided:
+        """Raises `Overlooked` where call rows hold more spending than the `booked` part of the plan's."""
+        ...
 
     async def append(
         self,
         run: Run,
         record: Record,
         *,
+        call: Call | None = None,
         timeout_ms: int | None = None,
         spec: MachineSpec | None = None,
         snapshot: Snapshot | None = None,
     ) -> Record:
-        """A record that decides nothing; a run whose runner is dead is taken over with it."""
+        """A record that decides nothing, after a `call` row; a run whose runner is dead is taken over with it."""
         ...
 
     async def call(self, call: Call) -> Call: ...
@@ -154,51 +158,17 @@ class SqliteJournal:
         begin = Begin(run_id=run_id, spec=spec, labels=labels, payload=payload, decision=decision, epoch=self.epoch)
         return await self._write(begin, len(payload.body))  # type: ignore[no-any-return]
 
-    async def decide(
-        self,
-        run: Run,
-        engine: Engine,
-        snapshot: Snapshot,
-        plan: Plan,
-        *,
-        inbox: int | None,
-        folded: int,
-        snapshot_bytes: int,
-    ) -> Decided:
+    async def decide(self, run: Run, engine: Engine, snapshot: Snapshot, plan: Plan, **rest: Any) -> Decided:
         decide = Decide(
-            run=run.key,
-            run_id=run.run_id,
-            epoch=self.epoch,
-            engine=engine,
-            snapshot=snapshot,
-            plan=plan,
-            inbox=inbox,
-            folded=folded,
-            snapshot_bytes=snapshot_bytes,
+            run=run.key, run_id=run.run_id, epoch=self.epoch, engine=engine, snapshot=snapshot, plan=plan, **rest
         )
         return await self._write(decide, len(plan.event.payload.body))  # type: ignore[no-any-return]
 
-    async def append(
-        self,
-        run: Run,
-        record: Record,
-        *,
-        timeout_ms: int | None = None,
-        spec: MachineSpec | None = None,
-        snapshot: Snapshot | None = None,
-    ) -> Record:
+    async def append(self, run: Run, record: Record, **rest: Any) -> Record:
         lease = self._writer.lease
         assert lease is not None
-        append = Append(
-            run=run.key,
-            epoch=self.epoch,
-            record=record,
-            now=lease.clock.monotonic(),
-            boot=lease.boot,
-            timeout_ms=timeout_ms,
-            spec=spec,
-            snapshot=snapshot,
-        )
+        now = lease.clock.monotonic()
+        append = Append(run=run.key, epoch=self.epoch, record=record, now=now, boot=lease.boot, **rest)
         return await self._write(append)  # type: ignore[no-any-return]
 
     async def call(self, call: Call) -> Call:

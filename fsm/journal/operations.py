@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
-from fsm.core.record import ENDED, Record, Spent, link
+from fsm.core.record import ENDED, NOTHING, Record, Spent, link
 from fsm.core.select import Plan
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
@@ -61,7 +61,9 @@ class Operation:
 class Decide(Operation):
     """One decision of one run: fence, conclude, record. Applied many at a time, see `decisions.py`.
 
-    `inbox` is the row the event came from, `folded` the payload bytes since the last snapshot row.
+    `booked` is what the plan's spending takes from call rows since the last record; if they hold more, the
+    decision is `Overlooked`. `inbox` is the row the event came from, `folded` the payload bytes since the
+    last snapshot row.
     """
 
     run: int
@@ -70,9 +72,22 @@ class Decide(Operation):
     engine: Engine
     snapshot: Snapshot
     plan: Plan
+    booked: Spent = NOTHING
     inbox: int | None = None
     folded: int = 0
     snapshot_bytes: int = 0
+
+
+class Overlooked(Exception):
+    """A plan was made without `spent`, which call rows since the last record hold besides: make it again.
+
+    An outcome may come late, of an attempt that is over or was another runner's. What guards look at, and the
+    record says, is all that was spent; so it is not added behind their back. Nothing was written.
+    """
+
+    def __init__(self, spent: Spent) -> None:
+        super().__init__(f"{spent} more was spent")
+        self.spent = spent
 
 
 @define(eq=False)
@@ -129,8 +144,9 @@ class Begin(Operation):
 class Append(Operation):
     """A record that decides nothing: resumed, or repinned. A dead runner's run is taken over with it.
 
-    The spending that calls reported since the last record is booked into it. `timeout_ms` starts the wait
-    of a resumed waiting state anew; `spec` and `snapshot` are the new definition, and the position in it.
+    The spending that calls reported since the last record is booked into it. `call` is a row to write before
+    it: an answer. `timeout_ms` starts the wait of a resumed waiting state anew; `spec` and `snapshot` are the
+    new definition, and the position in it.
     """
 
     run: int
@@ -138,6 +154,7 @@ class Append(Operation):
     record: Record
     now: float
     boot: str
+    call: Call | None = None
     timeout_ms: int | None = None
     spec: MachineSpec | None = None
     snapshot: Snapshot | None = None
@@ -150,6 +167,8 @@ class Append(Operation):
             raise Fenced(run_id=run.run_id, why=f"it has moved on to record {run.seq}")
         if run.owner not in (0, self.epoch) and is_alive(connection, run.owner, self.now, self.boot):
             raise Fenced(run_id=run.run_id, why="another runner advances it")
+        if self.call is not None:
+            run = evolve(run, calls=insert_call(connection, run, self.call))
         tokens, usd_micros = connection.execute(
             "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd_micros), 0) FROM call WHERE run = ? AND seq = ?",
             (run.key, run.seq),
@@ -194,15 +213,10 @@ class WriteCall(Operation):
                 raise Fenced(run_id=run.run_id, why="another runner advances it")
             if (run.entered, run.attempt) != (self.call.entered, self.call.attempt):
                 raise Fenced(run_id=run.run_id, why="the visit this call belongs to is over")
-        call = evolve(self.call, seq=run.seq)
-        row = call_row(call)
-        if row[-1] is None and call.body is not None:
-            insert_artifact(connection, call.digest, call.body)
-        marks = ", ".join("?" * len(CALL_COLUMNS))
-        counts = self._first(connection) if call.kind == "outcome" and call.attempt > 1 else None
-        connection.execute(f"INSERT INTO call ({', '.join(CALL_COLUMNS)}) VALUES ({marks})", row)
-        connection.execute("UPDATE run SET calls = ? WHERE key = ?", (rolled(run.calls, call), run.key))
-        return counts or call
+        counts = self._first(connection) if self.call.kind == "outcome" and self.call.attempt > 1 else None
+        calls = insert_call(connection, run, self.call)
+        connection.execute("UPDATE run SET calls = ? WHERE key = ?", (calls, run.key))
+        return counts or evolve(self.call, seq=run.seq)
 
     def _first(self, connection: sqlite3.Connection) -> Call | None:
         """The outcome that counts, if a lost attempt was first after all: its runner had only been stopped."""
@@ -258,6 +272,17 @@ def insert_record(connection: sqlite3.Connection, run: int, record: Record, deta
         insert_artifact(connection, record.digest, record.body)
     marks = ", ".join("?" * len(RECORD_COLUMNS))
     connection.execute(f"INSERT INTO record ({', '.join(RECORD_COLUMNS)}) VALUES ({marks})", row)
+
+
+def insert_call(connection: sqlite3.Connection, run: Run, call: Call) -> bytes:
+    """A call row after the run's last record; the digest of all of them."""
+    call = evolve(call, seq=run.seq)
+    row = call_row(call)
+    if row[-1] is None and call.body is not None:
+        insert_artifact(connection, call.digest, call.body)
+    marks = ", ".join("?" * len(CALL_COLUMNS))
+    connection.execute(f"INSERT INTO call ({', '.join(CALL_COLUMNS)}) VALUES ({marks})", row)
+    return rolled(run.calls, call)
 
 
 def insert_artifact(connection: sqlite3.Connection, digest: bytes, body: bytes) -> None:

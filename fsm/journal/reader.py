@@ -144,13 +144,14 @@ class Reader:
         found = self.query(f"{RECORD_SQL} WHERE run = ? AND event_id = ? ORDER BY seq DESC LIMIT 1", run, event_id)
         return self._record(found[0]) if found else None
 
-    def calls(self, run: int, entered: int | None = None) -> list[Call]:
-        """The call rows of a run, or of one visit, in the order written."""
-        if entered is None:
-            return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? ORDER BY id", run)]
-        return [
-            call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND entered = ? ORDER BY id", run, entered)
-        ]
+    def unsure(self, run: int) -> Record | None:
+        """The last record in which a call's fate was in question."""
+        found = self.query(f"{RECORD_SQL} WHERE run = ? AND event = 'CallUnsure' ORDER BY seq DESC LIMIT 1", run)
+        return self._record(found[0]) if found else None
+
+    def calls(self, run: int, since: int = -1) -> list[Call]:
+        """The call rows of a run, or those written since record `since`, in the order written."""
+        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND seq >= ? ORDER BY id", run, since)]
 
     def calls_at(self, run: int, seq: int) -> list[Call]:
         """The call rows written after record `seq` and before the next."""

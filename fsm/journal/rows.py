@@ -122,10 +122,11 @@ def record_from(row: RecordRow) -> Record:
 
 @frozen(kw_only=True)
 class Call:
-    """One row of the call ledger: an intent, an outcome, or spending of an attempt that ended without a record.
+    """One row of the call ledger: an intent, an outcome, or spending that came without either.
 
     `seq` is the run's last record when it was written, `key` the idempotency key. `body` holds the
-    arguments of an intent, the result or the error of an outcome.
+    arguments of an intent, the result or the error of an outcome. An outcome `undone` takes the intents
+    before it back: somebody knows that the call was not made.
     """
 
     id: int = 0
@@ -136,7 +137,7 @@ class Call:
     kind: Literal["intent", "outcome", "spent"]
     key: str
     name: str
-    status: Literal["", "ok", "failed"]
+    status: Literal["", "ok", "failed", "undone"]
     spent: Spent
     at_ms: int
     digest: bytes

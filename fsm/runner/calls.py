@@ -3,34 +3,34 @@
 After a crash a finished call gives back its recorded result, one in flight is made again under the same
 key; an attempt that begins anew (a halted run that somebody resumed) makes its calls again under new keys,
 except those the user keyed. Live and resumed attempts both get the value as the journal holds it, so they
-cannot be told apart.
+cannot be told apart. What was taken back (an outcome `undone`) counts as not made.
 """
 
 import asyncio
+import contextlib
 import functools
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from attrs import define, field
-from pydantic import BaseModel, TypeAdapter
 
 from fsm.clock import Clock
-from fsm.core.record import NOTHING
+from fsm.core.record import NOTHING, Spent
 from fsm.crash import point
 from fsm.define.agent import Unsure
-from fsm.define.events import CallRefused, RuntimeEvent
-from fsm.define.payload import canonical, digest
-from fsm.errors import CallFailed, Fenced, JournalError
+from fsm.define.events import CallRefused, CallUnsure, RuntimeEvent
+from fsm.define.payload import digest, excerpt
+from fsm.errors import Fenced, JournalError
 from fsm.journal.journal import Journal
 from fsm.journal.rows import Call
-from fsm.runner.live import Live
+from fsm.runner.bodies import NAME_MAX, arguments_body, decoded, outcome_body, prepared
+from fsm.runner.known import known_of
+from fsm.runner.live import Live, Purse, calling
 from fsm.runner.threads import Threads
 
-RETRIABLE = (TimeoutError, ConnectionError)
-NAME_MAX = 200
-TEXT_MAX = 2_000
+KEY_MAX = 2_000
 
 
 class VisitOver(BaseException):
@@ -39,12 +39,15 @@ class VisitOver(BaseException):
 
 @define(frozen=True)
 class _Ticket:
-    """A call whose intent is committed."""
+    """A call whose intent is committed; `outcome` is for those who want to make the same meanwhile."""
 
     key: str
     name: str
     arguments: tuple[Any, ...]
     returns: Any
+    digest: bytes
+    purse: Purse
+    outcome: "asyncio.Future[Call | None]"
 
 
 @define(eq=False, kw_only=True)
@@ -66,6 +69,7 @@ class CallDesk:
     lost: Callable[[Exception], None]
     _made: int = 0
     _keys: set[str] = field(factory=set)
+    _under_way: dict[str, _Ticket] = field(factory=dict)
     _occurrences: Counter[tuple[str, str]] = field(factory=Counter)
 
     async def call(
@@ -83,14 +87,19 @@ class CallDesk:
         if ticket is None:
             return known
         try:
-            result = await _within(self._execute(fn, ticket), timeout_s)
+            with inside(ticket):
+                result = await _within(self._execute(fn, ticket), timeout_s)
         except asyncio.CancelledError as error:
             current = asyncio.current_task()
             if current is None or current.cancelling():
+                self.leave(ticket)
                 raise
             return await self.settle(ticket, None, error)
         except (Exception, SystemExit) as error:
             return await self.settle(ticket, None, error)
+        except BaseException:
+            self.leave(ticket)
+            raise
         return await self.settle(ticket, result, None)
 
     async def _execute(self, fn: Callable[..., Any], ticket: _Ticket) -> Any:
@@ -103,9 +112,13 @@ class CallDesk:
     async def settle_later(self, ticket: _Ticket, result: Awaitable[Any]) -> Any:
         """Settle with what a function that is not async returned to be awaited."""
         try:
-            answer = await result
+            with inside(ticket):
+                answer = await result
         except (Exception, SystemExit) as error:
             return await self.settle(ticket, None, error)
+        except BaseException:
+            self.leave(ticket)
+            raise
         return await self.settle(ticket, answer, None)
 
     async def intend(
@@ -115,15 +128,20 @@ class CallDesk:
         await self._check()
         body = arguments_body(name, arguments)
         full_key = self._key(name, body, key)
-        intents, outcomes = self._recorded(full_key, key is not None)
-        if any(intent.digest != digest(body) for intent in intents):
-            raise ValueError(
-                f"key {key!r} of call {name!r} already stands for other arguments\n  -> give this call a key of its own"
-            )
-        if outcomes:
-            return _decoded(outcomes[0], returns), None
-        if intents and unsure == "refuse":
-            self._refuse(name, "unsure", {"attempts": len(intents)})
+        while (same := self._under_way.get(full_key)) is not None:
+            outcome = await self._outcome_of(same, name, key, digest(body))
+            if outcome is not None:
+                return _decoded(outcome, returns), None
+        rows = self.journal.read.calls_of(self.live.run.key, full_key) if key is not None else self.live.earlier
+        known = known_of(rows, full_key, digest(body), keyed=key is not None)
+        if not known.same:
+            raise _other_arguments(name, key)
+        if known.outcome is not None:
+            return _decoded(known.outcome, returns), None
+        if known.unsure and unsure == "refuse":
+            self._refuse(name, "unsure", {"attempts": known.unsure})
+        if known.unsure and unsure == "ask":
+            self._ask(name, full_key, body)
         calls_max = self.live.engine.spec.bounds.calls_max
         earlier = {row.key for row in self.live.earlier if row.kind == "intent"}
         made = self._made + len(earlier - self._keys - {full_key})
@@ -131,22 +149,63 @@ class CallDesk:
             self._refuse(name, "calls_max", {"calls": made, "calls_max": calls_max})
         self._made += 1
         self._keys.add(full_key)
-        await self._write("intent", full_key, name, "", body)
+        ticket = self._ticket(full_key, name, arguments, returns, digest(body))
+        try:
+            await self._write("intent", full_key, name, "", body, self._general())
+        except BaseException:
+            self.leave(ticket)
+            raise
         point("call.intended")
-        return None, _Ticket(full_key, name, arguments, returns)
+        return None, ticket
+
+    def _ticket(self, key: str, name: str, arguments: tuple[Any, ...], returns: Any, digested: bytes) -> _Ticket:
+        purse = Purse(key, name, self.entered, self.attempt, calling.get())
+        outcome = asyncio.get_running_loop().create_future()
+        ticket = self._under_way[key] = _Ticket(key, name, arguments, returns, digested, purse, outcome)
+        self.live.purses.add(purse)
+        return ticket
+
+    async def _outcome_of(self, same: _Ticket, name: str, key: str | None, digested: bytes) -> Call | None:
+        """The outcome of a call that is under way already; None if it has none, and this one may be made."""
+        if same.digest != digested:
+            raise _other_arguments(name, key)
+        around = calling.get()
+        while around is not None:
+            if around is same.purse:
+                raise ValueError(f"call {name!r} with key {key!r} is made inside itself\n  -> give it a key of its own")
+            around = around.outer
+        outcome = await asyncio.shield(same.outcome)
+        await self._check()
+        return outcome
 
     async def settle(self, ticket: _Ticket, result: Any, error: BaseException | None) -> Any:
         """Commit the outcome and hand it out as it will be read from the journal ever after."""
         point("call.executed")
         status, body = outcome_body(result, error)
-        outcome = await self._write("outcome", ticket.key, ticket.name, status, body)
+        outcome: Call | None = None
+        try:
+            spent = self.live.close(ticket.purse)
+            outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent)
+        finally:
+            self.leave(ticket, outcome)
         point("call.settled")
         await self._check()
+        assert outcome is not None
         return _decoded(outcome, ticket.returns)
 
-    async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes) -> Call:
-        """A row of this attempt; what others spend meanwhile is not booked with one that has been abandoned."""
-        spent = self.live.book() if self.live.token == self.token else NOTHING
+    def leave(self, ticket: _Ticket, outcome: Call | None = None) -> None:
+        """The call is over; whoever wanted to make the same is told its outcome, if it has one."""
+        self.live.leave(ticket.purse)
+        self._under_way.pop(ticket.key, None)
+        if not ticket.outcome.done():
+            ticket.outcome.set_result(outcome)
+
+    def _general(self) -> Spent:
+        """What was spent outside of calls; what others spend is not booked with an attempt that is over."""
+        return self.live.book() if self.live.token == self.token else NOTHING
+
+    async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent) -> Call:
+        """A row of this attempt."""
         call = Call(
             run=self.live.run.key,
             seq=self.live.snapshot.seq,
@@ -172,17 +231,23 @@ class CallDesk:
 
     async def _check(self) -> None:
         """A refused or abandoned attempt makes no more calls."""
-        if self.live.token != self.token:
+        now = self.live.snapshot
+        if self.live.token != self.token or (now.entered, now.attempt) != (self.entered, self.attempt):
             await asyncio.sleep(0)  # one that swallows everything and tries again must not block the event loop
             raise VisitOver("the attempt is over")
 
     def _refuse(self, name: str, code: str, numbers: dict[str, int]) -> None:
-        shown = name[:NAME_MAX].encode("utf-8", "replace").decode()
-        self.cut(CallRefused(call=shown, code=code, numbers=numbers, attempt=self.attempt))
+        self.cut(CallRefused(call=_shown(name), code=code, numbers=numbers, attempt=self.attempt))
         raise VisitOver(f"call {name!r} refused: {code}")
+
+    def _ask(self, name: str, key: str, body: bytes) -> None:
+        self.cut(CallUnsure(call=_shown(name), key=key, arguments=excerpt(body), attempt=self.attempt))
+        raise VisitOver(f"nobody knows whether call {name!r} was made")
 
     def _key(self, name: str, body: bytes, key: str | None) -> str:
         run, snapshot = self.live.run.run_id, self.live.snapshot
+        if len(name) + len(str(key)) > KEY_MAX:
+            raise ValueError(f"call {name[:NAME_MAX]!r}...: give name and key of at most {KEY_MAX} characters together")
         if key is not None:
             return f"{run}:{name}:{key}"
         entered = f"{snapshot.entered}" if snapshot.fresh == 1 else f"{snapshot.entered}.{snapshot.fresh}"
@@ -190,19 +255,15 @@ class CallDesk:
         self._occurrences[name, arguments] += 1
         return f"{run}:{entered}:{name}:{arguments}:{self._occurrences[name, arguments]}"
 
-    def _recorded(self, key: str, keyed: bool) -> tuple[list[Call], list[Call]]:
-        """Intents and outcomes under this key: of the visit's lost attempts, or of the run where the user keyed it."""
-        rows = self.journal.read.calls_of(self.live.run.key, key) if keyed else self.live.earlier
-        same = [row for row in rows if row.key == key]
-        intents = [row for row in same if row.kind == "intent"]
-        outcomes = [row for row in same if row.kind == "outcome"]
-        good = [row for row in outcomes if row.status == "ok"]
-        return intents, good if good or keyed else outcomes
 
-
-def prepared(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
-    """`fn`, given the idempotency key if it has a parameter of that name."""
-    return functools.partial(fn, idempotency_key=key) if _wants_key(fn) else fn
+@contextlib.contextmanager
+def inside(ticket: _Ticket) -> Iterator[None]:
+    """What is reported in here was spent in this call."""
+    calling.set(ticket.purse)
+    try:
+        yield
+    finally:
+        calling.set(ticket.purse.outer)
 
 
 async def _within(work: Coroutine[Any, Any, Any], timeout_s: float | None) -> Any:
@@ -220,71 +281,15 @@ async def _within(work: Coroutine[Any, Any, Any], timeout_s: float | None) -> An
     return task.result()
 
 
-@functools.lru_cache(maxsize=1024)
-def _wants_key(fn: Callable[..., Any]) -> bool:
-    try:
-        return "idempotency_key" in inspect.signature(fn).parameters
-    except (TypeError, ValueError):
-        return False
+def _shown(name: str) -> str:
+    return name[:NAME_MAX].encode("utf-8", "replace").decode()
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True, round_trip=True)
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return value
-
-
-def told(error: BaseException) -> tuple[str, str, bool]:
-    """Type, text, and whether trying again may help; safe to store, whatever the error is made of."""
-    if isinstance(error, CallFailed):
-        return error.type, f"call {error.name!r}: {error.text}", error.retriable
-    try:
-        text = str(error)[:TEXT_MAX].encode("utf-8", "replace").decode()
-    except Exception as unprintable:
-        text = f"unprintable: {type(unprintable).__name__}"
-    try:
-        retriable = bool(getattr(error, "retriable", isinstance(error, RETRIABLE)))
-    except Exception:
-        retriable = False
-    return type(error).__name__[:NAME_MAX], text, retriable
-
-
-def arguments_body(name: str, arguments: tuple[Any, ...]) -> bytes:
-    """The arguments of a call as they are recorded; `TypeError` if they are not JSON data."""
-    try:
-        return canonical([_plain(argument) for argument in arguments])
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"the arguments of call {name!r} are not JSON data: {error}") from None
-
-
-def outcome_body(result: Any, error: BaseException | None) -> tuple[str, bytes]:
-    """How a call went, and the bytes that say so."""
-    if error is None:
-        try:
-            return "ok", canonical(_plain(result))
-        except (TypeError, ValueError, RecursionError) as unfit:
-            error = TypeError(f"its result is not JSON data: {unfit}")
-    return "failed", canonical(_failure(error))
-
-
-def _failure(error: BaseException) -> dict[str, object]:
-    if isinstance(error, CallFailed):
-        return {"type": error.type, "text": error.text, "retriable": error.retriable}
-    return dict(zip(("type", "text", "retriable"), told(error), strict=True))
+def _other_arguments(name: str, key: str | None) -> ValueError:
+    return ValueError(
+        f"key {key!r} of call {name!r} already stands for other arguments\n  -> give this call a key of its own"
+    )
 
 
 def _decoded(outcome: Call, returns: Any) -> Any:
     return decoded(outcome.name, outcome.status, outcome.body or b"null", returns)
-
-
-def decoded(name: str, status: str, body: bytes, returns: Any) -> Any:
-    """What an agent gets of a recorded outcome: the value, or `CallFailed`."""
-    adapter: TypeAdapter[Any] = TypeAdapter(Any if status == "failed" or returns is None else returns)
-    value = adapter.validate_json(body)
-    if status == "failed":
-        raise CallFailed(name=name, type=value["type"], text=value["text"], retriable=value["retriable"])
-    return value

@@ -22,10 +22,12 @@ from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
 from fsm.define.payload import Payload, excerpt, seal
 from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
-from fsm.journal.operations import Decided
+from fsm.journal.operations import Decided, Overlooked
 from fsm.journal.rows import Run
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
+from fsm.runner.spending import Books
+from fsm.runner.suspects import Suspects
 from fsm.runner.threads import Threads
 from fsm.runner.visit import attempt, crashed
 from fsm.runner.waiting import Waiting
@@ -52,11 +54,15 @@ class Driver:
     lives: dict[int, Live] = field(factory=dict)
     failed: dict[int, Exception] = field(factory=dict)
     waiting: Waiting = field(factory=Waiting)
+    suspects: Suspects = field(init=False)
+    books: Books = field(init=False)
     watchdog: "Watchdog[Live]" = field(init=False)
     _tasks: "set[asyncio.Task[None]]" = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
         self.watchdog = Watchdog(self._timed_out)
+        self.suspects = Suspects(self.lives)
+        self.books = Books(self.journal, self.clock)
 
     # -- moving on ---------------------------------------------------------------------------------
 
@@ -157,6 +163,8 @@ class Driver:
         turn has come, or if nothing was recorded (`refusals_max`).
         """
         async with live.turn:
+            if live.purses:
+                await self.books.calls(live)
             if (token is not None and live.token != token) or (still is not None and not still(live.snapshot)):
                 return None
             event = Event(
@@ -167,22 +175,32 @@ class Driver:
                 spent=live.take(),
             )
             try:
-                plan = select(live.engine, live.snapshot, event)
-                point("decision.queued")
-                decided = await self.journal.decide(
-                    live.run,
-                    live.engine,
-                    live.snapshot,
-                    plan,
-                    inbox=inbox,
-                    folded=live.folded,
-                    snapshot_bytes=live.snapshot_bytes,
-                )
-            except BaseException:
+                plan, decided = await self._commit(live, event, inbox)
+            except Exception:
                 live.put_back()
                 raise
             self._adopt(live, plan, decided, outside=token is None)
             return decided.decision.record
+
+    async def _commit(self, live: Live, event: Event, inbox: int | None) -> tuple[Plan, Decided]:
+        """Plan and decision for all that was spent, also by calls that others have settled."""
+        while True:
+            plan = select(live.engine, live.snapshot, event)
+            point("decision.queued")
+            try:
+                return plan, await self.journal.decide(
+                    live.run,
+                    live.engine,
+                    live.snapshot,
+                    plan,
+                    booked=live.booked,
+                    inbox=inbox,
+                    folded=live.folded,
+                    snapshot_bytes=live.snapshot_bytes,
+                )
+            except Overlooked as overlooked:
+                live.put_back(overlooked.spent)
+                event = evolve(event, spent=live.take())
 
     def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
         before, live.snapshot = live.snapshot, decided.decision.snapshot
@@ -243,6 +261,7 @@ class Driver:
         """This process cannot advance the run; its journal says where it is, whoever waits for it is told."""
         self.abandon(live)
         self.forget(live)
+        self.books.later(live, again=isinstance(error, Fenced))
         if isinstance(error, Fenced):
             log.warning("%s", error)
         else:
@@ -260,12 +279,12 @@ class Driver:
         self.waiting.wake_all()
 
     async def settle_tasks(self) -> None:
-        """Stop: cut off every agent, let every decision in flight be committed."""
+        """Stop: cut off every agent, let every decision in flight be committed, and what was spent be kept."""
         self.stopping = True
         lives = list(self.lives.values())
         for live in lives:
             self.abandon(live)
         for live in lives:
-            async with live.turn:
-                pass
+            await self.books.all(live)
+        await self.books.close()
         self.waiting.wake_all()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextvars import ContextVar
 from typing import Any
 
 from attrs import define, field
@@ -13,16 +14,39 @@ from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run
 
 
+@define(eq=False)
+class Purse:
+    """What one call in flight has reported and no row holds yet; `outer` is the call it was made inside of.
+
+    It is `over` once the call has ended without an outcome.
+    """
+
+    key: str
+    name: str
+    entered: int
+    attempt: int
+    outer: "Purse | None" = None
+    spent: Spent = NOTHING
+    over: bool = False
+
+
+calling: ContextVar[Purse | None] = ContextVar("calling", default=None)
+
+
 @define(eq=False, kw_only=True)
 class Live:
     """What is held in memory of a run that is being advanced; parked runs have none of it.
 
     `token` is the number of the attempt in progress here: whoever holds an older one has been abandoned, and
     whatever it still returns is dropped. `turn` is held while a decision is being made, so a run decides
-    one event at a time; `door` while its inbox is worked off. `spent` is what the visit spent since the
-    last record, `unbooked` the part of it that no call row holds yet. `earlier` are the call rows of this
-    visit's lost attempts, `covered` what they reported and this attempt will report again: it counts once.
-    `hands` counts who decides something for it from outside.
+    one event at a time; `door` while its inbox is worked off. `hands` counts who decides something for it from
+    outside.
+
+    What is spent inside a call goes into that call's `Purse`, and with it into a row of that call: it was paid
+    there, and a call made again is paid again. What is spent outside of calls goes into the next intent or
+    record; an attempt that goes on after a loss reports it again, so that it counts only beyond `covered`,
+    what the lost attempts have on record. `spent` is all that the next record has to hold, `unbooked` the part
+    of it that no call row holds. `earlier` are the call rows of this visit's lost attempts.
     """
 
     run: Run
@@ -37,6 +61,7 @@ class Live:
     watched_at: float | None = None
     spent: Spent = NOTHING
     unbooked: Spent = NOTHING
+    purses: set[Purse] = field(factory=set)
     earlier: list[Call] = field(factory=list)
     turn: asyncio.Lock = field(factory=asyncio.Lock)
     door: asyncio.Lock = field(factory=asyncio.Lock)
@@ -44,30 +69,65 @@ class Live:
     hands: int = 0
     covered: Spent = NOTHING
     _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)
-    _purse: threading.Lock = field(factory=threading.Lock)
+    _lock: threading.Lock = field(factory=threading.Lock)
 
-    def spend(self, spent: Spent) -> None:
-        """Count what an attempt reports, from any thread, but for what its lost forerunners have on record."""
-        with self._purse:
-            new, self.covered = spent - self.covered, self.covered - spent
-            self.spent += new
-            self.unbooked += new
+    def spend(self, spent: Spent, purse: Purse | None, counts: bool) -> None:
+        """Count what an attempt reports, from any thread: in its call, or outside of calls if that still `counts`."""
+        with self._lock:
+            if purse in self.purses:
+                assert purse is not None
+                purse.spent += spent
+            elif counts:
+                new, self.covered = spent - self.covered, self.covered - spent
+                self.spent += new
+                self.unbooked += new
+
+    @property
+    def reported(self) -> Spent:
+        """All that was spent since the last record, calls in flight included."""
+        with self._lock:
+            return sum((purse.spent for purse in self.purses), self.spent)
 
     def take(self) -> Spent:
         """What is about to be written into a record."""
-        with self._purse:
+        with self._lock:
             self._taken = self.spent, self.unbooked
             self.spent = self.unbooked = NOTHING
         return self._taken[0]
 
-    def put_back(self) -> None:
-        """What was taken last went into no record."""
-        with self._purse:
-            self.spent += self._taken[0]
+    @property
+    def booked(self) -> Spent:
+        """Of what was taken last, the part that call rows hold."""
+        return self._taken[0] - self._taken[1]
+
+    def put_back(self, found: Spent = NOTHING) -> None:
+        """What was taken last went into no record; `found` is what call rows hold besides."""
+        with self._lock:
+            self.spent += self._taken[0] + found
             self.unbooked += self._taken[1]
 
     def book(self) -> Spent:
-        """What is about to be written into a call row."""
-        with self._purse:
+        """What was spent outside of calls and is about to be written into a call row."""
+        with self._lock:
             spent, self.unbooked = self.unbooked, NOTHING
         return spent
+
+    def empty(self, purse: Purse) -> Spent:
+        """What was spent in a call and is about to be written into a row of it."""
+        with self._lock:
+            spent, purse.spent = purse.spent, NOTHING
+            self.spent += spent
+        return spent
+
+    def close(self, purse: Purse) -> Spent:
+        """The same, with its outcome: the call has ended."""
+        with self._lock:
+            self.purses.discard(purse)
+        return self.empty(purse)
+
+    def leave(self, purse: Purse) -> None:
+        """The call has ended without an outcome; what it has reported is still to be written."""
+        with self._lock:
+            purse.over = True
+            if not purse.spent:
+                self.purses.discard(purse)

@@ -7,7 +7,7 @@ from fsm.crash import point
 from fsm.define.parts import START
 from fsm.define.payload import Invalid, Payload
 from fsm.define.spec import MachineSpec
-from fsm.journal.rows import Run
+from fsm.journal.rows import Call, Run
 from fsm.runner.driver import Driver
 from fsm.runner.live import Live
 from fsm.runner.spending import look_back
@@ -40,15 +40,25 @@ def stored(spec: MachineSpec, record: Record) -> Payload:
     return spec.stored(record.event, record.body, record.digest)
 
 
-async def take_over(driver: Driver, run: Run, why: str, by: str = "") -> None:
-    """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt."""
+async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> bool:
+    """Go on with a run that nobody advances, or that was halted: a `resumed` record, and a new attempt.
+
+    `answer` is a call row that goes with the record. False if it has moved on since its row was read, or if it is
+    a suspect that has to wait.
+    """
+    if driver.suspects.waits(run):
+        return False
     live = load(driver, run)
+    if not driver.suspects.admit(live, why):
+        return False
     live.hands += 1
     driver.lives[run.key] = live
     try:
         async with live.turn:
-            if live.snapshot.seq == run.seq:  # else it has moved on since its row was read
-                await _resume(driver, live, why, by)
+            still = live.snapshot.seq == run.seq
+            if still:
+                await _resume(driver, live, why, by, answer)
+            return still
     except BaseException:
         driver.forget(live)
         raise
@@ -57,7 +67,7 @@ async def take_over(driver: Driver, run: Run, why: str, by: str = "") -> None:
         driver.let_go(live)
 
 
-async def _resume(driver: Driver, live: Live, why: str, by: str) -> None:
+async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | None) -> None:
     spec, before = live.engine.spec, live.snapshot
     waits = before.state != START and spec.state[before.state].kind == "waiting"
     record = Record(
@@ -68,10 +78,10 @@ async def _resume(driver: Driver, live: Live, why: str, by: str) -> None:
         state=before.state,
         outcome="waiting" if waits else "running",
         attempt=before.attempt + 1,
-        note={"why": why, **({"by": by} if by else {})},
+        note={"why": why, **({"by": by} if by else {}), **({"key": answer.key} if answer else {})},
     )
     timeout_ms = spec.state[before.state].timeout_ms if waits else None
-    record = await driver.journal.append(live.run, record, timeout_ms=timeout_ms)
+    record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
     live.spent = live.unbooked = NOTHING

@@ -29,9 +29,10 @@ from fsm.crash import point
 from fsm.define.machine import Machine
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
-from fsm.errors import Fenced, FsmError, NotResumable, RunEnded, RunHalted, RunnerStopped
+from fsm.errors import Fenced, NotResumable, RunEnded, RunHalted, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
 from fsm.journal.rows import Run
+from fsm.runner.answer import UNTOLD, answer
 from fsm.runner.driver import Driver, Observer
 from fsm.runner.entry import arriving, bounded, cancelling, name, starting, tags
 from fsm.runner.live import Live
@@ -41,7 +42,6 @@ from fsm.runner.pulse import Pulse
 from fsm.runner.recovery import take_over
 from fsm.runner.repin import repin
 from fsm.runner.signals import Signals
-from fsm.runner.spending import spending_row
 from fsm.runner.threads import Threads
 
 log = logging.getLogger("fsm.runner")
@@ -122,21 +122,11 @@ class Runner:
                 await asyncio.wait(self._acts)
             await self._pulse.stop()
             await self._driver.settle_tasks()
-            for live in list(self._driver.lives.values()):
-                await self._book(live)
         finally:
             try:
                 await self.journal.close()
             finally:
                 self._signals.restore()
-
-    async def _book(self, live: Live) -> None:
-        """Spending of an attempt that was cut off is kept: budgets must not undercount."""
-        if live.unbooked:
-            try:
-                await self.journal.call(spending_row(live, self._clock.now_ms()))
-            except FsmError as error:
-                log.warning("what run %s spent last could not be recorded: %s", live.run.run_id, error)
 
     async def _whole(self, act: Coroutine[Any, Any, T]) -> T:
         """Carried through even if the caller is cancelled: half of it would leave a run that nobody advances."""
@@ -257,6 +247,15 @@ class Runner:
         why = "asked" if run.halted else "lost" if run.owner else "released"
         await take_over(self._driver, run, why, by)
         return self.journal.read.run(run.run_id)
+
+    async def answer(self, run_id: str, call: str, *, result: Any = UNTOLD, again: bool = False, by: str = "") -> Run:
+        """Tell what became of a call that a run asked about (`CallUnsure`); its visit goes on.
+
+        Either it happened and gave `result`, or it did not and is made `again`, under its key. `call` is its
+        name or whole key. Raises `NothingToAnswer`, saying what is asked; `TypeError` for no JSON data.
+        """
+        self._check()
+        return await self._whole(answer(self._driver, self.journal.read.run(run_id), call, result, again, by))
 
     # -- waiting -----------------------------------------------------------------------------------
 

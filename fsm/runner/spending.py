@@ -1,10 +1,20 @@
 """Spending that must not be lost, and must not count twice."""
 
+import asyncio
+import logging
+
+from attrs import define, field
+
+from fsm.clock import Clock
 from fsm.core.record import NOTHING, Spent
 from fsm.define.payload import digest
+from fsm.errors import FsmError
+from fsm.journal.journal import Journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call
-from fsm.runner.live import Live
+from fsm.runner.live import Live, Purse
+
+log = logging.getLogger("fsm.runner")
 
 
 def reported(tokens: int, usd_micros: int) -> Spent:
@@ -18,36 +28,78 @@ def reported(tokens: int, usd_micros: int) -> Spent:
 def look_back(live: Live, read: Reader) -> None:
     """What the lost attempts of this visit left: their calls, and what they reported outside of them.
 
-    An attempt that goes on starts the visit from its beginning and reports all that again. A budget must not
-    count it twice: what recorded results cost was paid once.
+    An attempt that goes on starts the visit from its beginning and reports the latter again. A budget must not
+    count it twice. What was spent inside a call is in a row with the call's key and no intent: it was paid.
     """
-    fresh, rows = live.snapshot.fresh, read.calls(live.run.key, live.snapshot.entered)
-    live.earlier = [row for row in rows if row.attempt >= fresh]
+    entered, fresh = live.snapshot.entered, live.snapshot.fresh
+    rows = read.calls(live.run.key, entered)
+    live.earlier = [row for row in rows if row.entered == entered and row.attempt >= fresh]
     booked: dict[int, Spent] = {}
     for row in rows:
         booked[row.seq] = booked.get(row.seq, NOTHING) + row.spent
-    reported = [row.spent for row in live.earlier if row.kind != "outcome"]
+    reported = [row.spent for row in live.earlier if row.kind == "intent" or not row.key]
     reported += [
         record.spent - booked.get(record.seq - 1, NOTHING)
-        for record in read.records(live.run.key, live.snapshot.entered)
+        for record in read.records(live.run.key, entered)
         if record.attempt >= fresh
     ]
     live.covered = sum(reported, NOTHING)
 
 
-def spending_row(live: Live, at_ms: int) -> Call:
-    """What an attempt has spent that no other row holds, as a row of its own."""
-    snapshot, body = live.snapshot, b"null"
+@define(eq=False)
+class Books:
+    """Writes into the journal what no record is about to hold."""
+
+    journal: Journal
+    clock: Clock
+    _tasks: "set[asyncio.Task[None]]" = field(factory=set)
+
+    async def calls(self, live: Live) -> None:
+        """What calls in flight have reported, as rows of theirs: nothing else may hold it."""
+        for purse in [purse for purse in live.purses if purse.spent]:
+            await self.journal.call(_row(live, purse, live.empty(purse), self.clock.now_ms()))
+            if purse.over:
+                live.purses.discard(purse)
+
+    async def all(self, live: Live, *, again: bool = False) -> None:
+        """What a run that stops here has spent since its last record; `again`: another runner has taken it over.
+
+        Its attempt reports anew what was reported outside of calls, as after the death of a process.
+        """
+        try:
+            async with live.turn:
+                await self.calls(live)
+                if live.unbooked and not again:
+                    outside = Purse("", "", live.snapshot.entered, live.snapshot.attempt)
+                    await self.journal.call(_row(live, outside, live.book(), self.clock.now_ms()))
+        except FsmError as error:
+            log.warning("what run %s spent last could not be recorded: %s", live.run.run_id, error)
+
+    def later(self, live: Live, *, again: bool) -> None:
+        """The same, from where nothing can be awaited."""
+        if live.purses or (live.unbooked and not again):
+            task = asyncio.get_running_loop().create_task(self.all(live, again=again))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+def _row(live: Live, purse: Purse, spent: Spent, at_ms: int) -> Call:
+    """Spending as a row of its own."""
+    body = b"null"
     return Call(
         run=live.run.key,
-        seq=snapshot.seq,
-        entered=snapshot.entered,
-        attempt=snapshot.attempt,
+        seq=live.snapshot.seq,
+        entered=purse.entered,
+        attempt=purse.attempt,
         kind="spent",
-        key="",
-        name="",
+        key=purse.key,
+        name=purse.name,
         status="",
-        spent=live.book(),
+        spent=spent,
         at_ms=at_ms,
         digest=digest(body),
         body=body,

@@ -14,8 +14,9 @@ from fsm.define.agent import Unsure
 from fsm.define.guard import Placed, Ruling
 from fsm.define.payload import unseal
 from fsm.define.spec import MachineSpec
-from fsm.runner.calls import CallDesk, VisitOver, prepared
-from fsm.runner.live import Live
+from fsm.runner.bodies import prepared
+from fsm.runner.calls import CallDesk, VisitOver, inside
+from fsm.runner.live import Live, calling
 from fsm.runner.spending import reported
 
 
@@ -61,7 +62,7 @@ class LiveView:
     @property
     def remaining(self) -> Mapping[str, int]:
         spec = self._live.engine.spec
-        counters = spending_added(spec, self._live.snapshot, self._live.spent)
+        counters = spending_added(spec, self._live.snapshot, self._live.reported)
         left: dict[str, int] = {}
         for guard in _run_caps(spec):
             assert guard.counter is not None and guard.limit is not None
@@ -70,10 +71,9 @@ class LiveView:
         return left
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
-        spent = reported(tokens, usd_micros)
         now, desk = self._live.snapshot, self._desk
-        if (now.entered, now.attempt) == (desk.entered, desk.attempt):  # also while it is being cut off
-            self._live.spend(spent)
+        counts = (now.entered, now.attempt) == (desk.entered, desk.attempt)  # also while it is being cut off
+        self._live.spend(reported(tokens, usd_micros), calling.get(), counts)
 
     async def call(
         self,
@@ -107,9 +107,13 @@ class LiveView:
         if ticket is None:
             return known
         try:
-            result = prepared(fn, ticket.key)(*args)
+            with inside(ticket):
+                result = prepared(fn, ticket.key)(*args)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
             return self._on_loop(self._desk.settle(ticket, None, error))
+        except BaseException:
+            self._loop.call_soon_threadsafe(self._desk.leave, ticket)
+            raise
         if inspect.isawaitable(result):
             return self._on_loop(self._desk.settle_later(ticket, result))
         return self._on_loop(self._desk.settle(ticket, result, None))

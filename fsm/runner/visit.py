@@ -19,7 +19,8 @@ from fsm.define.events import RUNTIME_BYTES_MAX, AgentFailed, PayloadInvalid, Ru
 from fsm.define.payload import Invalid, Payload, excerpt, seal, unseal
 from fsm.define.spec import MachineSpec
 from fsm.journal.journal import Journal
-from fsm.runner.calls import CallDesk, told
+from fsm.runner.bodies import told
+from fsm.runner.calls import CallDesk
 from fsm.runner.live import Live
 from fsm.runner.threads import Threads
 from fsm.runner.view import LiveView

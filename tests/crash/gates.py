@@ -129,6 +129,24 @@ class Parlour(Machine):
     broken = any_of(listening, speaking).to(silent, on=AgentFailed)
 
 
+class Cell(Vault, resumes_max=2):
+    """The same, with as few takeovers as the pit below."""
+
+
+async def charge(view: View[Ask]) -> Heard:
+    text: str = await view.call("charge", touch, view.payload.text, returns=str, unsure="ask")
+    return Heard(text=text)
+
+
+class Till(Machine):
+    """Asks whether what was in flight at a crash has happened."""
+
+    open = State(initial=Ask, agent=charge)
+    paid = State(final="completed")
+
+    pay = open.to(paid, on=Heard)
+
+
 # --- an agent that kills its process --------------------------------------------------------------
 
 RESUMES_MAX = 2
@@ -184,5 +202,5 @@ class Rally(Machine):
     missed = any_of(here, there).to(out, on=AgentFailed)
 
 
-MACHINES: tuple[type[Machine], ...] = (Vault, Parlour, Pit, BarePit)
+MACHINES: tuple[type[Machine], ...] = (Vault, Cell, Till, Parlour, Pit, BarePit)
 EVENTS: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in (Ask, Answer, Ball)}

@@ -10,7 +10,7 @@ import pytest
 
 from fsm import AgentFailed, Machine, Record, Run
 from fsm.journal.reader import Posted
-from tests.crash.gates import RESUMES_MAX, BarePit, Parlour, Pit, Vault
+from tests.crash.gates import RESUMES_MAX, BarePit, Cell, Parlour, Pit, Till, Vault
 from tests.crash.world import KILLED, Peer, World, check_mill, check_runs
 
 ONE = "one"
@@ -87,6 +87,60 @@ def test_an_agent_that_kills_its_process_stops_after_resumes_max(
     failed = AgentFailed.model_validate_json(found[-1].body)
     assert failed.error_type == "crashed"
     assert str(RESUMES_MAX) in failed.message
+
+
+CELLS = ("one", "two", "three")
+
+
+def test_who_shares_its_process_with_one_that_kills_it_is_not_condemned(world: World):
+    """All were in progress at every death, and none may be resumed more often than the killer."""
+    peer = Peer.begin(world, "0")
+    for cell in CELLS:
+        peer.order("start", cell, "Cell", {"text": cell})
+        world.until(partial(world.executed, f"attempt:{cell}:1"))
+    peer.order("start", "pit", "Pit", {})
+    assert world.ended(peer.process) == KILLED
+    assert world.run("serve", name="0") == KILLED, "all go on together"
+    for cell in CELLS:
+        assert run_of(world, cell) is not None
+        (world.folder / f"gate-{cell}-3").touch()
+    code = world.run("serve", name="0")
+    assert code == KILLED, world.errors()
+    last = Peer.begin(world, "1")
+    for run_id in (*CELLS, "pit"):
+        last.order("finished", run_id)
+        assert last.answer("finished", run_id)[0] == ("failed" if run_id == "pit" else "completed")
+    last.stop()
+    assert len([key for key in world.effects() if key.startswith("attempt:pit")]) == RESUMES_MAX + 1
+    for cell in CELLS:
+        assert [record.kind for record in records(world, Cell, cell)] == ["started", "resumed", "resumed", "ended"]
+
+
+# --- a call of which nobody knows whether it was made ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("point", "answer"),
+    [("call.executed", {"result": "by hand"}), ("call.intended", {"again": True})],
+    ids=["it was made", "it was not made"],
+)
+def test_a_run_asks_and_is_answered_from_another_process(point: str, answer: dict[str, object], world: World):
+    assert world.run("carry", machine="Till", run_id=ONE, crash={point: 1}) == KILLED
+    world.finish("carry", machine="Till", run_id=ONE)
+    assert stands(world, "stuck")
+    assert records(world, Till)[-1].event == "CallUnsure"
+    peer = Peer.begin(world, "0")
+    peer.order("answer", ONE, "charge", answer)
+    peer.answer("answer", ONE)
+    peer.order("finished", ONE)
+    assert peer.answer("finished", ONE)[0] == "completed"
+    peer.stop()
+    found = records(world, Till)
+    assert [record.kind for record in found] == ["started", "resumed", "halted", "resumed", "ended"]
+    assert list(world.effects().values()) == [1], "exactly once"
+    reader = world.reader()
+    assert {call.key for call in reader.calls(reader.run(ONE).key)} == set(world.effects())
+    reader.close()
 
 
 # --- between the inbox and the decision -----------------------------------------------------------

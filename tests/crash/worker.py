@@ -110,6 +110,8 @@ async def follow(runner: Runner, answers: Path, verb: str, run_id: str, *rest: A
             case "send", str(event), dict(values), str(event_id):
                 record = await runner.send(run_id, EVENTS[event](**values), event_id=event_id)
                 told = record.kind if record is not None else "counted"
+            case "answer", str(call), dict(options):
+                told = (await runner.answer(run_id, call, **options)).outcome
             case "cancel", *_:
                 told = (await runner.cancel(run_id)).outcome
             case "finished", *_:

@@ -34,6 +34,7 @@ TABLES: dict[type[Machine], str] = {
   TimedOut                             broken -> person    broken -> person   broken -> person      drop -> dropped
   PayloadInvalid                       broken -> person    broken -> person   broken -> person
   CallRefused                          broken -> person    broken -> person   broken -> person
+  CallUnsure                           stuck               stuck              stuck
   AgentFailed                          broken -> person    broken -> person   broken -> person
   Cancelled                            cancelled           cancelled          cancelled             cancelled
 """

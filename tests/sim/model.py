@@ -248,11 +248,15 @@ class ModelRun:
 
 @define
 class Belief:
-    """What a runner thinks of a run that it advances; its agent is at work unless it waits for a timer."""
+    """What a runner thinks of a run that it advances; its agent is at work unless it waits for a timer.
+
+    A `suspect` has its last chance: it goes on as the only one of its kind.
+    """
 
     seq: int
     working: bool
     deadline: float
+    suspect: bool = False
 
 
 @define

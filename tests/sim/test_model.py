@@ -138,7 +138,7 @@ class MillWorld(World):
         if run.outcome in ENDED:
             assert isinstance(answer, NotResumable)
         elif run.outcome == "running" and run.run_id not in self.models[name].lives:
-            assert isinstance(answer, Fenced)
+            assert isinstance(answer, Fenced) == self.has_room(name, run, "lost" if run.owner else "released")
         else:
             assert answer.run_id == run.run_id
             if run.outcome in HALTED:

@@ -17,7 +17,7 @@ from fsm.errors import EventConflict, RunEnded, RunHalted
 from fsm.journal.reader import Reader
 from fsm.testing import MovableClock
 from tests.sim.desk import Desk
-from tests.sim.mill import Mill, Tally
+from tests.sim.mill import RESUMES_MAX, Mill, Tally
 from tests.sim.model import ENDED, HALTED, LEASE_S, TIMEOUTS, Belief, ModelDesk, ModelRun, Row
 
 
@@ -150,7 +150,8 @@ class World(RuleBasedStateMachine):
     def drive(self, name: str, run: ModelRun) -> None:
         waits = run.pending is not None and run.pending.own
         deadline = self.clock.monotonic() + TIMEOUTS[run.state]
-        self.models[name].lives[run.run_id] = Belief(run.seq, not waits, deadline)
+        suspect = run.resumes == RESUMES_MAX and not waits
+        self.models[name].lives[run.run_id] = Belief(run.seq, not waits, deadline, suspect)
         if run.crashed and not waits:
             self.decide(name, run, AgentFailed(error_type="crashed", message="", attempt=1))
 
@@ -213,7 +214,15 @@ class World(RuleBasedStateMachine):
         alive = [desk.epoch for desk in self.models.values() if desk.expires > self.clock.monotonic()]
         for run in self.runs.values():
             if run.outcome == "running" and run.owner not in alive and run.run_id not in self.models[name].lives:
-                self.take_over(name, run, "lost" if run.owner else "released")
+                why = "lost" if run.owner else "released"
+                if self.has_room(name, run, why):
+                    self.take_over(name, run, why)
+
+    def has_room(self, name: str, run: ModelRun, why: str) -> bool:
+        """A visit in which two processes died has its last chance here; it goes on as the only such one."""
+        if run.resumes + (why == "lost") != RESUMES_MAX or (run.pending is not None and run.pending.own):
+            return True
+        return not any(belief.suspect and belief.working for belief in self.models[name].lives.values())
 
     def take_over(self, name: str, run: ModelRun, why: str) -> None:
         run.resume(why, self.clock.now_ms(), self.models[name].epoch)
