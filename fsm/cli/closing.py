@@ -1,5 +1,6 @@
 """The closing block: how a run stands, what it spent, and the command to paste next."""
 
+import json
 import sys
 from collections.abc import Sequence
 
@@ -69,7 +70,7 @@ def because(found: Stand) -> str:
         return ""
     objected = [objection(ruling) for ruling in record.rulings if ruling.verdict.decision == "refuse"]
     failed = failure(record)
-    stuck = [f"no transition takes {clean(record.event)}"] if found.run.outcome == "stuck" else []
+    stuck = [f"no transition takes {clean(record.event)}"] if found.run.outcome == "stuck" and not _asks(found) else []
     return "; ".join([*objected, *([failed] if failed else []), *stuck])
 
 
@@ -87,9 +88,19 @@ def steps(found: Stand, here: Here) -> list[str]:
         return [here.command("show", run_id, "--follow", code=False)]
     if outcome == "running":
         return [here.command("resume", run_id)]
+    if found.run.halted and (call := _asks(found)):
+        given, again = ("--result", "JSON"), ("--again",)
+        return [here.command("answer", run_id, call, *words) for words in (given, again)]
     if found.run.halted:
         return [here.command("why", run_id, code=False), here.command("resume", run_id)]
     return [here.command("show", run_id, code=False)]
+
+
+def _asks(found: Stand) -> str:
+    """The call whose fate a halted run asks for; "" where it asks nothing."""
+    if found.last.event != "CallUnsure" or found.last.body is None:
+        return ""
+    return str(json.loads(found.last.body)["call"])
 
 
 def write(lines: Sequence[Text]) -> None:

@@ -15,6 +15,7 @@ VERBS = {
     "run": "Start a run and watch it.",
     "resume": "Go on with a run that halted or was left, or with all that were left.",
     "send": "Give a run an event from outside.",
+    "answer": "Say what became of a call that a crash left open.",
     "cancel": "Ask a run to stop.",
     "replay": "Decide every record of a run again, without agents, and compare.",
     "check": "Say what is wrong with a machine's definition.",

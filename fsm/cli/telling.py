@@ -155,6 +155,8 @@ def failure(record: Record) -> str:
             told = "; ".join([str(body.get("event")), *map(str, body.get("problems", []))])
         case "CallRefused":
             told = f"{body.get('call')}: {body.get('code')} {numbers(body.get('numbers', {}))}"
+        case "CallUnsure":
+            told = f"was {body.get('call')} made? {body.get('arguments')}"
         case _:
             told = " ".join(filter(None, (body.get("by") and f"by {body['by']}", body.get("reason"))))
     return clean(told)

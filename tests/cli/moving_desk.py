@@ -50,7 +50,7 @@ async def write(view: View[Order | Note | Remark | Rework]) -> Draft:
     if topic == "burst":
         raise ValueError("the [red]ball[/red]\x1b[31m burst")
     gate = given.gate if isinstance(given, Order | Rework) else ""
-    text = await view.call("model", model, topic, gate)
+    text = await view.call("model", model, topic, gate, unsure="ask" if topic == "pay" else "repeat")
     view.spend(tokens=100, usd_micros=2_000)
     return Draft(text=text)
 
