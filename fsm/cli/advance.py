@@ -168,7 +168,7 @@ class Warnings(logging.Handler):
         parts = record.args if isinstance(record.args, tuple) else ()
         if any(isinstance(part, Record | MachineUnknown | MachineChanged) for part in parts):
             return
-        self._drawn.say(Text(clean(record.getMessage()), "yellow"))
+        self._drawn.warn(Text(clean(record.getMessage()), "yellow"))
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and not isinstance(error, FsmError):
-            self._drawn.say(Text("".join(traceback.format_exception(error)).rstrip(), "dim"))
+            self._drawn.warn(Text("".join(traceback.format_exception(error)).rstrip(), "dim"))

@@ -8,7 +8,7 @@ from attrs import define, field
 from rich.text import Text
 
 from fsm.cli.advance import shown_on, swift
-from fsm.cli.closing import write
+from fsm.cli.closing import WORDS, write
 from fsm.cli.here import Here, refusal
 from fsm.cli.journals import reading
 from fsm.cli.options import FAILED, GOOD, INTERRUPTED, WAITING, emit
@@ -101,9 +101,9 @@ def _close(here: Here, alone: Alone, tally: Tally, took_ms: int, interrupted: bo
 
 
 def _lines(alone: Alone, tally: Tally, counted: dict[str, int], took_ms: int, interrupted: bool) -> list[Text]:
-    told = Text("nothing was left behind" if not counted else "")
+    told = Text("nothing to go on with" if not counted else "")
     for n, (outcome, count) in enumerate(counted.items()):
-        told.append(f"{', ' if n else ''}").append(f"{count:,} {outcome}", style(outcome))
+        told.append(f"{', ' if n else ''}").append(f"{count:,} {WORDS.get(outcome, outcome)}", style(outcome))
     if counted:
         told.append(f"; {many(tally.records, 'record')} in {span(took_ms)}")
     lines = [told]

@@ -28,6 +28,8 @@ class Screen(Protocol):
 
     def say(self, text: Text) -> None: ...
 
+    def warn(self, text: Text) -> None: ...
+
     def status(self, text: Text) -> None: ...
 
     def close(self) -> None: ...
@@ -48,6 +50,9 @@ class Quiet:
 
     def say(self, text: Text) -> None:
         pass
+
+    def warn(self, text: Text) -> None:
+        click.echo(text.plain, err=True)
 
     def status(self, text: Text) -> None:
         pass
@@ -109,6 +114,9 @@ class Terminal:
 
     def say(self, text: Text) -> None:
         self._print([text])
+
+    def warn(self, text: Text) -> None:
+        self._console.print(text)
 
     def status(self, text: Text) -> None:
         self._live.update(text, refresh=True)

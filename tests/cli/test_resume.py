@@ -55,7 +55,7 @@ def test_all_that_were_left_go_on_until_they_stand_still(fsm: Fsm, folder: Path)
     assert result.exit_code == 3 and "2 runs left behind in runs.db" in result.stderr
     assert [state_of(run_id).outcome for run_id in ("a", "b", "halted")] == ["waiting", "waiting", "stuck"]
     nothing = fsm("resume", *CODE)
-    assert (nothing.exit_code, nothing.stdout) == (0, "nothing was left behind\n")
+    assert (nothing.exit_code, nothing.stdout) == (0, "nothing to go on with\n")
     assert assert_replays("runs.db") == 3
 
 

@@ -116,10 +116,22 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on(fsm: Fsm, folder: Path, numb
         out, err = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
     assert "every record is kept" in out and out.endswith(f"  → fsm resume 42 -m {DESK}\n")
-    assert "Traceback" not in err and state_of("42").owner == 0
+    assert "once more to stop at once" in err and "Traceback" not in err
+    assert state_of("42").owner == 0
     (folder / "gate").touch()
     result = fsm("resume", "42", "-m", DESK)
     assert result.exit_code == 3 and result.stdout.startswith("● waiting in person")
+
+
+def test_an_interrupted_run_still_gives_its_document(folder: Path):
+    with started(*ORDERED, gated(folder / "gate"), "--json") as process:
+        until(lambda: is_calling(""))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=DEADLINE_S)
+    document = json.loads(out)
+    assert (process.returncode, document["outcome"], document["interrupted"]) == (130, "running", True)
+    assert document["next"] == [f"fsm resume {document['run_id']} -m {DESK}"]
+    assert "once more to stop at once" in err
 
 
 @pytest.mark.parametrize("verb", ["run", "resume", "resume all"])
