@@ -43,7 +43,7 @@ build: $(DEV)  ## wheel and source archive, into dist/
 	$(BIN)/python -m build
 
 clean:  ## remove all that these targets made
-	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/browser/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps below keep repeated calls from installing again.

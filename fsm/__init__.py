@@ -20,7 +20,8 @@ _NAMES = {
     "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
     " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound"
     " RunnerStopped",
-    "fsm.journal.journal": "SqliteJournal read_journal",
+    "fsm.journal.journal": "SqliteJournal",
+    "fsm.journal.reader": "read_journal",
     "fsm.journal.rows": "Run",
     "fsm.replay.replay": "Divergence Replay replay_run",
     "fsm.runner.once": "run",

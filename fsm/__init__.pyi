@@ -28,7 +28,8 @@ from fsm.errors import (
     RunnerStopped,
     RunNotFound,
 )
-from fsm.journal.journal import SqliteJournal, read_journal
+from fsm.journal.journal import SqliteJournal
+from fsm.journal.reader import read_journal
 from fsm.journal.rows import Run
 from fsm.replay.replay import Divergence, Replay, replay_run
 from fsm.runner.once import run

@@ -29,8 +29,8 @@ from fsm.define.guard import Ruling
 from fsm.define.machine import Machine
 from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
-from fsm.journal.journal import SqliteJournal, read_journal
-from fsm.journal.reader import Reader
+from fsm.journal.journal import SqliteJournal
+from fsm.journal.reader import Reader, read_journal
 from fsm.replay.replay import replay_run
 from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
 from fsm.runner.spending import reported

@@ -6,6 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 from fsm import Machine, Runner, SqliteJournal, read_journal, replay_run
@@ -31,8 +32,11 @@ def assert_sound(db: str | os.PathLike[str], *machines: type[Machine]) -> None:
             assert (last.state, last.outcome, last.head) == (run.state, run.outcome, run.head), run.run_id
             assert [record.at_ms for record in records] == sorted(record.at_ms for record in records)
             payloads = [(record.event, record.digest, record.body) for record in records if record.event]
+            unread = {(record.event, record.digest) for record in records if "unread" in record.note}
             payloads += [(posted.event, posted.digest, posted.body.encode()) for posted in reader.inbox(run.key)]
             for event, sha256, body in payloads:
+                if (event, sha256) in unread:
+                    continue
                 assert body is not None and canonical(json.loads(body)) == body and digest(body) == sha256, event
                 cls = RUNTIME_EVENTS.get(event) or classes.get((run.fingerprint, event))
                 if cls is not None:
@@ -76,3 +80,28 @@ class Gated(SqliteJournal):
             self.reached.set()
             await self.gate.wait()
         return await super().decide(run, engine, snapshot, plan, **options)
+
+
+class Failing(sqlite3.Connection):
+    """A connection on which the next records cannot be written, for a reason."""
+
+    reason: BaseException | None = None
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        if self.reason is not None and args[0].startswith("INSERT INTO record"):
+            raise self.reason
+        return super().execute(*args)
+
+
+def failing(db: Path) -> tuple[SqliteJournal, list[Failing]]:
+    """A journal, and the connection it writes with."""
+    made: list[Failing] = []
+
+    def connect(address: str, **options: Any) -> Failing:
+        made.append(sqlite3.connect(address, factory=Failing, **options))
+        return made[0]
+
+    return SqliteJournal(db, synchronous="OFF", connect=connect), made
+
+
+FULL = sqlite3.OperationalError("database or disk is full")

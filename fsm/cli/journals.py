@@ -7,8 +7,7 @@ import click
 
 from fsm.cli.project import journal_path
 from fsm.errors import RunNotFound
-from fsm.journal.journal import read_journal
-from fsm.journal.reader import Reader
+from fsm.journal.reader import Reader, read_journal
 from fsm.journal.rows import Run
 
 SHOWN_MAX = 5

@@ -127,6 +127,8 @@ def _decision(
     leaves = state is not None or kind in ("deferred", "halted", "ended")
     if leaves and snapshot.pending is not None and not _is_pending(snapshot, event):
         note["superseded"] = snapshot.pending.event_id or snapshot.pending.seq
+    if event.unread:
+        note["unread"] = event.unread
     record = Record(
         seq=snapshot.seq + 1,
         kind=kind,
@@ -146,6 +148,6 @@ def _decision(
         memory=digest(new_memory) if new_memory is not None else None,
         until_ms=until_ms,
         note=note,
-        body=event.payload.body,
+        body=event.payload.body if not event.unread else None,
     )
     return Decision(record, apply(engine.spec, snapshot, record, new_memory))

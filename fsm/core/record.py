@@ -51,7 +51,8 @@ class Record:
     `source` and `state` are the state before and after, `hop` the declared way taken ("" for none), `own`
     whether the event came from the run's own visit. `predicates` holds each predicate asked, in order, with
     its result (None where it raised); `rulings` each guard's verdict. `spent` and `calls` (a digest) cover
-    what happened since the record before. `outcome` is how the run stands after this record.
+    what happened since the record before. `outcome` is how the run stands after this record. `note` says what
+    else there is to know: `unread`, for one, why the payload could not be read and is not there.
     """
 
     seq: int
@@ -80,6 +81,7 @@ class Record:
         outcome = f", {self.outcome}," if self.kind in ("halted", "ended") else ""
         way = f"{self.source} -> {self.state} by {self.hop}" if self.hop else f"it stays in {self.state}"
         against = "; ".join(str(ruling) for ruling in self.rulings if ruling.verdict.decision != "allow")
+        against = against or str(self.note.get("unread", ""))
         return f"{self.kind}{outcome} on {self.event}: {way}" + (f" ({against})" if against else "")
 
     @property

@@ -34,7 +34,8 @@ from fsm.define.spec import MachineSpec
 class Event:
     """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
 
-    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record.
+    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record. `unread` says
+    why its class reads it no more: it is for no transition, and only its digest is recorded.
     """
 
     payload: Payload
@@ -42,6 +43,7 @@ class Event:
     own: bool = True
     event_id: str | None = None
     spent: Spent = NOTHING
+    unread: str = ""
     note: Mapping[str, str | int] = field(factory=dict)
 
 
@@ -88,7 +90,7 @@ class _Selection:
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
-        line, event = self._candidate(event)
+        line, event = self._candidate(event) if not event.unread else (None, event)
         if line is None:
             return Plan(event=event, predicates=tuple(self.predicates), way=None)
         way, memory = self._transition(line, event)

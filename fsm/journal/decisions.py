@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from attrs import define, evolve, field
 
 from fsm.core.conclude import conclude
-from fsm.core.record import ENDED, NOTHING, Record, Spent, link
+from fsm.core.record import ENDED, HALTED, NOTHING, Record, Spent, link
 from fsm.core.snapshot import Snapshot
 from fsm.errors import Fenced
 from fsm.journal import bulk, timers
-from fsm.journal.operations import Decide, Decided, Overlooked
-from fsm.journal.rows import record_row, snapshot_body
+from fsm.journal.operations import ARTIFACT_SQL, Decide, Decided, Overlooked
+from fsm.journal.rows import record_row, snapshot_body, snapshot_bytes
 from fsm.journal.schema import RECORD_COLUMNS
 from fsm.journal.timers import timers_over, timers_set
 
@@ -56,6 +56,8 @@ class _Changes:
     artifacts: list[bulk.Row] = field(factory=list)
     snapshots: list[bulk.Row] = field(factory=list)
     consumed: list[int] = field(factory=list)
+    ended: list[int] = field(factory=list)
+    halted: list[int] = field(factory=list)
     timers: list[bulk.Row] = field(factory=list)
     timers_over: dict[str, list[int]] = field(factory=dict)
 
@@ -112,6 +114,7 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -
         run.owner = member.epoch if record.outcome == "running" else 0
         _note_record(changes, member, record, detail, run.head)
         _note_timers(changes, member, record, after)
+        _note_deaf(changes, member.run, record)
         _note_snapshot(changes, member, decided, after)
     changes.runs[run.key] = (
         run.key,
@@ -141,21 +144,28 @@ def _note_timers(changes: _Changes, member: Decide, record: Record, after: Snaps
     changes.timers += timers_set(member.run, member.engine.spec, member.snapshot, after, record)
 
 
+def _note_deaf(changes: _Changes, run: int, record: Record) -> None:
+    """What waits in the inbox of a run that hears nothing more goes with the record that says so."""
+    if record.outcome in ENDED:
+        changes.ended.append(run)
+    elif record.outcome in HALTED:
+        changes.halted.append(run)
+
+
 def _note_snapshot(changes: _Changes, member: Decide, decided: Decided, after: Snapshot) -> None:
     """A snapshot row when the payload bytes since the last outgrow it; so the total stays linear."""
     folded = member.folded + len(member.plan.event.payload.body)
     if folded <= max(SNAPSHOT_BYTES_MIN, member.snapshot_bytes):
         return
-    body = snapshot_body(after)
     memory = after.memory.decode() if after.memory is not None else None
-    changes.snapshots.append((member.run, after.seq, body, memory))
-    decided.snapshot_bytes = len(body) + len(memory or "")
+    changes.snapshots.append((member.run, after.seq, snapshot_body(after), memory))
+    decided.snapshot_bytes = snapshot_bytes(after)
 
 
 def _write(connection: sqlite3.Connection, changes: _Changes) -> None:
     if changes.artifacts:
         for row in changes.artifacts:
-            connection.execute("INSERT INTO artifact (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING", row)
+            connection.execute(ARTIFACT_SQL, row)
     bulk.insert(connection, "record", RECORD_COLUMNS, changes.records)
     bulk.update(connection, "run", "key", RUN_CHANGES, list(changes.runs.values()))
     for kind, runs in changes.timers_over.items():
@@ -164,3 +174,5 @@ def _write(connection: sqlite3.Connection, changes: _Changes) -> None:
     bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), changes.snapshots)
     if changes.consumed:
         bulk.select_in(connection, "DELETE FROM inbox WHERE id IN ({keys})", changes.consumed)
+    bulk.select_in(connection, "DELETE FROM inbox WHERE run IN ({keys})", changes.ended)
+    bulk.select_in(connection, "DELETE FROM inbox WHERE run IN ({keys}) AND event != 'Cancelled'", changes.halted)

@@ -51,13 +51,3 @@ class Post(Operation):
             (run.key, self.event_id, self.payload.event, self.payload.digest, self.payload.body.decode(), self.at_ms),
         )
         return None
-
-
-@define(eq=False, kw_only=True)
-class Discard(Operation):
-    """Inbox rows of a run that has ended meanwhile; nobody will decide them."""
-
-    run: int
-
-    def apply(self, connection: sqlite3.Connection) -> None:
-        connection.execute("DELETE FROM inbox WHERE run = ?", (self.run,))

@@ -20,10 +20,11 @@ from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
 from fsm.errors import JournalClosed, JournalError
 from fsm.journal import flock
+from fsm.journal.burial import Bury
 from fsm.journal.connect import Connect, open_reader, open_writer
-from fsm.journal.inbox import Discard, Post
-from fsm.journal.lease import LEASE_S, STALL_S_MAX, Expire, Lease, Register, Release
-from fsm.journal.operations import Append, Begin, Bury, Decide, Decided, Operation, WriteCall
+from fsm.journal.inbox import Post
+from fsm.journal.lease import LEASE_S, STALL_S_MAX, Close, Expire, Lease, Register, Release
+from fsm.journal.operations import Append, Begin, Decide, Decided, Operation, WriteCall
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.writer import Writer
@@ -85,7 +86,9 @@ class Journal(Protocol):
 
     async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None: ...
 
-    async def discard(self, run: Run) -> None: ...
+    async def release(self, run: Run) -> None:
+        """Nobody advances this run from now on, if it was this runner."""
+        ...
 
     async def reap(self) -> None:
         """End the leases of runners whose processes are surely dead, before they run out."""
@@ -180,8 +183,8 @@ class SqliteJournal:
         )
         return await self._write(post, len(payload.body))  # type: ignore[no-any-return]
 
-    async def discard(self, run: Run) -> None:
-        await self._write(Discard(run=run.key))
+    async def release(self, run: Run) -> None:
+        await self._write(Release(epoch=self.epoch, run=run.key))
 
     async def reap(self) -> None:
         assert self._writer.lease is not None
@@ -202,7 +205,7 @@ class SqliteJournal:
     async def close(self) -> None:
         try:
             if self._loop is not None and self._writer.died is None:
-                await self._write(Release(epoch=self.epoch))
+                await self._write(Close(epoch=self.epoch))
                 self._released = True
         except JournalError as error:
             log.warning("the runs could not be released, others will find their runner dead: %s", error)
@@ -263,8 +266,3 @@ def _answer(operations: Sequence[Operation]) -> None:
             future.set_exception(operation.error)
         else:
             future.set_result(operation.result)
-
-
-def read_journal(path: str | os.PathLike[str]) -> Reader:
-    """An existing journal for reading only; `JournalError` where there is none. Close it after use."""
-    return Reader(os.fspath(path), open_reader(os.fspath(path)))

@@ -60,6 +60,17 @@ class Renew(Operation):
 
 @define(eq=False, kw_only=True)
 class Release(Operation):
+    """This runner does not go on with a run of its own: another may."""
+
+    epoch: int
+    run: int
+
+    def apply(self, connection: sqlite3.Connection) -> None:
+        connection.execute("UPDATE run SET owner = 0 WHERE key = ? AND owner = ?", (self.run, self.epoch))
+
+
+@define(eq=False, kw_only=True)
+class Close(Operation):
     """The runner stops cleanly: its runs are free at once."""
 
     epoch: int

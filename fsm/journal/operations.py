@@ -43,6 +43,10 @@ CALL_SQL = "SELECT call.id, " + ", ".join(
     "coalesce(call.body, artifact.body)" if column == "body" else f"call.{column}" for column in CALL_COLUMNS
 )
 CALL_SQL += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
+ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
+    "INSERT INTO artifact (digest, body) VALUES (?, ?)"
+    " ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE artifact.body IS NULL"
+)
 
 
 @define(eq=False)
@@ -225,27 +229,6 @@ class WriteCall(Operation):
         return call_from(found) if found else None
 
 
-@define(eq=False, kw_only=True)
-class Bury(Operation):
-    """Delete an ended run; a tombstone keeps how many records it had, their head, and why it went."""
-
-    run: int
-    reason: str
-    at_ms: int
-
-    def apply(self, connection: sqlite3.Connection) -> None:
-        run = get_run(connection, self.run)
-        if run.outcome not in ENDED:
-            raise Fenced(run_id=run.run_id, why=f"it is {run.outcome}, and only an ended run can be deleted")
-        connection.execute(
-            "INSERT INTO tombstone (run, run_id, records, head, reason, at_ms) VALUES (?, ?, ?, ?, ?, ?)",
-            (run.key, run.run_id, run.seq + 1, run.head, self.reason, self.at_ms),
-        )
-        for table in ("record", "call", "snapshot", "timer", "inbox"):
-            connection.execute(f"DELETE FROM {table} WHERE run = ?", (run.key,))
-        connection.execute("DELETE FROM run WHERE key = ?", (run.key,))
-
-
 def get_run(connection: sqlite3.Connection, key: int) -> Run:
     row = connection.execute(f"{RUN_SQL} WHERE key = ?", (key,)).fetchone()
     assert row is not None, f"no run with key {key}"
@@ -286,6 +269,4 @@ def insert_call(connection: sqlite3.Connection, run: Run, call: Call) -> bytes:
 
 
 def insert_artifact(connection: sqlite3.Connection, digest: bytes, body: bytes) -> None:
-    connection.execute(
-        "INSERT INTO artifact (digest, body) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, body.decode())
-    )
+    connection.execute(ARTIFACT_SQL, (digest, body.decode()))

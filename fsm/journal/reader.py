@@ -1,8 +1,10 @@
 """Reading the journal: short transactions, whole lists, no cursor left open (an open one makes the WAL grow)."""
 
+import json
+import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -12,7 +14,7 @@ from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
-from fsm.journal.connect import explained, no_run
+from fsm.journal.connect import explained, no_run, open_reader
 from fsm.journal.operations import CALL_SQL, RECORD_SQL, RUN_SQL
 from fsm.journal.rows import Call, Run, call_from, record_from, run_from, snapshot_from
 from fsm.journal.schema import RECORD_COLUMNS
@@ -197,43 +199,57 @@ class Reader:
         rows = self.query(sql, run, limit)
         return [Posted(*row) for row in rows]
 
-    def called(self, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Run]:
-        """Runs of these machines with events waiting, that nobody or `epoch` advances, and that may decide them."""
+    def called(
+        self, epoch: int, fingerprints: Sequence[str], but: Collection[int] = (), limit: int = 1_000
+    ) -> list[Run]:
+        """Runs of these machines, `but` for some, with events waiting, that nobody or `epoch` advances."""
         rows = self.query(
             f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND owner IN (0, ?)"
-            f" AND fingerprint IN ({_marks(fingerprints)})"
-            " AND (outcome NOT IN ('stopped', 'stuck')"
-            "      OR EXISTS (SELECT 1 FROM inbox WHERE run = key AND event = 'Cancelled')) LIMIT ?",
+            f" AND fingerprint IN ({_marks(fingerprints)}) AND {_not_among('key')} LIMIT ?",
             epoch,
             *fingerprints,
+            json.dumps(list(but)),
             limit,
         )
         return [run_from(row) for row in rows]
 
-    def due(self, now_ms: int, epoch: int, fingerprints: Sequence[str], limit: int = 1_000) -> list[Timer]:
-        """Timers that have run out, oldest first, of runs of these machines that nobody or `epoch` advances."""
+    def due(
+        self, now_ms: int, epoch: int, fingerprints: Sequence[str], but: Collection[int] = (), limit: int = 1_000
+    ) -> list[Timer]:
+        """Timers that have run out, oldest first, of runs as for `called`."""
         rows = self.query(
             "SELECT timer.run, timer.kind, timer.entered, timer.due_ms FROM timer JOIN run ON run.key = timer.run"
             f" WHERE due_ms <= ? AND owner IN (0, ?) AND fingerprint IN ({_marks(fingerprints)})"
-            " ORDER BY due_ms LIMIT ?",
+            f" AND {_not_among('timer.run')} ORDER BY due_ms LIMIT ?",
             now_ms,
             epoch,
             *fingerprints,
+            json.dumps(list(but)),
             limit,
         )
         return [Timer(*row) for row in rows]
 
-    def ownerless(self, now: float, limit: int = 10_000) -> list[Run]:
-        """Running runs that nobody advances: released, or their runner's lease is over."""
+    def next_due(self, now_ms: int) -> int | None:
+        """When the next timer of any run runs out, after `now_ms`."""
+        return self.query("SELECT min(due_ms) FROM timer WHERE due_ms > ?", now_ms)[0][0]  # type: ignore[no-any-return]
+
+    def ownerless(self, now: float, but: Collection[int] = (), limit: int = 10_000) -> list[Run]:
+        """Running runs that nobody advances, `but` for some: released, or their runner's lease is over."""
         rows = self.query(
             f"{RUN_SQL} WHERE outcome = 'running' AND (owner = 0 OR owner IN"
             " (SELECT DISTINCT owner FROM run WHERE outcome = 'running' AND owner > 0 EXCEPT"
-            "  SELECT epoch FROM runner WHERE closed = 0 AND boot = ? AND expires > ?)) ORDER BY key LIMIT ?",
+            "  SELECT epoch FROM runner WHERE closed = 0 AND boot = ? AND expires > ?))"
+            f" AND {_not_among('key')} ORDER BY key LIMIT ?",
             boot_id(),
             now,
+            json.dumps(list(but)),
             limit,
         )
         return [run_from(row) for row in rows]
+
+    def owned(self, epoch: int) -> set[int]:
+        """The running runs that the runner of this epoch advances."""
+        return {key for (key,) in self.query("SELECT key FROM run WHERE outcome = 'running' AND owner = ?", epoch)}
 
     def alive(self, now: float) -> list[int]:
         """The epochs of the runners whose lease holds."""
@@ -248,6 +264,16 @@ class Reader:
         """How many records a deleted run had, and their head."""
         found = self.query("SELECT records, head FROM tombstone WHERE run = ?", run)
         return found[0] if found else None
+
+
+def read_journal(path: str | os.PathLike[str]) -> Reader:
+    """An existing journal for reading only; `JournalError` where there is none. Close it after use."""
+    return Reader(os.fspath(path), open_reader(os.fspath(path)))
+
+
+def _not_among(column: str) -> str:
+    """That a key is not in the JSON array bound here; thousands of placeholders would be too many for SQLite."""
+    return f"{column} NOT IN (SELECT value FROM json_each(?))"
 
 
 def _marks(values: Sequence[str]) -> str:

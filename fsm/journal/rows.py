@@ -202,6 +202,11 @@ def snapshot_body(snapshot: Snapshot) -> str:
     return canonical(form).decode()
 
 
+def snapshot_bytes(snapshot: Snapshot) -> int:
+    """How large the row of a snapshot is; the next one is written when as much has been folded again."""
+    return len(snapshot_body(snapshot).encode()) + len(snapshot.memory or b"")
+
+
 def snapshot_from(body: str, memory: str | None) -> Snapshot:
     form = json.loads(body)
     pending, refusal = form.pop("pending"), form.pop("refusal")

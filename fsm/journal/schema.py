@@ -2,8 +2,8 @@
 
 STRICT tables, integer run keys, digests as blobs. `record`, `call`, `artifact`, `snapshot` and `tombstone`
 are append-only by triggers that hold whatever `recursive_triggers` says: `INSERT OR REPLACE` would
-otherwise delete without asking. Deletion is for runs with a tombstone only. A body may be erased (set to
-NULL): the chain covers its digest.
+otherwise delete without asking. Deletion is for runs with a tombstone only, and for artifacts that no
+record or call refers to any more. A body may be erased (set to NULL): the chain covers its digest.
 """
 
 APPLICATION_ID = 0x5455524E  # "TURN"
@@ -60,6 +60,7 @@ CREATE TABLE record (
 ) STRICT;
 CREATE UNIQUE INDEX record_seq ON record(run, seq);
 CREATE INDEX record_event ON record(run, event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX record_artifact ON record(digest) WHERE body IS NULL;
 
 CREATE TABLE call (
   id INTEGER PRIMARY KEY,
@@ -79,10 +80,11 @@ CREATE TABLE call (
 ) STRICT;
 CREATE INDEX call_run ON call(run, seq);
 CREATE INDEX call_key ON call(key);
+CREATE INDEX call_artifact ON call(digest) WHERE body IS NULL;
 
 CREATE TABLE artifact (
-  digest BLOB PRIMARY KEY,
-  body TEXT NOT NULL
+  digest BLOB NOT NULL PRIMARY KEY,
+  body TEXT
 ) STRICT;
 
 CREATE TABLE snapshot (
@@ -157,7 +159,7 @@ _APPEND_ONLY = {
     "call": "id = NEW.id",
     "snapshot": "run = NEW.run AND seq = NEW.seq",
     "tombstone": "run = NEW.run",
-    "artifact": "digest = NEW.digest AND body IS NOT NEW.body",
+    "artifact": "digest = NEW.digest AND body IS NOT NULL AND body IS NOT NEW.body",
 }
 
 
@@ -176,7 +178,7 @@ def triggers() -> str:
     fixed = (
         f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
-        for table in ("snapshot", "tombstone", "artifact")
+        for table in ("snapshot", "tombstone")
     )
     kept = (
         f"CREATE TRIGGER {table}_kept BEFORE DELETE ON {table} "
@@ -184,10 +186,23 @@ def triggers() -> str:
         f"BEGIN SELECT RAISE(ABORT, '{table} rows go only with a tombstone of their run'); END;"
         for table in ("record", "call", "snapshot")
     )
-    stays = (
-        "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;"
+    others = (
+        "CREATE TRIGGER tombstone_kept BEFORE DELETE ON tombstone BEGIN SELECT RAISE(ABORT, 'tombstones stay'); END;",
+        f"CREATE TRIGGER artifact_kept BEFORE DELETE ON artifact WHEN {referred('OLD')} "
+        "BEGIN SELECT RAISE(ABORT, 'an artifact stays while a record or a call refers to it'); END;",
+        "CREATE TRIGGER artifact_fixed BEFORE UPDATE ON artifact WHEN NEW.digest IS NOT OLD.digest "
+        "OR (OLD.body IS NOT NULL AND NEW.body IS NOT NULL) "
+        "BEGIN SELECT RAISE(ABORT, 'artifact is append-only; only its body may be erased'); END;",
     )
-    return "\n".join((*once, *erasable, *fixed, *kept, stays))
+    return "\n".join((*once, *erasable, *fixed, *kept, *others))
+
+
+def referred(artifact: str) -> str:
+    """Whether a record or a call has its body in this artifact, as SQL."""
+    return " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE {table}.digest = {artifact}.digest AND {table}.body IS NULL)"
+        for table in ("record", "call")
+    )
 
 
 RECORD_COLUMNS = (

@@ -21,8 +21,7 @@ from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
 from fsm.define.payload import Invalid, Payload, excerpt
 from fsm.define.spec import MachineSpec
-from fsm.journal.journal import read_journal
-from fsm.journal.reader import Reader
+from fsm.journal.reader import Reader, read_journal
 from fsm.journal.rows import Run
 from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, told
 from fsm.replay.intact import Intact
@@ -99,7 +98,7 @@ class _Replaying:
         for record in self.intact.records():
             if self.fingerprint != self.intact.fingerprint and record.kind != "repinned":
                 self._use(self.intact.fingerprint)
-            if record.kind in UNDECIDED or record.body is None:
+            if record.kind in UNDECIDED or (record.body is None and "unread" not in record.note):
                 self._follow(record)
             else:
                 self._decide(record)
@@ -150,15 +149,27 @@ class _Replaying:
         self.snapshot = decision.snapshot
 
     def _event(self, spec: MachineSpec, record: Record) -> Event:
+        unread = str(record.note.get("unread", ""))
+        gone = Payload(record.event, None, b"", record.digest or b"")
+        return Event(
+            payload=gone if unread else self._payload(spec, record),
+            at_ms=record.at_ms,
+            own=record.own,
+            event_id=record.event_id,
+            spent=record.spent,
+            unread=unread,
+        )
+
+    def _payload(self, spec: MachineSpec, record: Record) -> Payload:
         assert record.body is not None and record.digest is not None
         try:
-            payload: Payload = spec.stored(record.event, record.body, record.digest)
+            payload = spec.stored(record.event, record.body, record.digest)
         except Invalid as invalid:
             differ(record.seq, str(record), "; ".join(invalid.problems), f"its payload is no valid {record.event} now")
         if payload.value is None and spec.classes:
             near = f"a class that was renamed says formerly = ({record.event!r},)"
             differ(record.seq, str(record), near, f"the machine no longer has payload {record.event}")
-        return Event(payload=payload, at_ms=record.at_ms, own=record.own, event_id=record.event_id, spent=record.spent)
+        return payload
 
 
 _engines: OrderedDict[int, Engine] = OrderedDict()

@@ -24,10 +24,12 @@ from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided, Overlooked
 from fsm.journal.rows import Run
+from fsm.runner.failed import Failed
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.spending import Books
 from fsm.runner.suspects import Suspects
+from fsm.runner.task import RunTask
 from fsm.runner.threads import Threads
 from fsm.runner.visit import attempt, crashed
 from fsm.runner.waiting import Waiting
@@ -52,7 +54,7 @@ class Driver:
     stopping: bool = False
     lost: Exception | None = None
     lives: dict[int, Live] = field(factory=dict)
-    failed: dict[int, Exception] = field(factory=dict)
+    failed: Failed = field(init=False)
     waiting: Waiting = field(factory=Waiting)
     suspects: Suspects = field(init=False)
     books: Books = field(init=False)
@@ -61,6 +63,7 @@ class Driver:
 
     def __attrs_post_init__(self) -> None:
         self.watchdog = Watchdog(self._timed_out)
+        self.failed = Failed(self.clock)
         self.suspects = Suspects(self.lives)
         self.books = Books(self.journal, self.clock)
 
@@ -71,7 +74,7 @@ class Driver:
         if self.stopping:
             return
         self.lives[live.run.key] = live
-        live.task = asyncio.get_running_loop().create_task(self._advance(live, live.token, payload))
+        live.task = RunTask(self._advance(live, live.token, payload))
         self._tasks.add(live.task)
         live.task.add_done_callback(self._tasks.discard)
 
@@ -89,7 +92,7 @@ class Driver:
                 self.give_up(live, RuntimeError("the task of this run was cancelled from outside"))
         except Exception as error:
             if live.token == token:
-                self.give_up(live, error)
+                self.give_up(live, error, payload)
         except BaseException as error:
             if live.token == token:
                 self.give_up(live, RuntimeError(f"the task of this run ended with {type(error).__name__}"))
@@ -155,17 +158,19 @@ class Driver:
         own: bool = True,
         event_id: str | None = None,
         inbox: int | None = None,
+        unread: str = "",
         still: Still | None = None,
     ) -> Record | None:
         """Decide one event and adopt what became of it, once it is committed.
 
-        None if the attempt it comes from was abandoned, if it is not `still` for the run as it stands when its
-        turn has come, or if nothing was recorded (`refusals_max`).
+        None if the attempt it comes from was abandoned or the run given up, if it is not `still` for the run as
+        it stands when its turn has come, or if nothing was recorded (`refusals_max`).
         """
         async with live.turn:
             if live.purses:
                 await self.books.calls(live)
-            if (token is not None and live.token != token) or (still is not None and not still(live.snapshot)):
+            given_up = self.lives.get(live.run.key) is not live
+            if given_up or token not in (None, live.token) or (still is not None and not still(live.snapshot)):
                 return None
             event = Event(
                 payload=payload,
@@ -173,6 +178,7 @@ class Driver:
                 own=own,
                 event_id=event_id,
                 spent=live.take(),
+                unread=unread,
             )
             try:
                 plan, decided = await self._commit(live, event, inbox)
@@ -218,8 +224,7 @@ class Driver:
         if overtaken:
             self.abandon(live)  # at work, waiting for a slot, or about to decide: it is of a visit that is over
         point("decision.adopted")
-        if self.failed:
-            self.failed.pop(live.run.key, None)
+        self.failed.forget(live.run.key)
         self.tell(live, record)
         if after.outcome in HALTED:
             log.warning("run %s: %s: %s", live.run.run_id, record, excerpt(plan.event.payload.body))
@@ -257,8 +262,11 @@ class Driver:
         if self.lives.get(live.run.key) is live:
             del self.lives[live.run.key]
 
-    def give_up(self, live: Live, error: Exception) -> None:
-        """This process cannot advance the run; its journal says where it is, whoever waits for it is told."""
+    def give_up(self, live: Live, error: Exception, payload: Payload | None = None) -> None:
+        """The run cannot go on from here; its journal says where it is, whoever waits for it is told.
+
+        `payload` is what was to be decided; it is kept for the next try.
+        """
         self.abandon(live)
         self.forget(live)
         self.books.later(live, again=isinstance(error, Fenced))
@@ -266,7 +274,7 @@ class Driver:
             log.warning("%s", error)
         else:
             log.error("run %s stopped here: %s", live.run.run_id, error, exc_info=error)
-            self.failed[live.run.key] = error
+            self.failed.note(live.run.key, live.snapshot.entered, error, live, payload)
         self.waiting.wake(live.run.key)
         if isinstance(error, JournalClosed) and self.lost is None:
             self.lose(error)

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 from contextvars import ContextVar
-from typing import Any
 
 from attrs import define, field
 
@@ -12,6 +11,7 @@ from fsm.core.record import NOTHING, Spent
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run
+from fsm.runner.task import RunTask
 
 
 @define(eq=False)
@@ -65,7 +65,7 @@ class Live:
     earlier: list[Call] = field(factory=list)
     turn: asyncio.Lock = field(factory=asyncio.Lock)
     door: asyncio.Lock = field(factory=asyncio.Lock)
-    task: "asyncio.Task[Any] | None" = None
+    task: RunTask | None = None
     hands: int = 0
     covered: Spent = NOTHING
     _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)

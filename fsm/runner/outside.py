@@ -9,13 +9,16 @@ from typing import TypeVar
 from attrs import define, field
 
 from fsm.core.record import ENDED, HALTED
-from fsm.define.events import RUNTIME_BYTES_MAX, TimedOut
-from fsm.define.payload import Invalid, seal
+from fsm.core.snapshot import Pending
+from fsm.define.events import RUNTIME_BYTES_MAX, PayloadInvalid, TimedOut
+from fsm.define.payload import Invalid, Payload, excerpt, seal, told
+from fsm.errors import Fenced, JournalError
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Run
 from fsm.runner.driver import Driver, Still
+from fsm.runner.failed import Failure
 from fsm.runner.live import Live
-from fsm.runner.recovery import load, stored, take_over
+from fsm.runner.recovery import load, take_over
 
 log = logging.getLogger("fsm.runner")
 
@@ -33,25 +36,72 @@ class Outside:
 
     driver: Driver
     only: set[int] | None = None
+    next_ms: int | None = None
     _told: set[int] = field(factory=set)
 
     async def look(self) -> None:
-        """Inboxes and timers, once."""
+        """Inboxes and timers, once; `next_ms` is when the next timer runs out, as far as is known by then."""
         driver = self.driver
         read, fingerprints = driver.journal.read, list(driver.machines.by_fingerprint)
-        called = read.called(driver.journal.epoch, fingerprints)
-        await _each(self.attend, [run for run in called if run.key not in driver.failed])
-        due = read.due(driver.clock.now_ms(), driver.journal.epoch, fingerprints)
-        await _each(self._ring, [timer for timer in due if timer.run not in driver.failed])
+        epoch, failed = driver.journal.epoch, driver.failed
+        await _each(self.attend, read.called(epoch, fingerprints, failed.runs))
+        now_ms = driver.clock.now_ms()
+        await _each(self._ring, read.due(now_ms, epoch, fingerprints, failed.runs))
+        self.next_ms = read.next_due(now_ms)
+
+    @property
+    def ringing(self) -> bool:
+        """Whether a timer has run out since the last look."""
+        return self.next_ms is not None and self.next_ms <= self.driver.clock.now_ms()
+
+    async def retry(self) -> bool:
+        """Try again what failed, where it is time; whether there was anything."""
+        due = self.driver.failed.due()
+        await _each(self._retry, due)
+        return bool(due)
+
+    async def _retry(self, failure: Failure) -> None:
+        """Go on where the journal failed; with any other error let go of the run, for others to take up."""
+        driver, error, live = self.driver, failure.error, failure.live
+        assert error is not None
+        try:
+            run = driver.journal.read.run_at(failure.run)
+            if run.entered != failure.entered or run.owner not in (0, driver.journal.epoch):
+                driver.failed.forget(run.key)
+            elif not isinstance(error, JournalError):
+                driver.failed.note(run.key, run.entered, error)
+                if run.owner:
+                    await driver.journal.release(run)
+            elif run.outcome != "running":  # its events and timers wait in the journal
+                driver.failed.lift(run.key)
+            elif live is not None and failure.payload is not None and live.snapshot.seq == run.seq:
+                driver.failed.lift(run.key)
+                driver.drive(live, failure.payload)
+            else:
+                await take_over(driver, run, "lost")
+        except Fenced:
+            driver.failed.forget(failure.run)
+        except Exception as again:
+            log.warning("run with key %d still cannot go on here: %s", failure.run, again)
+            error = again if isinstance(error, JournalError) else error
+            driver.failed.note(failure.run, failure.entered, error, live, failure.payload)
 
     async def adopt(self) -> None:
         """Take over the runs that nobody advances. Those of other machines are named once and left."""
         driver = self.driver
         await driver.journal.reap()
-        left = driver.journal.read.ownerless(driver.clock.monotonic())
-        here = driver.lives.keys() | driver.failed.keys()
-        may = [run for run in left if run.key not in here and (self.only is None or run.key in self.only)]
+        left = driver.journal.read.ownerless(driver.clock.monotonic(), driver.failed.runs)
+        may = [run for run in left if run.key not in driver.lives and (self.only is None or run.key in self.only)]
         await _each(self._adopt, may)
+
+    def yield_taken(self) -> None:
+        """Let go of the runs that another runner took over while this one was stalled: nothing of it counts."""
+        driver = self.driver
+        owned = driver.journal.read.owned(driver.journal.epoch)
+        for live in list(driver.lives.values()):
+            deciding = live.turn.locked()  # then its row may be ahead of what is in memory
+            if live.snapshot.outcome == "running" and live.run.key not in owned and not deciding:
+                driver.give_up(live, Fenced(run_id=live.run.run_id, why="another runner advances it"))
 
     async def _adopt(self, run: Run) -> None:
         try:
@@ -67,18 +117,12 @@ class Outside:
             if live is None:
                 return
             async with live.door:
-                read = self.driver.journal.read
-                for posted in read.inbox(run.key):
-                    try:
-                        await self._decide(live, posted)
-                    except Invalid as error:  # its class reads it no more; what stands behind it must not wait
-                        log.warning("%s for run %s cannot be read: %s", posted.event, run.run_id, error)
-                if live.snapshot.outcome in ENDED and read.inbox(run.key, 1):
-                    await self.driver.journal.discard(run)
+                for posted in self.driver.journal.read.inbox(run.key):
+                    await self._decide(live, posted)
 
     async def _decide(self, live: Live, posted: Posted) -> None:
         """Decide a posted event, if the run still hears it: an ended one hears nothing, a halted one `Cancelled`."""
-        payload = live.engine.spec.stored(posted.event, posted.body.encode(), posted.digest)
+        payload, unread = _read(live, posted.event, posted.body.encode(), posted.digest)
         deaf = ENDED if payload.event == "Cancelled" else ENDED | HALTED
         await self.driver.decide(
             live,
@@ -86,6 +130,7 @@ class Outside:
             own=False,
             event_id=posted.event_id,
             inbox=posted.id,
+            unread=unread,
             still=lambda now: now.outcome not in deaf,
         )
 
@@ -97,15 +142,30 @@ class Outside:
                 return
             pending, entered = live.snapshot.pending, timer.entered
             if timer.kind == "defer" and pending is not None:
-                record = driver.journal.read.record(timer.run, pending.seq)
-                payload = stored(live.engine.spec, record)
-                still: Still = lambda now: now.pending == pending  # noqa: E731
-                await driver.decide(live, payload, own=pending.own, event_id=pending.event_id, still=still)
+                await self._decide_again(live, pending)
             elif timer.kind == "timeout" and live.snapshot.outcome == "waiting":
                 timeout_ms = live.engine.spec.state[live.snapshot.state].timeout_ms or 0
                 event = TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt)
-                still = lambda now: (now.entered, now.outcome) == (entered, "waiting")  # noqa: E731
+                still: Still = lambda now: (now.entered, now.outcome) == (entered, "waiting")  # noqa: E731
                 await driver.decide(live, seal(event, RUNTIME_BYTES_MAX), still=still)
+
+    async def _decide_again(self, live: Live, pending: Pending) -> None:
+        """Decide the event that was put off; an own one that can be read no more is an invalid payload."""
+        driver = self.driver
+        record = driver.journal.read.record(live.run.key, pending.seq)
+        payload, unread = _read(live, record.event, record.body, record.digest or b"")
+        if unread and pending.own:
+            seen, attempt = excerpt(record.body or b""), live.snapshot.attempt
+            invalid = PayloadInvalid(event=record.event, problems=[unread], excerpt=seen, attempt=attempt)
+            payload, unread = seal(invalid, RUNTIME_BYTES_MAX), ""
+        await driver.decide(
+            live,
+            payload,
+            own=pending.own,
+            event_id=pending.event_id,
+            unread=unread,
+            still=lambda now: now.pending == pending,
+        )
 
     @contextmanager
     def _held(self, run: Run) -> Iterator[Live | None]:
@@ -114,22 +174,32 @@ class Outside:
         if run.outcome == "running" and run.key not in driver.lives:
             yield None
             return
-        live = None
         try:
             live = load(driver, run)
-            live.hands += 1
-            driver.lives[run.key] = live
+        except Exception as error:
+            driver.failed.note(run.key, run.entered, error)
+            log.warning("run %s is left alone: %s", run.run_id, error)
+            yield None
+            return
+        live.hands += 1
+        driver.lives[run.key] = live
+        try:
             yield live
         except Exception as error:
-            if live is None:
-                driver.failed[run.key] = error
-                log.warning("run %s is left alone: %s", run.run_id, error)
-            else:
-                driver.give_up(live, error)
+            driver.give_up(live, error)
         finally:
-            if live is not None:
-                live.hands -= 1
-                driver.let_go(live)
+            live.hands -= 1
+            driver.let_go(live)
+
+
+def _read(live: Live, event: str, body: bytes | None, digest: bytes) -> tuple[Payload, str]:
+    """A payload from the journal; or only its name and digest, and why it is read no more."""
+    try:
+        if body is None:
+            raise Invalid(["its payload was erased"], "")
+        return live.engine.spec.stored(event, body, digest), ""
+    except Invalid as invalid:
+        return Payload(event, None, b"", digest), told(invalid)
 
 
 async def _each(act: Callable[[T], Awaitable[None]], items: list[T]) -> None:

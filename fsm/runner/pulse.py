@@ -22,6 +22,9 @@ class Pulse:
     driver: Driver
     outside: Outside
     poll_s: float
+    _version: int = -1
+    _woken: int = 0
+    _stale: bool = False
     _tasks: "list[asyncio.Task[None]]" = field(factory=list)
     _looking: asyncio.Lock = field(factory=asyncio.Lock)
 
@@ -56,16 +59,34 @@ class Pulse:
 
     async def _watch(self) -> None:
         """Events and timers in the journal, other processes' commits, runs left by others."""
-        beats, fresh, adopt = 0, round(FRESH_S / self.poll_s) or 1, round(ADOPT_S / self.poll_s) or 1
+        beats = 0
         while not self.driver.stopping:
             beats += 1
             async with self._looking:
                 try:
-                    await self.outside.look()
-                    if beats % fresh == 0:
-                        self.driver.waiting.wake_all(but=self.driver.lives)
-                    if beats % adopt == 0:
-                        await self.outside.adopt()
+                    await self._look(beats)
                 except Exception:
                     log.exception("the journal could not be looked at; trying again")
             await asyncio.sleep(self.poll_s)
+
+    async def _look(self, beats: int) -> None:
+        """Look where there may be something to see: after a commit, at a timer's time, and once in a while anyway.
+
+        Our own commits change the version too, so on a busy journal those who wait are woken no more often
+        than every FRESH_S.
+        """
+        outside, fresh, anyway = self.outside, self._every(FRESH_S), beats % self._every(ADOPT_S) == 0
+        version = self.driver.journal.read.version()
+        if await outside.retry() or version != self._version or anyway or outside.ringing:
+            await outside.look()
+            self._version, self._stale = version, self._stale or version != self._version
+        if self._stale and beats - self._woken >= fresh:
+            self._woken, self._stale = beats, False
+            self.driver.waiting.wake_all(but=self.driver.lives)
+        if anyway:
+            outside.yield_taken()
+            await outside.adopt()
+
+    def _every(self, seconds: float) -> int:
+        """So many beats."""
+        return round(seconds / self.poll_s) or 1

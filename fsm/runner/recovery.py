@@ -7,7 +7,7 @@ from fsm.crash import point
 from fsm.define.parts import START
 from fsm.define.payload import Invalid, Payload
 from fsm.define.spec import MachineSpec
-from fsm.journal.rows import Call, Run
+from fsm.journal.rows import Call, Run, snapshot_bytes
 from fsm.runner.driver import Driver
 from fsm.runner.live import Live
 from fsm.runner.spending import look_back
@@ -29,7 +29,7 @@ def load(driver: Driver, run: Run) -> Live:
         snapshot=snapshot,
         payload=stored(engine.spec, entered),
         folded=sum(len(record.body or b"") for record in records),
-        snapshot_bytes=len(snapshot.memory or b"") if base else 0,
+        snapshot_bytes=snapshot_bytes(base) if base else 0,
     )
 
 
@@ -86,7 +86,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     live.snapshot = apply(spec, before, record)
     live.spent = live.unbooked = NOTHING
     look_back(live, driver.journal.read)
-    driver.failed.pop(live.run.key, None)
+    driver.failed.lift(live.run.key)
     driver.tell(live, record)
     if not waits:
         again = before.state == START and before.pending is None

@@ -209,17 +209,15 @@ class Runner:
             if read.run_at(run.key).owner in (0, self.journal.epoch):
                 await self._whole(self._outside.attend(read.run_at(run.key)))
             waits = any(posted.event_id == event_id for posted in read.inbox(run.key, inbox_max + 1))
-            known = read.record_of(run.key, event_id)
+            run = read.run_at(run.key)
+            known = read.record_of(run.key, event_id)  # last: whatever took it out of the inbox has happened by now
             if known is None:
-                run = read.run_at(run.key)
-                if not waits and not run.ended:
-                    return None
                 if run.ended:
                     raise RunEnded(run_id=run.run_id, outcome=run.outcome, event=payload.event)
                 if run.halted and payload.event != "Cancelled":
                     raise RunHalted(run_id=run.run_id, outcome=run.outcome, event=payload.event)
-                if run.key in self._driver.failed:
-                    raise self._driver.failed[run.key]
+                if not waits:
+                    return None
                 await self._changed(run)
         return known
 
@@ -241,7 +239,7 @@ class Runner:
         if accept:
             run = await repin(self._driver, run, by)
         if run.outcome == "waiting":
-            self._driver.failed.pop(run.key, None)
+            self._driver.failed.lift(run.key)
         if run.outcome == "waiting" or (run.outcome == "running" and run.key in self._driver.lives):
             return run
         why = "asked" if run.halted else "lost" if run.owner else "released"
@@ -270,7 +268,7 @@ class Runner:
     async def idle(self) -> None:
         """Wait until this runner advances no run."""
         while self._driver.lives:
-            await self._changed(next(iter(self._driver.lives.values())).run)
+            await self._woken(next(iter(self._driver.lives.values())).run)
         if self._driver.lost is not None:
             raise self._driver.lost
 
@@ -279,11 +277,14 @@ class Runner:
             run = self.journal.read.run(run_id)
             if done(run):
                 return run
-            if run.key in self._driver.failed:
-                raise self._driver.failed[run.key]
             await self._changed(run)
 
     async def _changed(self, run: Run) -> None:
+        if why := self._driver.failed.why(run.key):
+            raise why
+        await self._woken(run)
+
+    async def _woken(self, run: Run) -> None:
         if not self._driver.stopping:
             await self._driver.waiting.change(run.key)
         self._check()

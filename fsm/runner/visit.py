@@ -42,7 +42,8 @@ async def attempt(
     `cut` ends the attempt at once, whatever its agent does; the given event is what the state hears of. `lost`
     stops the run here, as its journal cannot be written.
     """
-    token, now = live.token, live.snapshot
+    token, now, task = live.token, live.snapshot, live.task
+    assert task is not None
     state = live.engine.spec.state[now.state]
     desk = CallDesk(
         live=live,
@@ -64,9 +65,9 @@ async def attempt(
         else:
             result = await threads.run(lambda: state.agent(view), f"{live.run.run_id} {state.name}")
             result = await result if inspect.isawaitable(result) else result
+        await task.catch_up()
     except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if live.token != token or (current is not None and current.cancelling()):
+        if live.token != token or not task.take_back():
             raise
         return _own(_failed(live, "CancelledError", "the agent cancelled itself"))
     except KeyboardInterrupt:

@@ -277,7 +277,7 @@ TAMPERED = {
     ),
     "a snapshot row where no record is": (
         "big",
-        ["UPDATE snapshot SET seq = 77 WHERE run = :run"],
+        ["UPDATE snapshot SET seq = 77 WHERE run = :run AND seq = 5"],
         """77: it was added
         recorded: 26 records, as the run's row counts them
         now:      a snapshot row at record 77""",

@@ -242,6 +242,30 @@ async def test_an_inner_task_that_is_cancelled_is_the_agents_failure_not_the_run
     assert (run.state, event.error_type, event.message) == ("broken", "CancelledError", "the agent cancelled itself")
 
 
+@pytest.mark.parametrize("then", ["waits", "returns", "swallows"])
+async def test_an_agent_that_cancels_its_own_task(db: Path, then: str) -> None:
+    """It is the agent's doing, not the end of the run's task; and one that takes it back has changed nothing."""
+
+    async def agent(view: Any) -> Done:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        if then != "returns":
+            with contextlib.suppress(*[asyncio.CancelledError] * (then == "swallows")):
+                await asyncio.sleep(0)
+        return Done(text="well")
+
+    run, _, event = await ran(db, Caring, agent)
+    if then == "swallows":
+        assert (run.state, event.text) == ("done", "well")
+    else:
+        assert (run.state, event.error_type, event.message) == (
+            "broken",
+            "CancelledError",
+            "the agent cancelled itself",
+        )
+
+
 async def test_a_plain_function_may_return_an_awaitable(db: Path) -> None:
     async def later() -> Done:
         await asyncio.sleep(0)

@@ -384,7 +384,7 @@ async def test_an_unknown_run(db: Path) -> None:
         for act in (runner.send("nobody", Hurry()), runner.cancel("nobody"), runner.resume("nobody")):
             with pytest.raises(RunNotFound) as unknown:
                 await act
-            assert str(unknown.value).startswith(f"no run 'nobody' in {db}\n  -> list the runs")
+            assert str(unknown.value).startswith(f"no run 'nobody' in {db}\n  -> list those that are there")
         with pytest.raises(RunNotFound):
             await runner.settled("nobody")
 

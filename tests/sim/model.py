@@ -197,6 +197,9 @@ class ModelRun:
         row = Row(kind, name, event_id, hop, state or self.state, self.outcome, self.attempt, at_ms, until_ms, note)
         self.rows.append(row)
         self.at_ms, self.dropped = at_ms, 0
+        if self.outcome not in ("running", "waiting"):  # it hears nothing more, but for a cancel where it halted
+            halted = self.outcome in ("stopped", "stuck")
+            self.inbox = [waits for waits in self.inbox if halted and type(waits[1]).__name__ == "Cancelled"]
         self.owner = epoch if self.outcome == "running" else 0
         if not keep:
             self.pending = None

@@ -187,8 +187,6 @@ class World(RuleBasedStateMachine):
             if self.true(name, run):
                 run.inbox.remove((event_id, event))
             self.decide(name, run, event, event_id, own=False)
-        if run.outcome in ENDED:
-            run.inbox.clear()
 
     def in_hand(self, name: str, run: ModelRun) -> bool:
         return run.outcome != "running" or run.run_id in self.models[name].lives
@@ -197,8 +195,7 @@ class World(RuleBasedStateMachine):
         """Inboxes first, then timers."""
         epoch = self.models[name].epoch
         for run in self.runs.values():
-            hears = run.outcome not in HALTED or any(isinstance(event, Cancelled) for _, event in run.inbox)
-            if run.inbox and run.owner in (0, epoch) and hears and self.in_hand(name, run):
+            if run.inbox and run.owner in (0, epoch) and self.in_hand(name, run):
                 self.attend(name, run)
         due = [(at, kind, run) for run in self.runs.values() for kind, at in run.timers().items()]
         for at, kind, run in sorted(due, key=lambda timer: timer[0]):
