@@ -9,7 +9,14 @@ import importlib
 
 import click
 
+from fsm.cli.options import INTERRUPTED
+
 VERBS = {
+    "run": "Start a run and watch it.",
+    "resume": "Go on with a run that halted or was left, or with all that were left.",
+    "send": "Give a run an event from outside.",
+    "answer": "Say what became of a call that a crash left open.",
+    "cancel": "Ask a run to stop.",
     "runs": "List runs, the newest first.",
     "show": "Show a run: its path, verdicts, calls and spending.",
     "why": "Say why a run does not move, and what would move it.",
@@ -51,6 +58,8 @@ class Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
         except Exception as error:
             from fsm.errors import FsmError
 

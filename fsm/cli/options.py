@@ -7,7 +7,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-GOOD, FAILED, WAITING = 0, 1, 3
+GOOD, FAILED, WAITING, INTERRUPTED = 0, 1, 3, 130
 CODES = {"completed": GOOD, "waiting": WAITING, "running": GOOD}
 
 F = TypeVar("F", bound=Callable[..., Any])

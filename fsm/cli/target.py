@@ -5,6 +5,7 @@ has one name whoever imports it, and relative imports work. Turnstile's own pack
 any folder of the user's comes onto the path, since `guards` and `machines` are plain names.
 """
 
+import contextlib
 import importlib
 import sys
 import traceback
@@ -90,7 +91,8 @@ def _import(name: str, root: Path) -> ModuleType:
             sys.path.remove(folder)
         sys.path.insert(0, folder)
     try:
-        return importlib.import_module(name)
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for what the command prints
+            return importlib.import_module(name)
     except ImportError as error:
         raise TargetError(_import_failed(name, error)) from error
     except click.ClickException:

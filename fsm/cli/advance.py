@@ -1,0 +1,174 @@
+"""A runner under a command: progress while it works, a clean stop, and what came of it."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import sys
+import traceback
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Literal
+
+import click
+from attrs import define, frozen
+from rich.text import Text
+
+from fsm.cli.here import Here, refusal
+from fsm.cli.journals import find_run, reading
+from fsm.cli.project import journal_path
+from fsm.cli.screen import Screen, screen
+from fsm.cli.target import machines
+from fsm.cli.telling import clean
+from fsm.cli.watch import Watch, head, position
+from fsm.clock import SystemClock
+from fsm.core.record import Record
+from fsm.core.snapshot import Snapshot
+from fsm.define.machine import Machine
+from fsm.define.spec import MachineSpec
+from fsm.errors import FsmError, MachineChanged, MachineUnknown, RunnerStopped, RunNotFound
+from fsm.journal.rows import Run
+from fsm.runner.runner import Runner
+
+GARBAGE = 50_000
+
+Act = Callable[[Runner], Awaitable[object]]
+
+
+@frozen
+class Stand:
+    """How a run stands once the command is through with it; `elsewhere` if another runner advances it."""
+
+    run: Run
+    spec: MachineSpec
+    snapshot: Snapshot
+    last: Record
+    elsewhere: bool = False
+    interrupted: bool = False
+
+
+@define
+class Stay:
+    """One run: what is done to it, and how long to stay with it.
+
+    `until` "still": until it stands still, whoever advances it; "ours": only if this process does; "done": until
+    the act is done.
+    """
+
+    here: Here
+    run_id: str
+    machine: type[Machine]
+    act: Act
+    quiet: bool = False
+    until: Literal["still", "ours", "done"] = "still"
+
+
+def advance(stay: Stay) -> Stand | None:
+    """Act on a run, and stay with it; None if it was interrupted before there was a run."""
+    path = journal_path(stay.here.db)
+    drawn = screen(stay.quiet)
+    interrupted = False
+    with shown_on(drawn):
+        try:
+            with swift():
+                asyncio.run(_advance(stay, path, drawn))
+        except (RunnerStopped, asyncio.CancelledError, KeyboardInterrupt):
+            interrupted = True
+        except FsmError as error:
+            raise refusal(error, stay.here) from error
+        except Exception as error:
+            raise stopped(error, stay) from error
+    with contextlib.suppress(RunNotFound):
+        return stand(stay, interrupted)
+    return None
+
+
+async def _advance(stay: Stay, path: str, drawn: Screen) -> None:
+    async with Runner(path, machines=[stay.machine], adopt=False) as runner:
+        read, clock = runner.journal.read, SystemClock()
+        before = position(read, stay.run_id)
+        drawn.say(head(stay.run_id, stay.machine.spec.name, before, path))
+        await stay.act(runner)
+        run = read.run(stay.run_id)
+        watch = Watch(read, run, stay.machine.spec, before, drawn, clock)
+        async with watch.shown():
+            if stay.until == "still" or (stay.until == "ours" and run.owner == runner.journal.epoch):
+                await runner.settled(run.run_id)
+
+
+def at_hand(db: str | None, run_id: str, targets: Sequence[str]) -> tuple[Run, type[Machine]]:
+    """The run of this id, which may be abbreviated, and its machine, which must be known."""
+    with reading(db) as reader:
+        run = find_run(reader, run_id)
+    known = [machine for machine in machines(targets) if machine.spec.name == run.machine]
+    known.sort(key=lambda machine: machine.spec.fingerprint == run.fingerprint)
+    if not known:
+        raise refusal(MachineUnknown(run_id=run.run_id, machine=run.machine), Here(db, tuple(targets)))
+    return run, known[-1]
+
+
+def stand(stay: Stay, interrupted: bool = False) -> Stand:
+    """The run as its journal tells it."""
+    with reading(stay.here.db) as reader:
+        run = reader.run(stay.run_id)
+        alive = reader.alive(SystemClock().monotonic())
+        return Stand(
+            run=run,
+            spec=stay.machine.spec,
+            snapshot=position(reader, run.run_id),
+            last=reader.record(run.key, run.seq),
+            elsewhere=run.outcome == "running" and run.owner in alive,
+            interrupted=interrupted,
+        )
+
+
+def stopped(error: Exception, stay: Stay) -> click.ClickException:
+    """An error that is none of ours: the runner's own trouble, or an agent's that reached too far."""
+    told = clean(f"{type(error).__name__}: {error}")
+    goes_on = f"every record is kept; go on with: {stay.here.command('resume', stay.run_id)}"
+    return click.ClickException(f"the run stopped here: {told}\n  -> {goes_on}")
+
+
+@contextlib.contextmanager
+def swift() -> Iterator[None]:
+    """Fewer rounds of garbage collection, which look at all that was ever imported."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
+
+
+@contextlib.contextmanager
+def shown_on(drawn: Screen) -> Iterator[None]:
+    """While runs are under way: what agents print goes to standard error, warnings go onto the screen."""
+    log, handler = logging.getLogger("fsm"), Warnings(drawn)
+    propagated = log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        drawn.close()
+        log.removeHandler(handler)
+        log.propagate = propagated
+
+
+class Warnings(logging.Handler):
+    """The runtime's warnings as lines on the screen; records, and runs left alone, are shown by other means."""
+
+    def __init__(self, drawn: Screen) -> None:
+        super().__init__(logging.WARNING)
+        self._drawn = drawn
+
+    def emit(self, record: logging.LogRecord) -> None:
+        parts = record.args if isinstance(record.args, tuple) else ()
+        if any(isinstance(part, Record | MachineUnknown | MachineChanged) for part in parts):
+            return
+        self._drawn.warn(Text(clean(record.getMessage()), "yellow"))
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and not isinstance(error, FsmError):
+            self._drawn.warn(Text("".join(traceback.format_exception(error)).rstrip(), "dim"))

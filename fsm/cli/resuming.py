@@ -1,0 +1,122 @@
+"""Going on with all the runs that nobody advances."""
+
+import asyncio
+from collections.abc import Sequence
+
+import click
+from attrs import define, field
+from rich.text import Text
+
+from fsm.cli.advance import shown_on, swift
+from fsm.cli.closing import WORDS, write
+from fsm.cli.here import Here, refusal
+from fsm.cli.journals import reading
+from fsm.cli.options import FAILED, GOOD, INTERRUPTED, WAITING, emit
+from fsm.cli.screen import screen
+from fsm.cli.target import machines
+from fsm.cli.telling import clean, many, span, style
+from fsm.cli.watch import Tally
+from fsm.clock import SystemClock
+from fsm.define.machine import Machine
+from fsm.errors import FsmError, RunnerStopped
+from fsm.journal.reader import Reader
+from fsm.journal.rows import Run
+from fsm.runner.runner import Runner
+
+NAMED_MAX = 5
+
+
+@define
+class Alone:
+    """Runs that are left alone, although nobody advances them: their machine has changed, or is not at hand."""
+
+    changed: list[Run] = field(factory=list)
+    unknown: list[Run] = field(factory=list)
+
+    def look(self, read: Reader, known: Sequence[type[Machine]]) -> None:
+        names, fingerprints = {m.spec.name for m in known}, {m.spec.fingerprint for m in known}
+        for run in read.ownerless(SystemClock().monotonic()):
+            if run.fingerprint not in fingerprints:
+                (self.changed if run.machine in names else self.unknown).append(run)
+
+
+def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
+    """All of them until they stand still; the exit code."""
+    known = machines(targets)
+    if not known:
+        raise click.UsageError(
+            "whose runs? no machine is at hand\n"
+            "  -> name it with -m FILE.py:Machine, or list it under machines in [tool.fsm] of pyproject.toml"
+        )
+    with reading(here.db) as reader:
+        path = reader.path
+    drawn, clock = screen(as_json), SystemClock()
+    tally, alone, began_ms, interrupted = Tally(drawn, clock), Alone(), clock.now_ms(), False
+
+    async def work() -> None:
+        async with Runner(path, machines=known, observers=[tally]) as runner:
+            alone.look(runner.journal.read, known)
+            if tally.outcomes:
+                drawn.say(Text(f"{many(len(tally.outcomes), 'run')} left behind in {clean(path)}", "bold"))
+            looking = asyncio.create_task(tally.look_on())
+            try:
+                await runner.idle()
+            finally:
+                looking.cancel()
+
+    with shown_on(drawn):
+        try:
+            with swift():
+                asyncio.run(work())
+        except (RunnerStopped, asyncio.CancelledError, KeyboardInterrupt):
+            interrupted = True
+        except FsmError as error:
+            raise refusal(error, here) from error
+    return _close(here, alone, tally, clock.now_ms() - began_ms, interrupted, as_json)
+
+
+def _close(here: Here, alone: Alone, tally: Tally, took_ms: int, interrupted: bool, as_json: bool) -> int:
+    counted = tally.counted()
+    bad = [run_id for run_id, outcome in tally.outcomes.items() if outcome not in ("completed", "waiting", "running")]
+    under_way = [run_id for run_id, outcome in tally.outcomes.items() if outcome == "running"]
+    steps = [here.command("why", run_id, code=False) for run_id in bad[:NAMED_MAX]]
+    steps += [here.command("resume", run.run_id) for run in alone.changed[:NAMED_MAX]]
+    if interrupted or under_way:
+        steps.append(here.command("resume"))
+    if as_json:
+        emit(
+            {
+                "runs": tally.outcomes,
+                "records": tally.records,
+                "left_alone": [run.run_id for run in (*alone.changed, *alone.unknown)],
+                "interrupted": interrupted,
+                "next": steps,
+            }
+        )
+    else:
+        write([*_lines(alone, tally, counted, took_ms, interrupted), *(_step(step) for step in steps)])
+    if interrupted:
+        return INTERRUPTED
+    return FAILED if bad or under_way or alone.changed else WAITING if counted.get("waiting") else GOOD
+
+
+def _lines(alone: Alone, tally: Tally, counted: dict[str, int], took_ms: int, interrupted: bool) -> list[Text]:
+    told = Text("nothing to go on with" if not counted else "")
+    for n, (outcome, count) in enumerate(counted.items()):
+        told.append(f"{', ' if n else ''}").append(f"{count:,} {WORDS.get(outcome, outcome)}", style(outcome))
+    if counted:
+        told.append(f"; {many(tally.records, 'record')} in {span(took_ms)}")
+    lines = [told]
+    if interrupted:
+        lines.append(Text("  stopped on request; every record is kept"))
+    if alone.changed:
+        names = ", ".join(sorted({clean(run.machine) for run in alone.changed}))
+        lines.append(Text(f"  {many(len(alone.changed), 'run')} left alone: {names} has changed since", "yellow"))
+    if alone.unknown:
+        names = ", ".join(sorted({clean(run.machine) for run in alone.unknown}))
+        lines.append(Text(f"  {many(len(alone.unknown), 'run')} left alone: {names} is not at hand", "dim"))
+    return lines
+
+
+def _step(step: str) -> Text:
+    return Text("  → ", "dim").append(step, "bold")
