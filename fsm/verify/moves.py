@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Counter, Placed
-from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, way_for, way_id
+from fsm.define.parts import START, START_HOP, EverywhereSpec, StateSpec, TransitionSpec, Ways, way_for, way_id
 from fsm.define.spec import MachineSpec
 
 Outcome = Literal["moved", "refused", "stopped", "stuck"]
@@ -130,7 +130,8 @@ class Moves:
 
 
 def guards_of(spec: MachineSpec) -> Iterator[Placed]:
-    for place in (*spec.transitions, *spec.states, *spec.everywhere):
+    places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*spec.transitions, *spec.states, *spec.everywhere]
+    for place in places:
         yield from place.guards
 
 
