@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-Arcs = Mapping[int, Sequence[tuple[int, T]]]
-"""From a node to its neighbours, each with what stands on the way there."""
 
 
 def components(arcs: Mapping[int, Sequence[tuple[int, T]]]) -> list[list[int]]:
@@ -39,7 +37,7 @@ def components(arcs: Mapping[int, Sequence[tuple[int, T]]]) -> list[list[int]]:
                 if work and low[node] < low[work[-1][0]]:
                     low[work[-1][0]] = low[node]
                 if low[node] == number[node]:
-                    at = stack.index(node, len(stack) - 1) if stack[-1] == node else _last(stack, node)
+                    at = _last(stack, node)
                     found.append(stack[at:])
                     on_stack.difference_update(stack[at:])
                     del stack[at:]
