@@ -113,16 +113,16 @@ def endless(arcs: Sequence[Arc]) -> tuple[Move, ...] | None:
             if len(left) < len(component):
                 work.append(left)
                 continue
-            torn = _torn(component, reset)
+            counter = torn(component, reset)
             branches += 1
-            if torn is None or branches > BRANCHES_MAX:
+            if counter is None or branches > BRANCHES_MAX:
                 return tuple(arc.move for arc in component)
-            work.append([arc for arc in component if torn not in arc.below])
-            work.append([arc for arc in component if torn not in arc.up])
+            work.append([arc for arc in component if counter not in arc.below])
+            work.append([arc for arc in component if counter not in arc.up])
     return None
 
 
-def _torn(component: Sequence[Arc], reset: set[Counter]) -> Counter | None:
+def torn(component: Sequence[Arc], reset: set[Counter]) -> Counter | None:
     """A counter that some moves count and others need below its limit: for ever, only one kind can go on."""
     counted: set[Counter] = set()
     for arc in component:
