@@ -45,8 +45,9 @@ class Live:
     What is spent inside a call goes into that call's `Purse`, and with it into a row of that call: it was paid
     there, and a call made again is paid again. What is spent outside of calls goes into the next intent or
     record; an attempt that goes on after a loss reports it again, so that it counts only beyond `covered`,
-    what the lost attempts have on record. `visit` is what the visit's own records hold,
-    `spent` all that the next record has to hold, `unbooked` the part of it that no call row holds. `earlier` are the call rows of this visit's lost attempts.
+    what the lost attempts have on record. `visit` is what the visit's own records hold, `spent` all that the next
+    record has to hold, `unbooked` the part of it that no call row holds. `earlier` are the call rows of this
+    visit's lost attempts.
     """
 
     run: Run
