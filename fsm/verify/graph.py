@@ -1,0 +1,93 @@
+"""Components and shortest ways in a directed graph of whole numbers; nothing here recurses."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+Arcs = Mapping[int, Sequence[tuple[int, T]]]
+"""From a node to its neighbours, each with what stands on the way there."""
+
+
+def components(arcs: Mapping[int, Sequence[tuple[int, T]]]) -> list[list[int]]:
+    """The strongly connected components (Tarjan's), each after all that it leads to."""
+    found: list[list[int]] = []
+    number: dict[int, int] = {}
+    low: dict[int, int] = {}
+    stack: list[int] = []
+    on_stack: set[int] = set()
+    for root in arcs:
+        if root in number:
+            continue
+        number[root] = low[root] = len(number)
+        stack.append(root)
+        on_stack.add(root)
+        work = [(root, iter(arcs[root]))]
+        while work:
+            node, rest = work[-1]
+            for target, _ in rest:
+                if target not in number:
+                    number[target] = low[target] = len(number)
+                    stack.append(target)
+                    on_stack.add(target)
+                    work.append((target, iter(arcs.get(target, ()))))
+                    break
+                if target in on_stack and number[target] < low[node]:
+                    low[node] = number[target]
+            else:
+                work.pop()
+                if work and low[node] < low[work[-1][0]]:
+                    low[work[-1][0]] = low[node]
+                if low[node] == number[node]:
+                    at = stack.index(node, len(stack) - 1) if stack[-1] == node else _last(stack, node)
+                    found.append(stack[at:])
+                    on_stack.difference_update(stack[at:])
+                    del stack[at:]
+    return found
+
+
+def _last(stack: list[int], node: int) -> int:
+    at = len(stack) - 1
+    while stack[at] != node:
+        at -= 1
+    return at
+
+
+def reachable(arcs: Mapping[int, Sequence[tuple[int, T]]], starts: Iterable[int]) -> set[int]:
+    """Every node that is one of `starts` or comes after one."""
+    seen = set(starts)
+    work = list(seen)
+    while work:
+        for target, _ in arcs.get(work.pop(), ()):
+            if target not in seen:
+                seen.add(target)
+                work.append(target)
+    return seen
+
+
+def shortest(
+    arcs: Mapping[int, Sequence[tuple[int, T]]], start: int, goal: Callable[[int], bool], empty: bool = True
+) -> list[tuple[int, T, int]] | None:
+    """A shortest way from `start` to a goal, as (from, what stands there, to); without `empty`, of one hop or more."""
+    if empty and goal(start):
+        return []
+    came: dict[int, tuple[int, T]] = {}
+    work = deque([start])
+    while work:
+        node = work.popleft()
+        for target, what in arcs.get(node, ()):
+            if goal(target):
+                return [*_back(came, start, node), (node, what, target)]
+            if target not in came and target != start:
+                came[target] = (node, what)
+                work.append(target)
+    return None
+
+
+def _back(came: Mapping[int, tuple[int, T]], start: int, node: int) -> list[tuple[int, T, int]]:
+    way: list[tuple[int, T, int]] = []
+    while node != start:
+        before, what = came[node]
+        way.append((before, what, node))
+        node = before
+    return way[::-1]
