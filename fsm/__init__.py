@@ -14,6 +14,7 @@ _NAMES = {
     "fsm.define.guard": "Counter Facts Guard Kind Ruling Standing Verdict allow defer refuse",
     "fsm.define.machine": "Machine",
     "fsm.define.parts": "Bounds",
+    "fsm.define.promise": "always_after never unreachable",
     "fsm.define.spec": "MachineSpec",
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",

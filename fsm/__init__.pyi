@@ -6,6 +6,7 @@ from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, P
 from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
 from fsm.define.machine import Machine
 from fsm.define.parts import Bounds
+from fsm.define.promise import always_after, never, unreachable
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State, any_of, days, hours, minutes
 from fsm.define.transition import Transition, everywhere
@@ -82,15 +83,18 @@ __all__ = [
     "Verdict",
     "View",
     "allow",
+    "always_after",
     "any_of",
     "days",
     "defer",
     "everywhere",
     "hours",
     "minutes",
+    "never",
     "read_journal",
     "refuse",
     "replay_run",
     "run",
     "unbound",
+    "unreachable",
 ]

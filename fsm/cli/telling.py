@@ -154,7 +154,7 @@ def failure(record: Record) -> str:
         case "PayloadInvalid":
             told = "; ".join([str(body.get("event")), *map(str, body.get("problems", []))])
         case "CallRefused":
-            told = f"{body.get('call')}: {body.get('code')} {numbers(body.get('numbers', {}))}"
+            told = f"{body.get('call') or 'spending'}: {body.get('code')} {numbers(body.get('numbers', {}))}"
         case "CallUnsure":
             told = f"was {body.get('call')} made? {body.get('arguments')}"
         case _:

@@ -10,7 +10,7 @@ from fsm.define.spec import MachineSpec
 from fsm.journal.rows import Call, Run, snapshot_bytes
 from fsm.runner.driver import Driver
 from fsm.runner.live import Live
-from fsm.runner.spending import look_back
+from fsm.runner.spending import is_limited, look_back
 
 
 def load(driver: Driver, run: Run) -> Live:
@@ -23,7 +23,7 @@ def load(driver: Driver, run: Run) -> Live:
     records = list(read.records(run.key, base.seq if base else -1))
     snapshot = recall(engine.spec, records, base)
     entered = read.record(run.key, max(snapshot.entered, 0))
-    return Live(
+    live = Live(
         run=run,
         engine=engine,
         snapshot=snapshot,
@@ -31,6 +31,9 @@ def load(driver: Driver, run: Run) -> Live:
         folded=sum(len(record.body or b"") for record in records),
         snapshot_bytes=snapshot_bytes(base) if base else 0,
     )
+    if is_limited(live):
+        live.visit = sum((record.spent for record in read.records(run.key, snapshot.entered)), NOTHING)
+    return live
 
 
 def stored(spec: MachineSpec, record: Record) -> Payload:
@@ -84,6 +87,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
+    live.visit += record.spent
     live.spent = live.unbooked = NOTHING
     look_back(live, driver.journal.read)
     driver.failed.lift(live.run.key)

@@ -101,7 +101,9 @@ def own_words(record: Record) -> str:
         case "PayloadInvalid":
             told = "; ".join([str(body.get("event")), *body.get("problems", [])])
         case "CallRefused":
-            told = f"call {body.get('call')}: {body.get('code')}"
+            told = (
+                f"call {body.get('call')}: {body.get('code')}" if body.get("call") else f"spending: {body.get('code')}"
+            )
         case "CallUnsure":
             told = f"call {body.get('call')} may have happened or not"
         case _:
