@@ -76,13 +76,11 @@ def _longest(explored: Explored, costs: Costs, kind: int, order: Sequence[int]) 
 
 def _priced(situations: Situations, path: Path, last: int, costs: Costs, kind: int) -> tuple[Leg, ...]:
     """The run along a path, with what its visits spend at most; and the halt in its last state, if it has to."""
-    found = legs(situations, path)
     cost = COSTS[kind]
     if cost not in SPENT or any(counter.of == cost for counter in situations.counters):
-        return found
-    stop = next(((move, after) for move, after, _ in situations.enabled(last) if not move.moved), None)
-    if stop is not None:
-        found = (*found, Leg(stop[0], situations.counts(stop[1])))
+        return legs(situations, path)
+    stop = next(((last, move, after) for move, after, _ in situations.enabled(last) if not move.moved), None)
+    found = legs(situations, [*path, stop] if stop is not None else path)
     return tuple(_spending(leg, cost, costs.visit[leg.move.source][kind] or 0) for leg in found)
 
 
