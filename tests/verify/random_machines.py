@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 from attrs import define, evolve, field
@@ -17,6 +18,8 @@ from fsm.define.guard import Counter, Facts, Placed, Standing, Verdict
 from fsm.define.parts import START, START_HOP, Bounds, EverywhereSpec, Named, StateSpec, TransitionSpec
 from fsm.define.payload import Payload, seal
 from fsm.define.shape import shape_of
+from fsm.verify.graph import components
+from fsm.verify.moves import guards_of
 
 LIMIT_MAX = 3
 KIB = 1 << 10
@@ -107,7 +110,7 @@ class Maker:
             answer = self.chooser.choose(len(codes) + 2)
             return allow() if answer == 0 else refuse(codes[answer - 1]) if answer <= len(codes) else raising()
 
-        kind = self.chance.choice(["data", "env"]) if codes else "sure"
+        kind: Any = self.chance.choice(["data", "env"]) if codes else "sure"
         return Placed(
             name="Open",
             at=owner,
@@ -115,7 +118,7 @@ class Maker:
             kind=kind,
             codes=codes,
             params={},
-            check=check,  # type: ignore[arg-type]
+            check=check,
         )
 
     def otherwise(self, targets: list[str], share: float = 0.6) -> dict[str, str]:
@@ -247,8 +250,7 @@ class Brute:
     def explore(self, decisions_max: int) -> bool:
         """Whether all of it could be explored with so many decisions."""
         self.engine = Engine(self.spec)
-        guards = [g for p in (*self.spec.transitions, *self.spec.states, *self.spec.everywhere) for g in p.guards]
-        for guard in guards:
+        for guard in guards_of(self.spec):
             if guard.counter is not None and guard.limit is not None:
                 self.limits[guard.counter.key] = max(guard.limit, self.limits.get(guard.counter.key, 0))
         self.counts_tokens = any(key.startswith("tokens") for key in self.limits)
@@ -284,7 +286,7 @@ class Brute:
                 event = Event(
                     payload=payload, at_ms=1, own=own, event_id=None if own else "e", spent=Spent(tokens=tokens)
                 )
-                for decision in self.chooser.everything(lambda e=event: decide(self.engine, snapshot, e)):
+                for decision in self.chooser.everything(partial(decide, self.engine, snapshot, event)):
                     self.decisions += 1
                     record = decision.record
                     if record is not None and record.hop:
@@ -330,7 +332,7 @@ class Brute:
                 open_.discard(here)
                 own = (0, max(self.spending(here[0])), 0, 0)
                 found = [own]
-                for (after, (hops, tokens, person)), _ in self.arcs[here].items():
+                for after, (hops, tokens, person) in self.arcs[here]:
                     plus = (hops, tokens, person, self.visit_ms(after[0]))
                     found.append(tuple(a + b for a, b in zip(plus, best[after], strict=True)))  # type: ignore[arg-type]
                 best[here] = tuple(map(max, *found)) if len(found) > 1 else own
@@ -345,6 +347,31 @@ class Brute:
                 if after not in best:
                     work.append((after, False))
         return best[self.start]  # type: ignore[return-value]
+
+    def waits(self, state: str) -> bool:
+        return state != START and self.spec.state[state].kind == "waiting"
+
+    @property
+    def spent_max(self) -> int | None:
+        """The most tokens of any run, also where runs have no end; None where that has no end either."""
+        part = {n: at for at, nodes in enumerate(components(self._priced)) for n in nodes}
+        if any(price and part[here] == part[after] for here, arcs in self._priced.items() for after, price in arcs):
+            return None
+        best: dict[int, int] = {}
+        for nodes in components(self._priced):
+            found = [max(self.spending(here[0])) for here in nodes]
+            found += [
+                price + best[part[after]]
+                for here in nodes
+                for after, price in self._priced[here]
+                if part[after] != part[here]
+            ]
+            best[part[nodes[0]]] = max(found)
+        return best[part[self.start]]
+
+    @property
+    def _priced(self) -> dict[Situation, list[tuple[Situation, int]]]:
+        return {here: [(after, price[1]) for after, price in arcs] for here, arcs in self.arcs.items()}
 
     def visit_ms(self, state: str) -> int:
         spec = self.spec.state[state]
