@@ -124,8 +124,8 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situa
         fields[counter] = (offset, (1 << bits) - 1, max(known))
         offset += bits
     number = {name: at for at, name in enumerate(names)}
-    everything = (1 << offset) - 1
-    ways = {name: [_way(move, fields, number, everything) for move in moves.by_source[name]] for name in names}
+    kept = (1 << offset) - (1 << state_bits)
+    ways = {name: [_way(move, fields, number, kept) for move in moves.by_source[name]] for name in names}
     return Situations(
         moves=moves,
         counters=tuple(limits),
@@ -139,7 +139,7 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situa
 
 
 def _way(
-    move: Move, fields: Mapping[Counter, tuple[int, int, int]], number: Mapping[str, int], everything: int
+    move: Move, fields: Mapping[Counter, tuple[int, int, int]], number: Mapping[str, int], kept: int
 ) -> _Way | None:
     """The move on these fields; None where it needs a limit reached that never is."""
     tests: list[Test] = []
@@ -153,7 +153,6 @@ def _way(
             tests.append((offset, mask, limit, asked.below))
         elif asked.reached:
             return None
-    kept = everything & ~((1 << len(number).bit_length()) - 1)
     for counter in move.course.reset:
         if counter in fields:
             offset, mask, _ = fields[counter]
