@@ -17,6 +17,7 @@ from attrs import frozen
 
 from fsm.define.guard import Counter
 from fsm.define.parts import START
+from fsm.define.spec import MachineSpec
 from fsm.verify.costs import least, most
 from fsm.verify.moves import Move, Moves
 
@@ -227,7 +228,7 @@ def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
         for move, after, _ in situations.enabled(here):
             made.add(move)
             if move.moved:
-                alive = alive or _counts_as_way_out(move, situations)
+                alive = alive or gets_on(move, situations.moves.spec)
                 onward.setdefault((after, move.of_user), move)
         if not alive:
             dead_ends.append(here)
@@ -242,10 +243,8 @@ def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
     return Explored(situations, start, arcs, frozenset(made), tuple(dead_ends), complete)
 
 
-def _counts_as_way_out(move: Move, situations: Situations) -> bool:
-    """Whether a run that takes it has got on: failing and being cancelled is always possible, and no way to go."""
+def gets_on(move: Move, spec: MachineSpec) -> bool:
+    """Whether it is a way to get on: failing and being cancelled is always possible, and none."""
     if move.fault or move.event == "Cancelled":
         return False
-    if move.source == START or move.of_user:
-        return True
-    return situations.moves.spec.state[move.source].kind == "waiting"
+    return move.source == START or move.of_user or spec.state[move.source].kind == "waiting"

@@ -413,3 +413,65 @@ def test_beyond_the_limit_of_situations_there_are_upper_bounds():
     report = check(ReviewLoop.spec, situations_max=10)
     assert report.situations is None and report.termination.kind == "ends"
     assert marks(report)["hops"] == "upper bound" and most(report)["hops"] == 13
+
+
+def test_a_counter_that_other_lines_count_bounds_a_loop():
+    class Counted(Machine):
+        task = State(initial=Word, agent=answer)
+        look = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        go = task.to(look, on=Word)
+        back = look.to(task, on=Word, guards=[VisitsOf("look", 3)], otherwise=done)
+
+    report = check(Counted.spec)
+    assert report.termination.how == "by its caps"
+    assert most(report)["hops"] == 6 and marks(report)["hops"] == "exact"  # go back go back go, and the refusal
+    above = check(Counted.spec, situations_max=2)
+    assert marks(above)["hops"] == "upper bound" and (most(above)["hops"] or 0) >= 6
+
+
+def test_what_a_guard_of_the_world_puts_off_takes_its_time():
+    class Late(Machine, defer_s_max=100, resumes_max=0):
+        task = State(initial=Word, agent=answer, timeout_s=10)
+        done = State[Any](final="completed")
+
+        end = task.to(done, on=Word, guards=[Weather()])
+
+    assert most(check(Late.spec))["ms"] == 110_000
+
+
+def test_a_machine_without_loops_needs_no_caps():
+    class Straight(Machine):
+        task = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        end = task.to(done, on=Word)
+        broken = task.to(done, on=AgentFailed)
+
+    report = check(Straight.spec)
+    assert str(report.termination) == "every run ends  (it has no loops)"
+    assert report.findings == ()
+
+
+def test_a_scenario_of_another_machine_is_refused():
+    report = check(ReviewLoop.spec)
+    events = scenario(ReviewLoop.spec, report.figures[0].run)["events"]
+    events[3]["hop"] = "approve"
+    with pytest.raises(ValueError, match="event 4, Verdict: the machine goes reject to research, not approve to"):
+        drive(without_code(ReviewLoop.spec), events)
+
+
+def test_beyond_the_limit_dead_ends_are_only_suspected():
+    class Narrow(Machine):
+        task = State(initial=Word, agent=answer)
+        look = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        go = task.to(look, on=Word, guards=[LoopCap(3)])
+        back = look.to(task, on=Word)
+        end = look.to(done, on=Other)
+
+    assert found(check(Narrow.spec), "dead-end").what.endswith("with every way out refused (fires:go 3)")
+    end = found(check(Narrow.spec, situations_max=2), "dead-end")
+    assert end.attribute == "task" and "a cap stands on each, without otherwise" in end.what
