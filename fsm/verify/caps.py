@@ -84,12 +84,9 @@ def _idle(known: Known, cap: Placed) -> Finding:
         what = f"{named(cap)} never refuses: no run counts that far"
         return _of(known, cap.at, "note", "idle-cap", what, "keep it as a safety net, or lower its limit")
     kind = SPENDING[cap.counter.of]
-    most = known.worst.most[kind] if known.worst.most else None
-    spends = (
-        f"no run spends more than {amount(COSTS[kind], most)}"
-        if most is not None
-        else "no run comes to where it refuses"
-    )
+    most = known.worst.most[kind] if known.worst.most else cap.limit
+    told = most < cap.limit
+    spends = f"no run spends more than {amount(COSTS[kind], most)}" if told else "no run comes to where it refuses"
     what = f"{named(cap)} never refuses: {spends}"
     return _of(known, cap.at, "warning", "dead-budget", what, "lower its limit, or drop it")
 

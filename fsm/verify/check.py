@@ -151,18 +151,23 @@ def _above(arcs: list[Arc], costs: Costs) -> Vector | None:
 def _explored(
     moves: Moves, costs: Costs, arcs: list[Arc], above: Vector | None, situations_max: int
 ) -> tuple[Explored, Worst]:
-    """All situations, budgets left out that no run can reach: what is not spent without them is not spent with them."""
+    """All situations, counters left out that never reach a limit: it makes no difference how far they are.
+
+    Of hops the bound by components may say so; of spending the worst case itself, found without the budgets: what
+    cannot be spent before one trips is not spent with them either.
+    """
     states = {arc.move.target for arc in arcs}
     known = {of for of, kind in SPENDING.items() if not any(costs.unbounded(state, kind) for state in states)}
-    dead = frozenset(counter for counter in moves.counters if counter.of in known)
+    few = frozenset(c for c in moves.counters if c.of == "hops" and above and above[0] < _least(moves, c))
+    unspent = frozenset(c for c in moves.counters if c.of in known)
     while True:
-        explored = explore(situations_of(moves, dead), situations_max)
+        explored = explore(situations_of(moves, few | unspent), situations_max)
         found = worst(explored, costs)
         most = found.most if explored.complete else above
-        left = frozenset(c for c in dead if most and most[SPENDING[c.of]] < _least(moves, c))
-        if left == dead:
+        left = frozenset(c for c in unspent if most and most[SPENDING[c.of]] < _least(moves, c))
+        if left == unspent:
             return explored, found
-        dead = left
+        unspent = left
 
 
 def _least(moves: Moves, counter: Counter) -> int:
