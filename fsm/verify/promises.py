@@ -1,0 +1,182 @@
+"""Whether every run of a machine keeps its promises.
+
+First whatever counters do: if no way through the declared hops breaks a promise, no run does. Otherwise caps may
+still keep it, so situations are gone through breadth first, each with how far the promise is; that gives a
+shortest run that breaks it. Runs in which the user's own guards or predicates fail are looked at last.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+from attrs import frozen
+
+from fsm.define.parts import START, PromiseSpec
+from fsm.verify.costs import most
+from fsm.verify.moves import Move, Moves
+from fsm.verify.product import SITUATIONS_MAX, SPENT, Situations, situations_of
+from fsm.verify.witness import Leg
+from fsm.verify.worst import legs
+
+Answer = Literal["kept", "broken", "unknown"]
+Watch = Callable[[bool, Move], bool | None]
+Place = tuple[str, bool]
+Reached = tuple[int, bool]
+Usable = Mapping[str, list[Move]]
+
+
+@frozen(eq=False)
+class Promised:
+    """What became of a promise, and why; `run` is the shortest run that breaks it."""
+
+    promise: PromiseSpec
+    answer: Answer
+    why: str
+    run: tuple[Leg, ...] = ()
+
+
+def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
+    """What becomes of each promise of the machine."""
+    if not moves.spec.promises:
+        return ()
+    situations = situations_of(moves)
+    return tuple(_promised(situations, promise, situations_max) for promise in moves.spec.promises)
+
+
+def _promised(situations: Situations, promise: PromiseSpec, situations_max: int) -> Promised:
+    watch, looked = watching(promise), 0
+    for faults in (False, True):
+        usable = {
+            source: [move for move in found if move.moved and (faults or not move.fault)]
+            for source, found in situations.moves.by_source.items()
+        }
+        breaking = _breaking(usable, watch)
+        if (START, False) not in breaking:
+            continue
+        found, looked = _search(situations, watch, breaking, situations_max, faults)
+        if found is not None:
+            return _broken(situations, promise, legs(situations, found))
+        if looked > situations_max:
+            why = f"its caps may keep it, but there are more than {situations_max:,} situations to look at"
+            return Promised(promise, "unknown", why)
+    if looked:
+        return Promised(promise, "kept", f"the caps keep it in each of the {looked:,} situations on a way to break it")
+    return Promised(promise, "kept", "no declared way breaks it, whatever is counted")
+
+
+def watching(promise: PromiseSpec) -> Watch:
+    """How far the promise is after a move, or None if the move breaks it.
+
+    `never` remembers that `before` has happened; `always_after` that `what` has happened and `then` has not. Of
+    one hop, the transition happens before the state that it enters.
+    """
+
+    def never(seen: bool, move: Move) -> bool | None:
+        for name in (move.hop, move.target):
+            if name == promise.what and not seen:
+                return None
+            seen = seen or name == promise.before
+        return seen
+
+    def always_after(due: bool, move: Move) -> bool | None:
+        for name in (move.hop, move.target):
+            if name == promise.before and due:
+                return None
+            due = (due or name == promise.what) and name != promise.then
+        return due
+
+    def unreachable(seen: bool, move: Move) -> bool | None:
+        return None if promise.what in (move.hop, move.target) else seen
+
+    return {"never": never, "always_after": always_after, "unreachable": unreachable}[promise.kind]
+
+
+def _breaking(usable: Usable, watch: Watch) -> set[Place]:
+    """The states, each with how far the promise is, from which some declared way breaks it, caps left aside."""
+    came: dict[Place, list[Place]] = {(START, False): []}
+    found: list[Place] = []
+    work = [(START, False)]
+    while work:
+        place = work.pop()
+        for move in usable[place[0]]:
+            far = watch(place[1], move)
+            if far is None:
+                found.append(place)
+                continue
+            after = (move.target, far)
+            if after not in came:
+                came[after] = []
+                work.append(after)
+            came[after].append(place)
+    return _back(came, found)
+
+
+def _back(came: Mapping[Place, list[Place]], ends: Iterable[Place]) -> set[Place]:
+    seen = set(ends)
+    work = list(seen)
+    while work:
+        for before in came[work.pop()]:
+            if before not in seen:
+                seen.add(before)
+                work.append(before)
+    return seen
+
+
+def _search(
+    situations: Situations, watch: Watch, breaking: set[Place], situations_max: int, faults: bool
+) -> tuple[list[tuple[int, Move, int]] | None, int]:
+    """A shortest run that breaks the promise, within `breaking`; and how many situations were looked at."""
+    first: Reached = (0, False)
+    came: dict[Reached, tuple[Reached, Move]] = {}
+    seen = {first}
+    work = deque([first])
+    while work and len(seen) <= situations_max:
+        now = work.popleft()
+        for move, situation, _ in situations.enabled(now[0]):
+            if not move.moved or (move.fault and not faults):
+                continue
+            far = watch(now[1], move)
+            if far is None:
+                return [*_run(came, now), (now[0], move, situation)], len(seen)
+            after = (situation, far)
+            if after not in seen and (move.target, far) in breaking:
+                seen.add(after)
+                came[after] = (now, move)
+                work.append(after)
+    return None, len(seen)
+
+
+def _run(came: Mapping[Reached, tuple[Reached, Move]], end: Reached) -> list[tuple[int, Move, int]]:
+    found: list[tuple[int, Move, int]] = []
+    while end in came:
+        before, move = came[end]
+        found.append((before[0], move, end[0]))
+        end = before
+    return found[::-1]
+
+
+def _broken(situations: Situations, promise: PromiseSpec, run: tuple[Leg, ...]) -> Promised:
+    if not situations.exact and any(_overspends(situations.moves, leg) for leg in run):
+        why = "a budget keeps it or does not: what several visits spend together was not worked out"
+        return Promised(promise, "unknown", why)
+    fault = next((leg.move.fault for leg in run if leg.move.fault), "")
+    only = f", where code of yours fails ({fault})" if fault else ""
+    return Promised(promise, "broken", f"{_told(promise)}{only}", run)
+
+
+def _overspends(moves: Moves, leg: Leg) -> bool:
+    """Whether a visit would report more than its state lets it; one that is cut off for it may."""
+    if leg.move.source == START or not leg.move.of_user:
+        return False
+    limits = [(getattr(leg.spent, of), most(moves.spec.state[leg.move.source], of)) for of in SPENT]
+    return any(limit is not None and spent > limit for spent, limit in limits)
+
+
+def _told(promise: PromiseSpec) -> str:
+    match promise.kind:
+        case "never":
+            return f"{promise.what} happens without {promise.before} before it"
+        case "always_after":
+            return f"{promise.before} happens after {promise.what}, without {promise.then} in between"
+        case _:
+            return f"{promise.what} happens"
