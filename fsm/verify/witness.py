@@ -5,7 +5,7 @@ machine without its code, predicates and guards answering what stands written he
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -87,8 +87,16 @@ def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
 
 def drive(spec: MachineSpec, events: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Snapshot:
     """The snapshot after all events of a scenario, each decided by the engine; `ValueError` where it goes elsewhere."""
-    engine = Engine(MachineSpec.from_json(spec.to_json()))
     now = snapshot or Snapshot()
+    for decision in decisions(spec, events, now):
+        now = decision.snapshot
+    return now
+
+
+def decisions(spec: MachineSpec, events: Iterable[Mapping[str, Any]], snapshot: Snapshot) -> Iterator[Decision]:
+    """The same, one decision after the other."""
+    engine = Engine(MachineSpec.from_json(spec.to_json()))
+    now = snapshot
     for at, told in enumerate(events, 1):
         decision = _decided(engine, now, told)
         record = decision.record
@@ -97,7 +105,7 @@ def drive(spec: MachineSpec, events: Iterable[Mapping[str, Any]], snapshot: Snap
             wanted = f"{told['hop'] or told['outcome']} to {told['state']}"
             raise ValueError(f"event {at}, {told['event']}: the machine goes {found[0]} to {found[1]}, not {wanted}")
         now = decision.snapshot
-    return now
+        yield decision
 
 
 def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision:
