@@ -27,12 +27,13 @@ Usable = Mapping[str, list[Move]]
 
 @frozen(eq=False)
 class Promised:
-    """What became of a promise, and why; `run` is the shortest run that breaks it."""
+    """What became of a promise, and why; `run` is the shortest run that breaks it, `instead` what to write."""
 
     promise: PromiseSpec
     answer: Answer
     why: str
     run: tuple[Leg, ...] = ()
+    instead: str = ""
 
 
 def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
@@ -161,7 +162,7 @@ def _broken(situations: Situations, promise: PromiseSpec, run: tuple[Leg, ...]) 
         return Promised(promise, "unknown", why)
     fault = next((leg.move.fault for leg in run if leg.move.fault), "")
     only = f", where code of yours fails ({fault})" if fault else ""
-    return Promised(promise, "broken", f"{_told(promise)}{only}", run)
+    return Promised(promise, "broken", f"{_told(promise)}{only}", run, _instead(promise, run[-1].move.hop))
 
 
 def _overspends(moves: Moves, leg: Leg) -> bool:
@@ -180,3 +181,13 @@ def _told(promise: PromiseSpec) -> str:
             return f"{promise.before} happens after {promise.what}, without {promise.then} in between"
         case _:
             return f"{promise.what} happens"
+
+
+def _instead(promise: PromiseSpec, hop: str) -> str:
+    match promise.kind:
+        case "never":
+            return f"let {hop} lead elsewhere, or through {promise.before}"
+        case "always_after":
+            return f"let {hop} lead elsewhere, or through {promise.then}"
+        case _:
+            return f"let {hop} lead elsewhere, or drop the promise"

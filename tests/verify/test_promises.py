@@ -107,6 +107,10 @@ def test_a_way_around_the_approval():
         "deploy happens after edit, without review in between",
         ["start", "hurry"],
     )
+    assert [found[name].instead for name in ("safe", "fresh")] == [
+        "let hurry lead elsewhere, or through approve",
+        "let hurry lead elsewhere, or through review",
+    ]
 
 
 def test_each_time_means_each_time():
