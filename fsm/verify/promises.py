@@ -13,6 +13,7 @@ from attrs import frozen
 
 from fsm.define.parts import START, PromiseSpec
 from fsm.verify.costs import most
+from fsm.verify.finding import Finding
 from fsm.verify.moves import Move, Moves
 from fsm.verify.product import SITUATIONS_MAX, SPENT, Situations, situations_of
 from fsm.verify.witness import Leg
@@ -44,6 +45,25 @@ def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promis
     return tuple(_promised(situations, promise, situations_max) for promise in moves.spec.promises)
 
 
+def promising(answers: Iterable[Promised]) -> list[Finding]:
+    """What is broken, and what nobody knows, as findings."""
+    return [_finding(answer) for answer in answers if answer.answer != "kept"]
+
+
+def _finding(answer: Promised) -> Finding:
+    promise = answer.promise
+    way = " -> ".join(leg.move.target for leg in answer.run)
+    broken = answer.answer == "broken"
+    return Finding(
+        level="error" if broken else "warning",
+        code=f"promise-{answer.answer}",
+        attribute=promise.name,
+        what=f"{promise} is broken: {answer.why}, by {way}" if broken else f"{promise}: {answer.why}",
+        instead=answer.instead,
+        place=promise.place,
+    )
+
+
 def _promised(situations: Situations, promise: PromiseSpec, situations_max: int) -> Promised:
     watch, looked = watching(promise), 0
     for faults in (False, True):
@@ -58,8 +78,8 @@ def _promised(situations: Situations, promise: PromiseSpec, situations_max: int)
         if found is not None:
             return _broken(situations, promise, legs(situations, found))
         if looked > situations_max:
-            why = f"its caps may keep it, but there are more than {situations_max:,} situations to look at"
-            return Promised(promise, "unknown", why)
+            why = f"its caps may keep it, and there are more than {situations_max:,} situations to look at"
+            return Promised(promise, "unknown", why, instead="lower the limits of its caps, or split the machine")
     if looked:
         return Promised(promise, "kept", f"the caps keep it in each of the {looked:,} situations on a way to break it")
     return Promised(promise, "kept", "no declared way breaks it, whatever is counted")
@@ -159,7 +179,7 @@ def _run(came: Mapping[Reached, tuple[Reached, Move]], end: Reached) -> list[tup
 def _broken(situations: Situations, promise: PromiseSpec, run: tuple[Leg, ...]) -> Promised:
     if not situations.exact and any(_overspends(situations.moves, leg) for leg in run):
         why = "a budget keeps it or does not: what several visits spend together was not worked out"
-        return Promised(promise, "unknown", why)
+        return Promised(promise, "unknown", why, instead="drop tokens_max= where the promise is at stake")
     fault = next((leg.move.fault for leg in run if leg.move.fault), "")
     only = f", where code of yours fails ({fault})" if fault else ""
     return Promised(promise, "broken", f"{_told(promise)}{only}", run, _instead(promise, run[-1].move.hop))

@@ -23,7 +23,7 @@ from fsm import (
     unreachable,
 )
 from fsm.verify.moves import moves_of
-from fsm.verify.promises import Promised, promised
+from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.witness import drive, scenario
 from guards import LoopCap, TokenBudget
 
@@ -198,6 +198,21 @@ def test_too_many_situations_to_look_at():
     (found,) = promised(moves_of(Deep.spec), situations_max=10)
     assert (found.answer, found.why) == (
         "unknown",
-        "its caps may keep it, but there are more than 10 situations to look at",
+        "its caps may keep it, and there are more than 10 situations to look at",
     )
     assert promised(moves_of(Deep.spec))[0].answer == "broken"
+
+
+def test_what_is_broken_is_an_error_with_its_place_and_what_to_write():
+    class Hasty(Release):
+        hurry = Release.edit.to(Release.deploy, on=Yes)
+        fresh = None  # type: ignore[assignment]
+        unused = None  # type: ignore[assignment]
+
+    (found,) = promising(promised(moves_of(Hasty.spec)))
+    assert (found.level, found.code, found.attribute) == ("error", "promise-broken", "safe")
+    assert str(found.place).startswith("test_promises.py:")
+    assert found.what == (
+        "never(deploy, before=approve) is broken: deploy happens without approve before it, by edit -> deploy"
+    )
+    assert found.instead == "let hurry lead elsewhere, or through approve"
