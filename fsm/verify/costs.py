@@ -1,9 +1,10 @@
 """What a hop and a visit can cost at most, from what the machine declares.
 
-A visit of an agent may be taken up again `resumes_max` times after its process died, so it can cost its
-`tokens_max`, `usd_micros_max` and `timeout_s` that many times over, plus once. Its deferred events wait
-`defer_s_max` seconds more where a guard on the way looks at the world (`env`). Time in which no runner
-drives the run, and what an explicit resume begins again, is not counted.
+`tokens_max` and `usd_micros_max` are enforced over all attempts of a visit; by how much its last report may
+overstep them is not known and not counted. `timeout_s` is of one attempt, and a visit may be taken up again
+`resumes_max` times after its process died, so its seconds count that many times over, plus once. A deferred
+event waits `defer_s_max` seconds more, where a guard on its way looks at the world (`env`). Time in which no
+runner drives the run, and what an explicit resume begins again, is not counted.
 """
 
 from collections.abc import Mapping
@@ -20,20 +21,16 @@ COSTS: Final[tuple[Cost, ...]] = ("hops", "tokens", "usd_micros", "approvals", "
 DECLARED: Final[Mapping[Cost, str]] = {"tokens": "tokens_max", "usd_micros": "usd_micros_max", "ms": "timeout_s"}
 
 
-def declared(state: StateSpec, name: str) -> int | None:
-    """A bound that a state may declare; None where it does not."""
-    found: int | None = getattr(state, name, None)
-    return found
-
-
 def least(state: StateSpec, kind: str) -> int:
     """What every visit is known to spend: tokens have a declared minimum, dollars have none."""
-    return (declared(state, "tokens_min") or 0) if kind == "tokens" and state.kind == "agent" else 0
+    return state.tokens_min if kind == "tokens" and state.kind == "agent" else 0
 
 
 def most(state: StateSpec, kind: str) -> int | None:
-    """What an attempt may spend at most; None for no bound."""
-    return declared(state, f"{kind}_max") if state.kind == "agent" else 0
+    """What a visit may spend at most; None for no bound."""
+    if state.kind != "agent":
+        return 0
+    return state.tokens_max if kind == "tokens" else state.usd_micros_max
 
 
 @frozen
@@ -77,11 +74,10 @@ def _visit(spec: MachineSpec, state: StateSpec, deferring: bool) -> tuple[int | 
         return (0, 0, 0, 0, 0)
     attempts = spec.bounds.resumes_max + 1 if state.kind == "agent" else 1
     later = spec.bounds.defer_s_max * 1000 if deferring else 0
-    tokens, dollars = most(state, "tokens"), most(state, "usd_micros")
     return (
         0,
-        None if tokens is None else tokens * attempts,
-        None if dollars is None else dollars * attempts,
+        most(state, "tokens"),
+        most(state, "usd_micros"),
         int(state.kind == "waiting"),
         None if state.timeout_ms is None else state.timeout_ms * attempts + later,
     )

@@ -1,19 +1,20 @@
-"""Components and shortest ways in a directed graph of whole numbers; nothing here recurses."""
+"""Components and shortest ways in a directed graph; nothing here recurses."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
+N = TypeVar("N", bound=Hashable)
 T = TypeVar("T")
 
 
-def components(arcs: Mapping[int, Sequence[tuple[int, T]]]) -> list[list[int]]:
+def components(arcs: Mapping[N, Sequence[tuple[N, T]]]) -> list[list[N]]:
     """The strongly connected components (Tarjan's), each after all that it leads to."""
-    found: list[list[int]] = []
-    number: dict[int, int] = {}
-    low: dict[int, int] = {}
-    stack: list[int] = []
-    on_stack: set[int] = set()
+    found: list[list[N]] = []
+    number: dict[N, int] = {}
+    low: dict[N, int] = {}
+    stack: list[N] = []
+    on_stack: set[N] = set()
     for root in arcs:
         if root in number:
             continue
@@ -44,14 +45,14 @@ def components(arcs: Mapping[int, Sequence[tuple[int, T]]]) -> list[list[int]]:
     return found
 
 
-def _last(stack: list[int], node: int) -> int:
+def _last(stack: list[N], node: N) -> int:
     at = len(stack) - 1
     while stack[at] != node:
         at -= 1
     return at
 
 
-def reachable(arcs: Mapping[int, Sequence[tuple[int, T]]], starts: Iterable[int]) -> set[int]:
+def reachable(arcs: Mapping[N, Sequence[tuple[N, T]]], starts: Iterable[N]) -> set[N]:
     """Every node that is one of `starts` or comes after one."""
     seen = set(starts)
     work = list(seen)
@@ -64,12 +65,12 @@ def reachable(arcs: Mapping[int, Sequence[tuple[int, T]]], starts: Iterable[int]
 
 
 def shortest(
-    arcs: Mapping[int, Sequence[tuple[int, T]]], start: int, goal: Callable[[int], bool], empty: bool = True
-) -> list[tuple[int, T, int]] | None:
+    arcs: Mapping[N, Sequence[tuple[N, T]]], start: N, goal: Callable[[N], bool], empty: bool = True
+) -> list[tuple[N, T, N]] | None:
     """A shortest way from `start` to a goal, as (from, what stands there, to); without `empty`, of one hop or more."""
     if empty and goal(start):
         return []
-    came: dict[int, tuple[int, T]] = {}
+    came: dict[N, tuple[N, T]] = {}
     work = deque([start])
     while work:
         node = work.popleft()
@@ -82,8 +83,8 @@ def shortest(
     return None
 
 
-def _back(came: Mapping[int, tuple[int, T]], start: int, node: int) -> list[tuple[int, T, int]]:
-    way: list[tuple[int, T, int]] = []
+def _back(came: Mapping[N, tuple[N, T]], start: N, node: N) -> list[tuple[N, T, N]]:
+    way: list[tuple[N, T, N]] = []
     while node != start:
         before, what = came[node]
         way.append((before, what, node))

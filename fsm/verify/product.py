@@ -5,9 +5,9 @@ against; what lies beyond makes no difference. It is one whole number: the state
 it a field for each counter.
 
 Spending is the one thing no situation knows exactly. A visit spends its declared minimum, or so much that the
-counter reaches some limit; whatever else it spends lies between two limits, and no guard can tell. That
-is exact where nothing bounds what a visit may spend; where `tokens_max` does, a budget may seem to trip
-earlier than it can, and what is found is an upper bound (`exact` says which).
+counter reaches some limit; whatever else it spends lies between two limits, and no guard can tell. So a
+budget may seem to trip earlier than `tokens_max` lets it: what is found is an upper bound, and exact where the
+run that shows it spends no more than it may.
 """
 
 from collections import deque
@@ -21,6 +21,7 @@ from fsm.verify.costs import least, most
 from fsm.verify.moves import Move, Moves
 
 SITUATIONS_MAX = 200_000
+BITS_FREE = 256  # situations of very many counters are large, so fewer are looked at
 SPENT = ("tokens", "usd_micros")
 
 Test = tuple[int, int, int, bool]  # offset, mask, limit, whether the count must be below it
@@ -59,7 +60,12 @@ class Situations:
     state_mask: int
     ways: tuple[tuple[_Way, ...], ...]
     spending: tuple[tuple[Spending, ...], ...]
-    exact: bool
+    alone: bool  # whether no two counters of one kind of spending would have to agree
+
+    @property
+    def bits(self) -> int:
+        """The length of a situation."""
+        return max((offset + mask.bit_length() for offset, mask, _ in self.field_of.values()), default=0)
 
     def state(self, situation: int) -> str:
         return self.names[situation & self.state_mask]
@@ -128,7 +134,7 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situa
         state_mask=(1 << state_bits) - 1,
         ways=tuple(tuple(sorted(filter(None, ways[name]), key=lambda way: bool(way.move.fault))) for name in names),
         spending=((), *(_spendings(moves, name, limits, fields) for name in names[1:])),
-        exact=_is_exact(moves, limits),
+        alone=_alone(limits),
     )
 
 
@@ -171,18 +177,16 @@ def _spendings(
     return tuple(found)
 
 
-def _is_exact(moves: Moves, limits: Iterable[Counter]) -> bool:
-    """Whether each spending counter may really jump: one counter a kind, and no bound on what a visit spends."""
-    spending = [counter.of for counter in limits if counter.of in SPENT]
-    agents = [state for state in moves.spec.states if state.kind == "agent"]
-    free = all(most(state, kind) in (None, 0) for kind in spending for state in agents)
-    return len(set(spending)) == len(spending) and free
+def _alone(counters: Iterable[Counter]) -> bool:
+    spending = [counter.of for counter in counters if counter.of in SPENT]
+    return len(set(spending)) == len(spending)
 
 
 @frozen(eq=False)
 class Explored:
     """All situations a run can come to, and what leads from each to the next; `complete` unless there were too many.
 
+    `made` are all moves that can be made in one of them.
     Of several moves between two situations one stands for all with the same cost; one that only failing
     code takes stands only where no other does.
     """
@@ -190,16 +194,27 @@ class Explored:
     situations: Situations
     start: int
     arcs: Mapping[int, list[tuple[int, Move]]]
-    taken: frozenset[str]
+    made: frozenset[Move]
     dead_ends: tuple[int, ...]
     complete: bool
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The hops that some run takes."""
+        return frozenset(move.hop for move in self.made if move.moved)
+
+    @property
+    def states(self) -> frozenset[str]:
+        """The states that some run comes to."""
+        return frozenset(map(self.situations.state, self.arcs)) - {START}
 
 
 def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
     """Breadth first from the start."""
     start = 0
+    limit //= 1 + situations.bits // BITS_FREE
     arcs: dict[int, list[tuple[int, Move]]] = {}
-    taken: set[str] = set()
+    made: set[Move] = set()
     dead_ends: list[int] = []
     seen = {start}
     work = deque([start])
@@ -211,8 +226,8 @@ def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
         onward: dict[tuple[int, bool], Move] = {}
         alive = state in final
         for move, after, _ in situations.enabled(here):
+            made.add(move)
             if move.moved:
-                taken.add(move.hop)
                 alive = alive or _counts_as_way_out(move, situations)
                 onward.setdefault((after, move.of_user), move)
         if not alive:
@@ -225,7 +240,7 @@ def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
                     continue
                 seen.add(after)
                 work.append(after)
-    return Explored(situations, start, arcs, frozenset(taken), tuple(dead_ends), complete)
+    return Explored(situations, start, arcs, frozenset(made), tuple(dead_ends), complete)
 
 
 def _counts_as_way_out(move: Move, situations: Situations) -> bool:

@@ -1,12 +1,12 @@
 """The longest run through all situations, and the loop that has no end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
 from fsm.core.record import Spent
 from fsm.define.guard import Counter
-from fsm.verify.costs import COSTS, Costs
+from fsm.verify.costs import COSTS, Costs, least, most
 from fsm.verify.graph import components, shortest
 from fsm.verify.moves import Move
 from fsm.verify.product import SPENT, Explored, Situations
@@ -54,14 +54,14 @@ def _longest(explored: Explored, costs: Costs, kind: int, order: Sequence[int]) 
     onward: dict[int, tuple[Move, int]] = {}
     price: dict[Move, int] = {}
     for node in order:
-        most = 0
+        dearest = 0
         for after, move in explored.arcs.get(node, ()):
             if move not in price:
                 price[move] = costs.of(move, kind)
-            if price[move] + best[after] > most or node not in onward:
-                most = max(most, price[move] + best[after])
+            if price[move] + best[after] > dearest or node not in onward:
+                dearest = max(dearest, price[move] + best[after])
                 onward[node] = move, after
-        best[node] = most
+        best[node] = dearest
     path: Path = []
     here = explored.start
     while here in onward and best[here] > 0:
@@ -76,13 +76,11 @@ def _longest(explored: Explored, costs: Costs, kind: int, order: Sequence[int]) 
 
 def _priced(situations: Situations, path: Path, last: int, costs: Costs, kind: int) -> tuple[Leg, ...]:
     """The run along a path, with what its visits spend at most; and the halt in its last state, if it has to."""
-    found = legs(situations, path)
     cost = COSTS[kind]
     if cost not in SPENT or any(counter.of == cost for counter in situations.counters):
-        return found
-    stop = next(((move, after) for move, after, _ in situations.enabled(last) if not move.moved), None)
-    if stop is not None:
-        found = (*found, Leg(stop[0], situations.counts(stop[1])))
+        return legs(situations, path)
+    stop = next(((last, move, after) for move, after, _ in situations.enabled(last) if not move.moved), None)
+    found = legs(situations, [*path, stop] if stop is not None else path)
     return tuple(_spending(leg, cost, costs.visit[leg.move.source][kind] or 0) for leg in found)
 
 
@@ -101,8 +99,23 @@ def legs(situations: Situations, path: Path) -> tuple[Leg, ...]:
 def _spent(situations: Situations, here: int, move: Move, after: int) -> Spent:
     for found, end, spent in situations.enabled(here):
         if found is move and end == after:
-            return Spent(*(_added(situations, kind, here, spent) for kind in ("tokens", "usd_micros")))
+            tokens, usd_micros = (_added(situations, kind, here, spent) for kind in SPENT)
+            state = situations.moves.spec.state.get(move.source)
+            return Spent(max(tokens, least(state, "tokens") if state is not None else 0), usd_micros)
     raise AssertionError("the path leaves the machine")
+
+
+def is_real(situations: Situations, run: Iterable[Leg]) -> bool:
+    """Whether each visit of this run spends no more than it may; if so it can happen as it is told."""
+    return situations.alone and all(_within(situations, leg) for leg in run)
+
+
+def _within(situations: Situations, leg: Leg) -> bool:
+    state = situations.moves.spec.state.get(leg.move.source)
+    if state is None or not leg.spent:
+        return True
+    limits = (most(state, "tokens"), leg.spent.tokens), (most(state, "usd_micros"), leg.spent.usd_micros)
+    return all(limit is None or spent <= limit for limit, spent in limits)
 
 
 def _added(situations: Situations, kind: str, before: int, after: int) -> int:
