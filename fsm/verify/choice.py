@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from fsm.define.parts import TransitionSpec
 from fsm.define.payload import told
 from fsm.define.spec import MachineSpec
-from fsm.verify.finding import Finding, Level, listed, place_of
+from fsm.verify.finding import Finding, Level, listed, parts_of
 from fsm.verify.sample import combinations, domains, sample
 
 CALLS_MAX = 1_000
@@ -154,7 +154,7 @@ def _finding(spec: MachineSpec, choice: Choice) -> Finding:
         choice.kind, choice.lines[0] if choice.lines else state
     )
     level, what, instead = _words(choice, f"{event} with {_listed(choice.values)}", f"{state}.to(..., on={event})")
-    place = place_of(spec, attribute)
+    place = parts_of(spec)[attribute].place
     code = f"choice-{choice.kind}"
     return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
 

@@ -7,17 +7,16 @@ shortest run that breaks it. Runs in which the user's own guards or predicates f
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from attrs import frozen
 
 from fsm.define.parts import START, PromiseSpec
-from fsm.verify.costs import most
 from fsm.verify.finding import Finding
 from fsm.verify.moves import Move, Moves
-from fsm.verify.product import SITUATIONS_MAX, SPENT, Situations, situations_of
+from fsm.verify.product import SITUATIONS_MAX, Situations, situations_of
 from fsm.verify.witness import Leg
-from fsm.verify.worst import legs
+from fsm.verify.worst import is_real, legs
 
 Answer = Literal["kept", "broken", "unknown"]
 Watch = Callable[[bool, Move], bool | None]
@@ -35,6 +34,11 @@ class Promised:
     why: str
     run: tuple[Leg, ...] = ()
     instead: str = ""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        told = {"name": self.promise.name, "promise": str(self.promise), "answer": self.answer, "why": self.why}
+        return {**told, "instead": self.instead, "run": [str(leg) for leg in self.run]}
 
 
 def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
@@ -177,20 +181,12 @@ def _run(came: Mapping[Reached, tuple[Reached, Move]], end: Reached) -> list[tup
 
 
 def _broken(situations: Situations, promise: PromiseSpec, run: tuple[Leg, ...]) -> Promised:
-    if not situations.exact and any(_overspends(situations.moves, leg) for leg in run):
+    if not is_real(situations, run):
         why = "a budget keeps it or does not: what several visits spend together was not worked out"
         return Promised(promise, "unknown", why, instead="drop tokens_max= where the promise is at stake")
     fault = next((leg.move.fault for leg in run if leg.move.fault), "")
     only = f", where code of yours fails ({fault})" if fault else ""
     return Promised(promise, "broken", f"{_told(promise)}{only}", run, _instead(promise, run[-1].move.hop))
-
-
-def _overspends(moves: Moves, leg: Leg) -> bool:
-    """Whether a visit would report more than its state lets it; one that is cut off for it may."""
-    if leg.move.source == START or not leg.move.of_user:
-        return False
-    limits = [(getattr(leg.spent, of), most(moves.spec.state[leg.move.source], of)) for of in SPENT]
-    return any(limit is not None and spent > limit for spent, limit in limits)
 
 
 def _told(promise: PromiseSpec) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fsm import MachineSpec
+from fsm import MachineSpec, check
 from fsm.verify.moves import moves_of
 from fsm.verify.promises import promised
 from fsm.verify.witness import drive, scenario
@@ -22,3 +22,21 @@ def test_its_promises(known: Known):
     assert {found.answer for name, found in answers.items() if name not in broken} <= {"kept"}
     for found in answers.values():
         drive(spec, scenario(spec, found.run)["events"])
+
+
+@every
+def test_whether_it_ends_and_what_its_worst_run_costs(known: Known):
+    spec = MachineSpec.from_json(known.machine.spec.to_json())
+    report = check(spec)
+    ends = report.termination
+    assert (ends.kind == "ends") == (known.ends is not False)
+    assert set(ends.waits) == (set(known.ends) if isinstance(known.ends, tuple) else set())
+    assert {leg.move.hop for leg in ends.loop} == known.loop
+    figures = {figure.cost: figure for figure in report.figures}
+    assert {cost: figures[cost].most for cost in known.worst} == known.worst  # type: ignore[index]
+    assert {figures[cost].mark for cost in known.worst} <= {"exact"}  # type: ignore[index]
+    for figure in report.figures:
+        if figure.most is not None:
+            drive(spec, scenario(spec, figure.run)["events"])
+    told = scenario(spec, ends.stem, ends.loop)
+    drive(spec, [*told["events"], *told.get("loop", ()), *told.get("loop", ())])
