@@ -1,7 +1,7 @@
 """A run as evidence: the events that make it, what had to pass, and the counters after each.
 
 It is no drawing of a run but one: `drive` decides it event by event with `core.conclude.decide`, on the
-machine without its code, predicates and guards answering what stands written here.
+machine without its code (`without_code`), predicates and guards answering what stands written here.
 """
 
 import json
@@ -85,7 +85,12 @@ def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
     }
 
 
-def drive(spec: MachineSpec, events: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Snapshot:
+def without_code(spec: MachineSpec) -> Engine:
+    """The machine's engine, none of whose predicates and guards has code: they answer as a scenario says."""
+    return Engine(MachineSpec.from_json(spec.to_json()))
+
+
+def drive(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Snapshot:
     """The snapshot after all events of a scenario, each decided by the engine; `ValueError` where it goes elsewhere."""
     now = snapshot or Snapshot()
     for decision in decisions(spec, events, now):
