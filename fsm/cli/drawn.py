@@ -11,7 +11,7 @@ from fsm.show.diagram import diagram
 from fsm.show.mermaid import mermaid
 from fsm.show.overlay import overlay
 from fsm.verify.check import NAMES, Report
-from fsm.verify.witness import Leg, decisions, scenario, scenario_json
+from fsm.verify.witness import Leg, decisions, scenario, scenario_json, without_code
 
 Run = tuple[str, Sequence[Leg], Sequence[Leg]]
 
@@ -41,5 +41,5 @@ def _runs(report: Report) -> Iterator[Run]:
 
 def _picture(spec: MachineSpec, legs: Sequence[Leg]) -> str:
     events = scenario(spec, legs)["events"]
-    records = [decision.record for decision in decisions(spec, events, Snapshot())]
+    records = [decision.record for decision in decisions(without_code(spec), events, Snapshot())]
     return mermaid(diagram(spec), overlay(spec, [record for record in records if record is not None]))

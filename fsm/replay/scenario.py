@@ -19,7 +19,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.define.payload import validation_problems
 from fsm.define.spec import MachineSpec
 from fsm.verify.moves import guards_of
-from fsm.verify.witness import decisions
+from fsm.verify.witness import decisions, without_code
 
 LAPS = 2
 
@@ -87,11 +87,11 @@ def replayed(scenario: Scenario, spec: MachineSpec) -> Iterator[Taken]:
     if scenario.fingerprint != spec.fingerprint:
         raise ValueError(f"{spec.name} has changed since the scenario was written; check it again")
     capped = dict.fromkeys(guard.counter.key for guard in guards_of(spec) if guard.counter is not None)
-    now = Snapshot()
+    engine, now = without_code(spec), Snapshot()
     for lap, events in enumerate([scenario.events, *[scenario.loop] * LAPS]):
         forms: list[dict[str, Any]] = [dict(event) for event in events]
         try:
-            for decision in decisions(spec, forms, now):
+            for decision in decisions(engine, forms, now):
                 now = decision.snapshot
                 if decision.record is not None:  # beyond refusals_max a refusal is only counted
                     yield Taken(decision.record, {key: now.counters.get(key, 0) for key in capped}, lap)

@@ -93,14 +93,13 @@ def without_code(spec: MachineSpec) -> Engine:
 def drive(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Snapshot:
     """The snapshot after all events of a scenario, each decided by the engine; `ValueError` where it goes elsewhere."""
     now = snapshot or Snapshot()
-    for decision in decisions(spec, events, now):
+    for decision in decisions(engine, events, now):
         now = decision.snapshot
     return now
 
 
-def decisions(spec: MachineSpec, events: Iterable[Mapping[str, Any]], snapshot: Snapshot) -> Iterator[Decision]:
+def decisions(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot) -> Iterator[Decision]:
     """The same, one decision after the other."""
-    engine = Engine(MachineSpec.from_json(spec.to_json()))
     now = snapshot
     for at, told in enumerate(events, 1):
         decision = _decided(engine, now, told)
