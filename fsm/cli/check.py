@@ -1,5 +1,6 @@
 """`fsm check`: a machine's definition, all that is wrong with it, and what its runs can come to."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +10,7 @@ from fsm.cli.options import FAILED, emit, leave, verb
 if TYPE_CHECKING:
     from fsm.verify.check import Report
     from fsm.verify.finding import Finding
+    from fsm.verify.witness import Leg
 
 COLOURS = {"error": "red", "warning": "yellow", "note": None}
 
@@ -19,6 +21,7 @@ fsm check desk.py:Desk --strict --scenarios proofs
 """)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--runs", is_flag=True, help="Print the run behind each figure of the worst case.")
 @click.option("--notes", is_flag=True, help="Print the notes as well.")
 @click.option(
     "--scenarios", metavar="FOLDER", help="Write each run shown, for `fsm replay --scenario`, and its picture."
@@ -31,7 +34,13 @@ fsm check desk.py:Desk --strict --scenarios proofs
     help="How many situations to look at before only bounds are given.",
 )
 def command(
-    targets: tuple[str, ...], strict: bool, notes: bool, scenarios: str | None, situations_max: int, as_json: bool
+    targets: tuple[str, ...],
+    strict: bool,
+    runs: bool,
+    notes: bool,
+    scenarios: str | None,
+    situations_max: int,
+    as_json: bool,
 ) -> None:
     """Say what is wrong with a machine's definition.
 
@@ -60,7 +69,7 @@ def command(
         good = good and not report.errors and not (strict and report.warnings)
         told.append({"target": target, "fingerprint": spec.fingerprint, "mistakes": [], **report.data})
         if not as_json:
-            _print(report, notes)
+            _print(report, runs, notes)
         if scenarios is not None:
             from fsm.cli.drawn import write_scenarios
 
@@ -73,27 +82,43 @@ def command(
         leave(FAILED)
 
 
-def _print(report: "Report", notes: bool) -> None:
-    from fsm.show.verdict import table, way
+def _print(report: "Report", runs: bool, notes: bool) -> None:
+    from fsm.show.verdict import table
+    from fsm.verify.check import NAMES
 
     colour = "red" if report.errors else "yellow" if report.warnings else "green"
     click.echo(click.style(f"{report.machine}: {report.termination}", fg=colour, bold=True))
     click.echo("".join(f"  {line}\n" for line in table(report).splitlines()[1:]), nl=False)
+    for figure in report.figures if runs else ():
+        if figure.run:
+            click.echo(f"  the run that costs most {NAMES[figure.cost]}:")
+            _print_way(figure.run)
     for finding in report.findings:
         if notes or finding.level != "note":
             _print_finding(finding)
-            answer = next((answer for answer in report.promises if answer.promise.name == finding.attribute), None)
-            if finding.code == "endless" and report.termination.loop:
-                stem, loop = report.termination.stem, report.termination.loop
-                click.echo("".join(f"      {line}\n" for line in way(stem)), nl=False)
-                click.echo("      and then over and over:")
-                click.echo("".join(f"      {line}\n" for line in way(loop, len(stem) + 1)), nl=False)
-            elif answer is not None:
-                click.echo("".join(f"      {line}\n" for line in way(answer.run)), nl=False)
+            _print_proof(report, finding)
     if report.notes and not notes:
-        many = f"{len(report.notes)} notes" if len(report.notes) != 1 else "1 note"
-        click.echo(f"  {many}: --notes shows {'them' if len(report.notes) != 1 else 'it'}")
+        many, them = (f"{len(report.notes)} notes", "them") if len(report.notes) != 1 else ("1 note", "it")
+        click.echo(f"  {many}: --notes shows {them}")
     click.echo()
+
+
+def _print_proof(report: "Report", finding: "Finding") -> None:
+    """The run that shows what an error says."""
+    termination = report.termination
+    if finding.code == "endless" and termination.loop:
+        _print_way(termination.stem)
+        click.echo("      and then over and over:")
+        _print_way(termination.loop, len(termination.stem) + 1)
+    for answer in report.promises:
+        if (finding.code, finding.attribute) == ("promise-broken", answer.promise.name):
+            _print_way(answer.run)
+
+
+def _print_way(legs: "Sequence[Leg]", first: int = 1) -> None:
+    from fsm.show.verdict import way
+
+    click.echo("".join(f"      {line}\n" for line in way(legs, first)), nl=False)
 
 
 def _print_finding(finding: "Finding") -> None:

@@ -120,7 +120,7 @@ def _breaking(usable: Usable, watch: Watch) -> set[Place]:
     """The states, each with how far the promise is, from which some declared way breaks it, caps left aside."""
     came: dict[Place, list[Place]] = {(START, False): []}
     found: list[Place] = []
-    work = [(START, False)]
+    work: list[Place] = [(START, False)]
     while work:
         place = work.pop()
         for move in usable[place[0]]:
@@ -153,8 +153,8 @@ def _search(
     """A shortest run that breaks the promise, within `breaking`; and how many situations were looked at."""
     first: Reached = (0, False)
     came: dict[Reached, tuple[Reached, Move]] = {}
-    seen = {first}
-    work = deque([first])
+    seen: set[Reached] = {first}
+    work: deque[Reached] = deque([first])
     while work and len(seen) <= situations_max:
         now = work.popleft()
         for move, situation, _ in situations.enabled(now[0]):

@@ -105,6 +105,20 @@ def test_notes_are_counted_and_shown_when_asked_for(fsm: Fsm):
     assert f"  note stay  (door.py:{line})\n      only as the default it takes Word with open=False\n" in told
 
 
+def test_the_worst_case_is_shown_when_asked_for(fsm: Fsm):
+    assert (
+        """\
+  the run that costs most approvals:
+        1. Knock: (start) -> porch by start
+        2. Seen: porch -> hall by seen
+        3. Word: hall -> hall by stay (not enter)  [fires:stay 1]
+        4. Word: hall -> hall by stay (not enter)  [fires:stay 2]
+        5. Word: hall -> inside by enter (enter)  [fires:stay 2]
+"""
+        in fsm("check", "door.py", "--runs").output
+    )
+
+
 def test_for_programs(fsm: Fsm, gate: Path):
     told = json.loads(fsm("check", "gate.py", "--json").output)
     (gate_told,) = told

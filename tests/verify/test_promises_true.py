@@ -12,7 +12,7 @@ from fsm import MachineSpec, Spent
 from fsm.core.conclude import decide
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
-from fsm.define.parts import START, PromiseSpec
+from fsm.define.parts import START, PromiseKind, PromiseSpec
 from fsm.verify.moves import moves_of
 from fsm.verify.promises import promised
 from fsm.verify.witness import drive, scenario, without_code
@@ -20,6 +20,7 @@ from tests.verify.random_machines import Brute, Situation, machine
 
 DECISIONS_MAX = 6_000
 PROMISES = 4
+KINDS: tuple[PromiseKind, ...] = ("never", "always_after", "unreachable")
 
 Ways = dict[Situation, set[tuple[str, Situation]]]
 """From each situation by which hop to which."""
@@ -82,7 +83,7 @@ def chosen(spec: MachineSpec, chance: random.Random) -> tuple[PromiseSpec, ...]:
     found = []
     for at in range(PROMISES):
         what, then, before = chance.sample(names, 3)
-        kind = chance.choice(["never", "always_after", "unreachable"])
+        kind: PromiseKind = chance.choice(KINDS)
         before = chance.choice([before, what]) if kind == "always_after" else before if kind == "never" else ""
         then = then if kind == "always_after" else ""
         found.append(PromiseSpec(name=f"p{at}", kind=kind, what=what, then=then, before=before))
