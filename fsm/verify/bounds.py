@@ -67,7 +67,7 @@ def around(component: Sequence[Arc], costs: Costs, depth: int) -> Vector:
 
 def _capped(component: Sequence[Arc], chosen: set[Counter], costs: Costs, depth: int) -> Vector | None:
     """With the moves that these counters bound taken as often as they allow; None if the rest has no end."""
-    limits: dict[Counter, int] = {}
+    often: dict[Counter, int] = {}
     dearest: dict[Counter, Vector] = {}
     left = []
     for arc in component:
@@ -75,15 +75,16 @@ def _capped(component: Sequence[Arc], chosen: set[Counter], costs: Costs, depth:
         if counter is None:
             left.append(arc)
             continue
-        limits[counter] = max(limits.get(counter, 0), arc.below[counter])
+        step = arc.spends if counter.of == "tokens" else 1
+        often[counter] = max(often.get(counter, 0), -(-arc.below[counter] // step))
         dearest[counter] = _max(dearest.get(counter, ZERO), price(arc, costs))
     try:
         rest = longest(left, costs, depth=depth + 1)
     except Unbounded:
         return None
-    total = _times(sum(limits.values()) + 1, rest)
-    for counter, limit in limits.items():
-        total = _plus(total, _times(limit, dearest[counter]))
+    total = _times(sum(often.values()) + 1, rest)
+    for counter, times in often.items():
+        total = _plus(total, _times(times, dearest[counter]))
     return total
 
 

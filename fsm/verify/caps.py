@@ -8,16 +8,16 @@ from fsm.define.parts import START
 from fsm.verify.costs import COSTS
 from fsm.verify.figures import Known, amount, named
 from fsm.verify.finding import Finding, Level, parts_of
-from fsm.verify.product import SPENT, Explored
+from fsm.verify.product import SPENT, Explored, gets_on
 
 CAPS_MAX = 16  # so many are asked whether a run completes without their refusal
-DEAD_ENDS_MAX = 3
 
 
 def caps(known: Known) -> Iterator[Finding]:
-    """All that can be said; only where every situation was looked at."""
+    """All that can be said; where not every situation could be looked at, only where runs may come to a dead end."""
     explored = known.explored
     if not explored.complete:
+        yield from _narrow(known)
         return
     yield from _never_taken(known)
     yield from _dead_ends(known)
@@ -58,6 +58,19 @@ def _dead_ends(known: Known) -> Iterator[Finding]:
         what = f"a run can come to `{state}` with every way out refused" + (f" ({counts})" if counts else "")
         instead = "give the caps on the lines that leave it an otherwise="
         yield _of(known, state if state != START else "", "warning", "dead-end", what, instead)
+
+
+def _narrow(known: Known) -> Iterator[Finding]:
+    """States each of whose lines a cap may refuse without saying where that leads."""
+    spec = known.moves.spec
+    for state in known.states:
+        moves = [move for move in known.moves.by_source[state] if gets_on(move, spec)]
+        lines = {move.course.line for move in moves if move.moved}
+        stopping = {m.course.line for m in moves if not m.moved and any(asked.reached for asked in m.course.asked)}
+        if lines and lines <= stopping:
+            what = f"a run may come to `{state}` with every way out refused: a cap stands on each, without otherwise"
+            instead = "give one of them an otherwise=, or leave one line without a cap"
+            yield _of(known, state, "warning", "dead-end", what, instead)
 
 
 def _can_get_on(known: Known, state: str) -> bool:

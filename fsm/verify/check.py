@@ -16,6 +16,7 @@ from fsm.verify.finding import Finding, listed, parts_of
 from fsm.verify.moves import Move, Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, SPENT, Explored, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
+from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
 from fsm.verify.termination import Arc, arcs_of, endless
 from fsm.verify.witness import Leg
@@ -126,6 +127,8 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     stuck = endless(arcs)
     above = None if stuck is not None else _above(arcs, costs)
     explored, found = _explored(moves, costs, arcs, above, situations_max)
+    if stuck is not None and not explored.complete and not found.loop:
+        found = pursue(explored.situations, stuck)
     termination = _termination(moves, stuck, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
     answers = promised(moves, situations_max)

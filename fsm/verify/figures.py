@@ -52,7 +52,8 @@ def amount(cost: Cost, most: int) -> str:
         case "usd_micros":
             return f"{most / 1_000_000:,.2f} dollars"
         case "ms":
-            return f"{-(-most // 1000):,} seconds"
+            seconds = -(-most // 1000)
+            return f"{seconds:,} seconds" + (f" ({seconds / 3600:,.1f} hours)" if seconds >= 7200 else "")
         case _:
             return f"{most:,} {cost if most != 1 else cost.removesuffix('s')}"
 

@@ -8,6 +8,8 @@ from fsm.define.parts import EverywhereSpec, StateSpec, TransitionSpec
 from fsm.define.place import Place
 from fsm.define.spec import MachineSpec
 
+LISTED_MAX = 5
+
 Level = Literal["error", "warning", "note"]
 Part = StateSpec | TransitionSpec | EverywhereSpec
 
@@ -44,6 +46,8 @@ def parts_of(spec: MachineSpec) -> dict[str, Part]:
 
 
 def listed(names: list[str], word: str = "and") -> str:
-    """`a`, `b` and `c`."""
+    """`a`, `b` and `c`; of very many the first few."""
+    if len(names) > LISTED_MAX + 1:
+        return f"{', '.join(f'`{name}`' for name in names[:LISTED_MAX])} {word} {len(names) - LISTED_MAX:,} more"
     quoted = [f"`{name}`" for name in names]
     return f" {word} ".join([", ".join(quoted[:-1]), quoted[-1]] if len(quoted) > 1 else quoted)

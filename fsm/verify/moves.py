@@ -44,7 +44,7 @@ class Asked:
         return bool(self.code) and is_cap(self.guard)
 
 
-@frozen(eq=False, kw_only=True)
+@frozen(eq=False, repr=False, kw_only=True)
 class Course:
     """What a decision on a line asks and does, from whatever state it comes.
 
@@ -62,7 +62,7 @@ class Course:
     fault: str = ""
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Move:
     """One decision that may be made in `source`: `predicates` and the guards asked on the course have to agree.
 

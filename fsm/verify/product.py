@@ -17,6 +17,7 @@ from attrs import frozen
 
 from fsm.define.guard import Counter
 from fsm.define.parts import START
+from fsm.define.spec import MachineSpec
 from fsm.verify.costs import least, most
 from fsm.verify.moves import Move, Moves
 
@@ -124,8 +125,8 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situa
         fields[counter] = (offset, (1 << bits) - 1, max(known))
         offset += bits
     number = {name: at for at, name in enumerate(names)}
-    everything = (1 << offset) - 1
-    ways = {name: [_way(move, fields, number, everything) for move in moves.by_source[name]] for name in names}
+    kept = (1 << offset) - (1 << state_bits)
+    ways = {name: [_way(move, fields, number, kept) for move in moves.by_source[name]] for name in names}
     return Situations(
         moves=moves,
         counters=tuple(limits),
@@ -139,7 +140,7 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situa
 
 
 def _way(
-    move: Move, fields: Mapping[Counter, tuple[int, int, int]], number: Mapping[str, int], everything: int
+    move: Move, fields: Mapping[Counter, tuple[int, int, int]], number: Mapping[str, int], kept: int
 ) -> _Way | None:
     """The move on these fields; None where it needs a limit reached that never is."""
     tests: list[Test] = []
@@ -153,7 +154,6 @@ def _way(
             tests.append((offset, mask, limit, asked.below))
         elif asked.reached:
             return None
-    kept = everything & ~((1 << len(number).bit_length()) - 1)
     for counter in move.course.reset:
         if counter in fields:
             offset, mask, _ = fields[counter]
@@ -228,7 +228,7 @@ def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
         for move, after, _ in situations.enabled(here):
             made.add(move)
             if move.moved:
-                alive = alive or _counts_as_way_out(move, situations)
+                alive = alive or gets_on(move, situations.moves.spec)
                 onward.setdefault((after, move.of_user), move)
         if not alive:
             dead_ends.append(here)
@@ -243,10 +243,8 @@ def explore(situations: Situations, limit: int = SITUATIONS_MAX) -> Explored:
     return Explored(situations, start, arcs, frozenset(made), tuple(dead_ends), complete)
 
 
-def _counts_as_way_out(move: Move, situations: Situations) -> bool:
-    """Whether a run that takes it has got on: failing and being cancelled is always possible, and no way to go."""
+def gets_on(move: Move, spec: MachineSpec) -> bool:
+    """Whether it is a way to get on: failing and being cancelled is always possible, and none."""
     if move.fault or move.event == "Cancelled":
         return False
-    if move.source == START or move.of_user:
-        return True
-    return situations.moves.spec.state[move.source].kind == "waiting"
+    return move.source == START or move.of_user or spec.state[move.source].kind == "waiting"

@@ -67,9 +67,7 @@ def _lines(spec: MachineSpec, live: list[Move], reached: set[str]) -> Iterator[F
             yield _silent(line, source, event)
         for source, event in pairs:
             if (source, event) not in silent and not _returns(spec.state[source], event, spec):
-                what = (
-                    f"the agent of `{source}` does not say that it returns {event}: only an event from outside takes it"
-                )
+                what = f"the agent of `{source}` does not return {event}: only an event from outside takes it there"
                 instead = f"add {event} to what the agent returns, or drop the line"
                 yield _of(line, "note", "not-returned", what, instead)
 

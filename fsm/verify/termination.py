@@ -25,7 +25,10 @@ BRANCHES_MAX = 256
 
 @frozen(eq=False)
 class Arc:
-    """A move as the proofs see it: numbers of states, what it counts, must find below a limit, and resets."""
+    """A move as the proofs see it: numbers of states, what it counts, must find below a limit, and resets.
+
+    `spends` is the least that the visit it ends has added to a count of tokens.
+    """
 
     source: int
     target: int
@@ -33,6 +36,7 @@ class Arc:
     up: frozenset[Counter]
     below: Mapping[Counter, int]
     reset: frozenset[Counter]
+    spends: int = 0
     bounded: tuple[Counter, ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -43,7 +47,8 @@ def arcs_of(moves: Moves) -> list[Arc]:
     """The moves that can be reached when caps are left aside, as arcs between numbered states; START is 0."""
     spec = moves.spec
     number = {START: 0, **{state.name: at for at, state in enumerate(spec.states, 1)}}
-    spending = {START: NOTHING, **{s.name: _spending(moves, least(s, "tokens")) for s in spec.states}}
+    tokens = frozenset(counter for counter in moves.counters if counter.of == "tokens")
+    spends = {START: 0, **{state.name: least(state, "tokens") for state in spec.states}}
     known: dict[int, tuple[frozenset[Counter], Mapping[Counter, int], frozenset[Counter]]] = {}
     arcs = []
     for move in moves.all:
@@ -54,17 +59,11 @@ def arcs_of(moves: Moves) -> list[Arc]:
             below = [asked for asked in course.asked if asked.below]
             known[id(course)] = frozenset(course.up), _limits(below), frozenset(course.reset)
         up, limits, reset = known[id(course)]
-        spent = spending[move.source]
-        arcs.append(Arc(number[move.source], number[move.target], move, up | spent if spent else up, limits, reset))
+        spent = spends[move.source]
+        counted = up | tokens if spent and tokens else up
+        arcs.append(Arc(number[move.source], number[move.target], move, counted, limits, reset, spent))
     seen = reachable(neighbours(arcs), [0])
     return [arc for arc in arcs if arc.source in seen]
-
-
-NOTHING: frozenset[Counter] = frozenset()
-
-
-def _spending(moves: Moves, tokens_min: int) -> frozenset[Counter]:
-    return frozenset(counter for counter in moves.counters if counter.of == "tokens") if tokens_min else NOTHING
 
 
 def _limits(below: Iterable[Asked]) -> Mapping[Counter, int]:

@@ -89,14 +89,16 @@ def goes_round(spec: MachineSpec, engine: Engine, stem: Iterable[Leg], loop: Ite
         assert brute.situation(snapshot) == situation
 
 
-def test_what_is_proven_of_small_machines_is_true():
-    tally = Tally(held(seed) for seed in range(600))
-    assert tally["too large"] < 20 and len(tally) > 5, tally
+@pytest.mark.parametrize("part", range(6))
+def test_what_is_proven_of_small_machines_is_true(part: int):
+    tally = Tally(held(seed) for seed in range(100 * part, 100 * part + 100))
+    assert tally["too large"] <= 5 and len(tally) > 4, tally
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-def test_what_is_proven_of_many_machines_is_true():
-    tally = Tally(held(seed) for seed in range(1_000, 22_500))
-    print(tally)
-    assert sum(tally.values()) - tally["too large"] >= 20_000, tally
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("part", range(20))
+def test_what_is_proven_of_many_machines_is_true(part: int):
+    """More than 20,000 in all."""
+    tally = Tally(held(seed) for seed in range(10_000 + 1_015 * part, 10_000 + 1_015 * (part + 1)))
+    assert sum(tally.values()) - tally["too large"] >= 1_000, tally
