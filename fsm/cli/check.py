@@ -1,5 +1,6 @@
 """`fsm check`: a machine's definition, all that is wrong with it, and what its runs can come to."""
 
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,8 @@ def command(
 
             written = write_scenarios(spec, report, scenarios)
             if not as_json:
-                click.echo("".join(f"  fsm replay --scenario {path} --machine {target}\n" for path in written))
+                commands = (shlex.join(["fsm", "replay", "--scenario", str(path), "-m", target]) for path in written)
+                click.echo("".join(f"  {command}\n" for command in commands))
     if as_json:
         emit(told)
     if not good:
