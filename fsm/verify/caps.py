@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from fsm.define.guard import Placed
 from fsm.define.parts import START
-from fsm.verify.costs import COSTS
+from fsm.verify.costs import COSTS, SPENDING
 from fsm.verify.figures import Known, amount, named
 from fsm.verify.finding import Finding, Level, parts_of
-from fsm.verify.product import SPENT, Explored, gets_on
+from fsm.verify.product import Explored, gets_on
 
 CAPS_MAX = 16  # so many are asked whether a run completes without their refusal
 
@@ -80,12 +80,16 @@ def _can_get_on(known: Known, state: str) -> bool:
 
 def _idle(known: Known, cap: Placed) -> Finding:
     assert cap.counter is not None and cap.limit is not None
-    if cap.counter.of not in SPENT:
+    if cap.counter.of not in SPENDING:
         what = f"{named(cap)} never refuses: no run counts that far"
         return _of(known, cap.at, "note", "idle-cap", what, "keep it as a safety net, or lower its limit")
-    cost = COSTS[1] if cap.counter.of == "tokens" else COSTS[2]
-    most = known.worst.most[COSTS.index(cost)] if known.worst.most else None
-    spends = f"no run spends more than {amount(cost, most)}" if most is not None else "no run comes to where it refuses"
+    kind = SPENDING[cap.counter.of]
+    most = known.worst.most[kind] if known.worst.most else None
+    spends = (
+        f"no run spends more than {amount(COSTS[kind], most)}"
+        if most is not None
+        else "no run comes to where it refuses"
+    )
     what = f"{named(cap)} never refuses: {spends}"
     return _of(known, cap.at, "warning", "dead-budget", what, "lower its limit, or drop it")
 

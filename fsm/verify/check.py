@@ -1,6 +1,6 @@
 """All that can be said of a machine before it runs: `check(spec)`, a report a person reads in ten seconds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from attrs import frozen
@@ -10,11 +10,11 @@ from fsm.define.spec import MachineSpec
 from fsm.verify.bounds import Unbounded, Vector, longest
 from fsm.verify.caps import caps
 from fsm.verify.choice import choosing
-from fsm.verify.costs import COSTS, Costs, costs_of
+from fsm.verify.costs import SPENDING, Costs, costs_of
 from fsm.verify.figures import Figure, Known, amount, figures
 from fsm.verify.finding import Finding, listed, parts_of
 from fsm.verify.moves import Move, Moves, moves_of
-from fsm.verify.product import SITUATIONS_MAX, SPENT, Explored, explore, situations_of
+from fsm.verify.product import SITUATIONS_MAX, Explored, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
@@ -24,6 +24,7 @@ from fsm.verify.worst import Worst, is_real, worst
 
 Kind = Literal["ends", "may run for ever", "not shown to end"]
 TOKENS = (Counter("tokens"),)
+SHOWN_MAX = 8
 LEVELS = ("error", "warning", "note")
 
 
@@ -51,6 +52,13 @@ class Termination:
         return f"not shown that every run leaves {listed(list(self.within))}  ({self.how})"
 
     @property
+    def lines(self) -> list[str]:
+        """The run without end, a line a move."""
+        if not self.loop:
+            return []
+        return [*_shown("first", self.stem), *_shown("then over and over", self.loop)]
+
+    @property
     def data(self) -> dict[str, Any]:
         told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits)}
         return {
@@ -59,6 +67,11 @@ class Termination:
             "stem": [str(leg) for leg in self.stem],
             "loop": [str(leg) for leg in self.loop],
         }
+
+
+def _shown(title: str, legs: Sequence[Leg]) -> list[str]:
+    more = [f"      and {len(legs) - SHOWN_MAX:,} more"] if len(legs) > SHOWN_MAX else []
+    return [f"    {title}", *(f"      {leg}" for leg in legs[:SHOWN_MAX]), *more]
 
 
 @frozen(eq=False, kw_only=True)
@@ -99,7 +112,7 @@ class Report:
         return tuple(finding for finding in self.findings if finding.level == level)
 
     def __str__(self) -> str:
-        lines = [f"{self.machine}: {self.termination}"]
+        lines = [f"{self.machine}: {self.termination}", *self.termination.lines]
         lines += [f"  most {NAMES[figure.cost]:<10} {figure}" for figure in self.figures]
         lines += [f"  {finding}" for finding in self.findings if finding.level != "note"]
         if self.notes:
@@ -156,22 +169,16 @@ def _explored(
 ) -> tuple[Explored, Worst]:
     """All situations, budgets left out that no run can reach: what is not spent without them is not spent with them."""
     states = {arc.move.target for arc in arcs}
-    known = {cost for kind, cost in enumerate(COSTS) if not any(costs.unbounded(state, kind) for state in states)}
-    dead = frozenset(counter for counter in moves.counters if counter.of in SPENT and counter.of in known)
+    known = {of for of, kind in SPENDING.items() if not any(costs.unbounded(state, kind) for state in states)}
+    dead = frozenset(counter for counter in moves.counters if counter.of in known)
     while True:
         explored = explore(situations_of(moves, dead), situations_max)
         found = worst(explored, costs)
         most = found.most if explored.complete else above
-        left = frozenset(
-            counter for counter in dead if most and most[COSTS.index(_cost(counter))] < _least(moves, counter)
-        )
+        left = frozenset(c for c in dead if most and most[SPENDING[c.of]] < _least(moves, c))
         if left == dead:
             return explored, found
         dead = left
-
-
-def _cost(counter: Counter) -> Any:
-    return counter.of
 
 
 def _least(moves: Moves, counter: Counter) -> int:

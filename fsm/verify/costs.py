@@ -18,6 +18,8 @@ from fsm.verify.moves import Move, Moves, is_cap
 
 Cost = Literal["hops", "tokens", "usd_micros", "approvals", "ms"]
 COSTS: Final[tuple[Cost, ...]] = ("hops", "tokens", "usd_micros", "approvals", "ms")
+SPENDING: Final[Mapping[str, int]] = {"tokens": 1, "usd_micros": 2}
+"""What counters of spending count, and its place in COSTS."""
 DECLARED: Final[Mapping[Cost, str]] = {"tokens": "tokens_max", "usd_micros": "usd_micros_max", "ms": "timeout_s"}
 
 

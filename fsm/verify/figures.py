@@ -13,10 +13,10 @@ from attrs import frozen
 
 from fsm.define.guard import Placed
 from fsm.verify.bounds import Unbounded, Vector, longest
-from fsm.verify.costs import COSTS, DECLARED, Cost, Costs
+from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs
 from fsm.verify.finding import listed
 from fsm.verify.moves import Moves
-from fsm.verify.product import SPENT, Explored
+from fsm.verify.product import Explored
 from fsm.verify.termination import Arc
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, is_real
@@ -117,7 +117,7 @@ def _ending(known: Known, kind: int) -> Figure:
     cost = COSTS[kind]
     if known.explored.complete and known.worst.most:
         run, most = known.worst.runs[kind], known.worst.most[kind]
-        watched = cost in SPENT and any(counter.of == cost for counter in known.explored.situations.counters)
+        watched = cost in SPENDING and any(counter.of == cost for counter in known.explored.situations.counters)
         if not watched and is_real(known.explored.situations, run):
             return Figure(cost=cost, mark="exact", most=most, run=run)
         return Figure(cost=cost, mark="upper bound", most=most)
@@ -128,7 +128,7 @@ def _ending(known: Known, kind: int) -> Figure:
 
 def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
     """The least that a budget lets a run spend at most, and that budget."""
-    if COSTS[kind] not in SPENT:
+    if COSTS[kind] not in SPENDING:
         return None
     found: list[tuple[int, Placed]] = []
     visit = max((known.costs.visit[state][kind] or 0 for state in known.states), default=0)

@@ -18,12 +18,11 @@ from attrs import frozen
 from fsm.define.guard import Counter
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
-from fsm.verify.costs import least, most
+from fsm.verify.costs import SPENDING, least, most
 from fsm.verify.moves import Move, Moves
 
 SITUATIONS_MAX = 200_000
 BITS_FREE = 256  # situations of very many counters are large, so fewer are looked at
-SPENT = ("tokens", "usd_micros")
 
 Test = tuple[int, int, int, bool]  # offset, mask, limit, whether the count must be below it
 
@@ -170,7 +169,7 @@ def _spendings(
         return ()
     found = []
     for counter, known in limits.items():
-        if counter.of in SPENT:
+        if counter.of in SPENDING:
             offset, mask, _ = fields[counter]
             more = most(state, counter.of) != 0
             found.append(Spending(offset, mask, tuple(sorted(known)), least(state, counter.of), more))
@@ -178,7 +177,7 @@ def _spendings(
 
 
 def _alone(counters: Iterable[Counter]) -> bool:
-    spending = [counter.of for counter in counters if counter.of in SPENT]
+    spending = [counter.of for counter in counters if counter.of in SPENDING]
     return len(set(spending)) == len(spending)
 
 

@@ -12,6 +12,7 @@ is counted only where a visit has a declared, enforced minimum.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import attrs
 from attrs import field, frozen
 
 from fsm.define.guard import Counter
@@ -21,6 +22,10 @@ from fsm.verify.graph import components, reachable
 from fsm.verify.moves import Asked, Move, Moves
 
 BRANCHES_MAX = 256
+
+
+def _bounded(arc: "Arc") -> tuple[Counter, ...]:
+    return tuple([counter for counter in arc.below if counter in arc.up])
 
 
 @frozen(eq=False)
@@ -37,10 +42,8 @@ class Arc:
     below: Mapping[Counter, int]
     reset: frozenset[Counter]
     spends: int = 0
-    bounded: tuple[Counter, ...] = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "bounded", tuple(counter for counter in self.below if counter in self.up))
+    bounded: tuple[Counter, ...] = field(init=False, default=attrs.Factory(_bounded, takes_self=True))
+    """What it counts and must find below a limit: such a move cannot be taken for ever."""
 
 
 def arcs_of(moves: Moves) -> list[Arc]:
@@ -71,7 +74,7 @@ def _limits(below: Iterable[Asked]) -> Mapping[Counter, int]:
     for asked in below:
         counter, limit = asked.guard.counter, asked.guard.limit
         assert counter is not None and limit is not None
-        found[counter] = min(limit, found.get(counter, limit))
+        found[counter] = max(0, min(limit, found.get(counter, limit)))
     return found
 
 

@@ -6,10 +6,10 @@ from attrs import frozen
 
 from fsm.core.record import Spent
 from fsm.define.guard import Counter
-from fsm.verify.costs import COSTS, Costs, least, most
+from fsm.verify.costs import COSTS, SPENDING, Costs, least, most
 from fsm.verify.graph import components, shortest
 from fsm.verify.moves import Move
-from fsm.verify.product import SPENT, Explored, Situations
+from fsm.verify.product import Explored, Situations
 from fsm.verify.witness import Leg
 
 Path = list[tuple[int, Move, int]]
@@ -68,7 +68,7 @@ def _longest(explored: Explored, costs: Costs, kind: int, order: Sequence[int]) 
         move, after = onward[here]
         path.append((here, move, after))
         here = after
-    if COSTS[kind] in SPENT and here in onward:  # what the last visit spends is recorded when it is left
+    if COSTS[kind] in SPENDING and here in onward:  # what the last visit spends is recorded when it is left
         path.append((here, *onward[here]))
         here = path[-1][2]
     return best[explored.start], _priced(explored.situations, path, here, costs, kind)
@@ -77,7 +77,7 @@ def _longest(explored: Explored, costs: Costs, kind: int, order: Sequence[int]) 
 def _priced(situations: Situations, path: Path, last: int, costs: Costs, kind: int) -> tuple[Leg, ...]:
     """The run along a path, with what its visits spend at most; and the halt in its last state, if it has to."""
     cost = COSTS[kind]
-    if cost not in SPENT or any(counter.of == cost for counter in situations.counters):
+    if cost not in SPENDING or any(counter.of == cost for counter in situations.counters):
         return legs(situations, path)
     stop = next(((last, move, after) for move, after, _ in situations.enabled(last) if not move.moved), None)
     found = legs(situations, [*path, stop] if stop is not None else path)
@@ -99,7 +99,7 @@ def legs(situations: Situations, path: Path) -> tuple[Leg, ...]:
 def _spent(situations: Situations, here: int, move: Move, after: int) -> Spent:
     for found, end, spent in situations.enabled(here):
         if found is move and end == after:
-            tokens, usd_micros = (_added(situations, kind, here, spent) for kind in SPENT)
+            tokens, usd_micros = (_added(situations, kind, here, spent) for kind in SPENDING)
             state = situations.moves.spec.state.get(move.source)
             return Spent(max(tokens, least(state, "tokens") if state is not None else 0), usd_micros)
     raise AssertionError("the path leaves the machine")

@@ -403,6 +403,13 @@ def test_a_report_as_text_and_as_data():
     report = check(Budgeted.spec)
     told = str(report)
     assert told.splitlines()[0] == "Budgeted: a run may go on for ever in `write` and `judge`"
+    assert told.splitlines()[1:6] == [
+        "    first",
+        "      Word: (start) -> write by start",
+        "    then over and over",
+        "      Word: write -> judge by submit",
+        "      Word: judge -> write by again",
+    ]
     assert "  most tokens     1,099 tokens, upper bound: bound by TokenBudget(1,000) on `limits`" in told
     data = report.data
     assert data["termination"]["kind"] == "may run for ever" and len(data["termination"]["loop"]) == 2
