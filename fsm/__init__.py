@@ -27,6 +27,7 @@ _NAMES = {
     "fsm.replay.replay": "Divergence Replay replay_run",
     "fsm.runner.once": "run",
     "fsm.runner.runner": "Runner",
+    "fsm.verify.check": "check",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -35,6 +35,7 @@ from fsm.journal.rows import Run
 from fsm.replay.replay import Divergence, Replay, replay_run
 from fsm.runner.once import run
 from fsm.runner.runner import Runner
+from fsm.verify.check import check
 
 __all__ = [
     "Agent",
@@ -85,6 +86,7 @@ __all__ = [
     "allow",
     "always_after",
     "any_of",
+    "check",
     "days",
     "defer",
     "everywhere",

@@ -9,11 +9,13 @@ from fsm.define.guard import Counter
 from fsm.define.spec import MachineSpec
 from fsm.verify.bounds import Unbounded, Vector, longest
 from fsm.verify.caps import caps
+from fsm.verify.choice import choosing
 from fsm.verify.costs import SPENDING, Costs, costs_of
-from fsm.verify.figures import Figure, Known, figures
+from fsm.verify.figures import Figure, Known, amount, figures
 from fsm.verify.finding import Finding, listed, parts_of
 from fsm.verify.moves import Move, Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, explore, situations_of
+from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
 from fsm.verify.termination import Arc, arcs_of, endless
@@ -74,13 +76,14 @@ def _shown(title: str, legs: Sequence[Leg]) -> list[str]:
 
 @frozen(eq=False, kw_only=True)
 class Report:
-    """What `check` found: the verdict on termination, the worst case, and findings, errors first."""
+    """What `check` found: the verdict on termination, the worst case, promises, and findings, errors first."""
 
     machine: str
     states: int
     situations: int | None
     termination: Termination
     figures: tuple[Figure, ...]
+    promises: tuple[Promised, ...] = ()
     findings: tuple[Finding, ...]
 
     @property
@@ -94,6 +97,16 @@ class Report:
     @property
     def notes(self) -> tuple[Finding, ...]:
         return self._of("note")
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        most = [amount(figure.cost, figure.most) for figure in self.figures if figure.most and figure.cost != "ms"]
+        broken = [answer.promise.name for answer in self.promises if answer.answer != "kept"]
+        told = [f"{self.machine}: {self.termination}"]
+        told += [f"at most {', '.join(most)}"] if most else []
+        told += [f"{len(self.promises) - len(broken)} of {len(self.promises)} promises kept"] if self.promises else []
+        return "; ".join(told)
 
     def _of(self, level: str) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.level == level)
@@ -112,6 +125,7 @@ class Report:
             "machine": self.machine,
             "termination": self.termination.data,
             "worst": [figure.data for figure in self.figures],
+            "promises": [answer.data for answer in self.promises],
             "findings": [finding.data for finding in self.findings],
         }
 
@@ -130,13 +144,15 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
         found = pursue(explored.situations, stuck)
     termination = _termination(moves, stuck, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
-    findings = [*_endless(spec, termination), *structure(moves), *caps(known)]
+    answers = promised(moves, situations_max)
+    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
     return Report(
         machine=spec.name,
         states=len(spec.states),
         situations=len(explored.arcs) if explored.complete else None,
         termination=termination,
         figures=figures(known),
+        promises=answers,
         findings=tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))),
     )
 

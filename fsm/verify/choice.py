@@ -14,9 +14,11 @@ from pydantic import BaseModel
 from fsm.define.parts import TransitionSpec
 from fsm.define.payload import told
 from fsm.define.spec import MachineSpec
+from fsm.verify.finding import Finding, Level, listed, parts_of
 from fsm.verify.sample import combinations, domains, sample
 
 CALLS_MAX = 1_000
+SHOWN_MAX = 5
 
 Kind = Literal["missing", "overlap", "raises", "default"]
 Values = tuple[tuple[str, Any], ...]
@@ -139,3 +141,46 @@ def _text(values: Values) -> str:
 def _value(value: Any) -> str:
     name = getattr(value, "name", None)
     return f"{type(value).__name__}.{name}" if isinstance(name, str) else repr(value)
+
+
+def choosing(spec: MachineSpec) -> list[Finding]:
+    """The same as findings, each at the line or state it is about."""
+    return [_finding(spec, choice) for choice in choices(spec)]
+
+
+def _finding(spec: MachineSpec, choice: Choice) -> Finding:
+    state, event = choice.state, choice.event
+    attribute = {"missing": state, "overlap": choice.lines[-1] if choice.lines else ""}.get(
+        choice.kind, choice.lines[0] if choice.lines else state
+    )
+    level, what, instead = _words(choice, f"{event} with {_listed(choice.values)}", f"{state}.to(..., on={event})")
+    place = parts_of(spec)[attribute].place
+    code = f"choice-{choice.kind}"
+    return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
+
+
+def _words(choice: Choice, payloads: str, line: str) -> tuple[Level, str, str]:
+    match choice.kind:
+        case "missing":
+            what = f"no line from here takes {payloads}, so {'the run halts' if choice.own else 'it is unhandled'}"
+            return ("warning" if choice.own else "note"), what, f"write {line} without when= below the others"
+        case "overlap":
+            first, *others = choice.lines
+            both = (
+                f"{listed([first, *others])} all match" if len(others) > 1 else f"{listed([first, *others])} both match"
+            )
+            what = f"{both} {payloads}: `{first}` is taken, as it is written first"
+            return "warning", what, "narrow one when=, so that the order of the lines does not decide"
+        case "raises":
+            what = f"its predicate fails on {payloads}: {choice.error}"
+            return "warning", what, "let the predicate answer True or False for every valid payload"
+        case _:
+            what = f"only as the default it takes {payloads}"
+            return "note", what, "nothing, if that is meant; a when= of its own says so"
+
+
+def _listed(values: Sequence[str]) -> str:
+    shown = [f"({value})" if ", " in value else value for value in values[:SHOWN_MAX]]
+    if len(values) > SHOWN_MAX:
+        shown.append(f"{len(values) - SHOWN_MAX} more")
+    return " or ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

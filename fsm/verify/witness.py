@@ -5,7 +5,7 @@ machine without its code (`without_code`), predicates and guards answering what 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -93,6 +93,14 @@ def without_code(spec: MachineSpec) -> Engine:
 def drive(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Snapshot:
     """The snapshot after all events of a scenario, each decided by the engine; `ValueError` where it goes elsewhere."""
     now = snapshot or Snapshot()
+    for decision in decisions(engine, events, now):
+        now = decision.snapshot
+    return now
+
+
+def decisions(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot) -> Iterator[Decision]:
+    """The same, one decision after the other."""
+    now = snapshot
     for at, told in enumerate(events, 1):
         decision = _decided(engine, now, told)
         record = decision.record
@@ -101,7 +109,7 @@ def drive(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapsho
             wanted = f"{told['hop'] or told['outcome']} to {told['state']}"
             raise ValueError(f"event {at}, {told['event']}: the machine goes {found[0]} to {found[1]}, not {wanted}")
         now = decision.snapshot
-    return now
+        yield decision
 
 
 def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from fsm import Machine, MachineSpec, State, unbound
-from fsm.verify.choice import CALLS_MAX, Choice, choices
+from fsm.verify.choice import CALLS_MAX, Choice, choices, choosing
 from machines import ReviewLoop
 
 
@@ -131,7 +131,7 @@ def test_payloads_that_no_validator_lets_through_are_none():
 
 def test_never_more_than_so_many_calls():
     calls: list[int] = []
-    big = Enum("big", {f"V{n}": n for n in range(40)})
+    big = Enum("big", {f"V{n}": n for n in range(40)})  # type: ignore[misc]
 
     class Wide(BaseModel):
         a: big
@@ -161,3 +161,63 @@ def test_the_shipped_machine_reaches_its_rejection_by_default():
     assert choices(ReviewLoop.spec) == [
         Choice("default", "review", "Verdict", ("reject",), ("good=False",), own=True),
     ]
+
+
+def told(machine: type[Machine]) -> list[tuple[str, str, str, str]]:
+    return [(found.level, found.attribute, found.what, found.instead) for found in choosing(machine.spec)]
+
+
+def test_what_a_user_reads():
+    class Twice(Base):
+        no = Base.ask.to(Base.done, on=Verdict, when=is_not_later)
+
+    class Broken(Base):
+        yes = Base.ask.to(Base.done, on=Verdict, when=is_broken)
+        rest = Base.ask.to(Base.done, on=Verdict)
+
+    assert told(Twice) == [
+        (
+            "warning",
+            "no",
+            "`yes` and `no` both match Verdict with word='yes': `yes` is taken, as it is written first",
+            "narrow one when=, so that the order of the lines does not decide",
+        ),
+        (
+            "warning",
+            "ask",
+            "no line from here takes Verdict with word='later', so the run halts",
+            "write ask.to(..., on=Verdict) without when= below the others",
+        ),
+    ]
+    assert told(Broken) == [
+        (
+            "note",
+            "rest",
+            "only as the default it takes Verdict with word='no'",
+            "nothing, if that is meant; a when= of its own says so",
+        ),
+        (
+            "warning",
+            "yes",
+            "its predicate fails on Verdict with word='later': KeyError: 'later'",
+            "let the predicate answer True or False for every valid payload",
+        ),
+    ]
+    assert all(str(found.place).startswith("test_choice.py:") for found in choosing(Broken.spec))
+
+
+def test_many_values_are_not_all_listed():
+    class Nine(BaseModel):
+        word: Literal["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+
+    def is_a(nine: Nine) -> bool:
+        return nine.word == "a"
+
+    class Small(Machine):
+        ask = State(initial=Brief)
+        done = State(final="completed")
+        yes = ask.to(done, on=Nine, when=is_a)
+
+    ((level, at, what, _),) = told(Small)
+    values = "word='b', word='c', word='d', word='e', word='f' or 3 more"
+    assert (level, at, what) == ("note", "ask", f"no line from here takes Nine with {values}, so it is unhandled")
