@@ -14,13 +14,13 @@ from fsm.verify.costs import SPENDING, Costs, costs_of
 from fsm.verify.figures import Figure, Known, amount, figures
 from fsm.verify.finding import Finding, listed, parts_of
 from fsm.verify.moves import Move, Moves, moves_of
-from fsm.verify.product import SITUATIONS_MAX, Explored, explore, situations_of
+from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
 from fsm.verify.termination import Arc, arcs_of, endless
 from fsm.verify.witness import Leg
-from fsm.verify.worst import Worst, is_real, worst
+from fsm.verify.worst import Worst, endless_run, is_real, worst
 
 Kind = Literal["ends", "may run for ever", "not shown to end"]
 TOKENS = (Counter("tokens"),)
@@ -140,9 +140,10 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     stuck = endless(arcs)
     above = None if stuck is not None else _above(arcs, costs)
     explored, found = _explored(moves, costs, arcs, above, situations_max)
-    if stuck is not None and not explored.complete and not found.loop:
-        found = pursue(explored.situations, stuck)
-    termination = _termination(moves, stuck, explored, found)
+    settled = stuck is None or (explored.complete and not found.loop)
+    if stuck is not None and not settled:
+        found = _loop(explored.situations, found, stuck, situations_max)
+    termination = _termination(moves, stuck, settled, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
     answers = promised(moves, situations_max)
     findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
@@ -178,7 +179,7 @@ def _explored(
     unspent = frozenset(c for c in moves.counters if c.of in known)
     while True:
         explored = explore(situations_of(moves, few | unspent), situations_max)
-        found = worst(explored, costs)
+        found = worst(explored, costs) if explored.complete else endless_run(explored)
         most = found.most if explored.complete else above
         left = frozenset(c for c in unspent if most and most[SPENDING[c.of]] < _least(moves, c))
         if left == unspent:
@@ -186,12 +187,29 @@ def _explored(
         unspent = left
 
 
+def _loop(situations: Situations, found: Worst, stuck: Sequence[Move], situations_max: int) -> Worst:
+    """A loop that can happen as it is told: one seen, one without needless spending, one chased; empty if none is."""
+    if _is_shown(situations, found):
+        return found
+    frugal = situations_of(situations.moves, frugal=True)
+    found = endless_run(explore(frugal, situations_max))
+    if not _is_shown(frugal, found):
+        found = pursue(frugal, stuck)
+    return found if _is_shown(frugal, found) else Worst()
+
+
+def _is_shown(situations: Situations, found: Worst) -> bool:
+    return bool(found.loop) and is_real(situations, (*found.stem, *found.loop))
+
+
 def _least(moves: Moves, counter: Counter) -> int:
     """The lowest limit it is held against."""
     return min(cap.limit for cap in moves.caps if cap.counter == counter and cap.limit is not None)
 
 
-def _termination(moves: Moves, stuck: tuple[Move, ...] | None, explored: Explored, found: Worst) -> Termination:
+def _termination(
+    moves: Moves, stuck: Sequence[Move] | None, settled: bool, explored: Explored, found: Worst
+) -> Termination:
     names = explored.states if explored.complete else {move.target for move in moves.all}
     waits = tuple(
         state.name
@@ -200,13 +218,13 @@ def _termination(moves: Moves, stuck: tuple[Move, ...] | None, explored: Explore
     )
     if stuck is None:
         return Termination(kind="ends", how="by its caps" if moves.caps else "it has no loops", waits=waits)
-    if explored.complete and not found.loop:
+    if settled:
         return Termination(kind="ends", how=f"all {len(explored.arcs):,} situations", waits=waits)
-    if found.loop and is_real(explored.situations, (*found.stem, *found.loop)):
+    if found.loop:
         within = tuple(dict.fromkeys(leg.move.source for leg in found.loop))
         return Termination(kind="may run for ever", stem=found.stem, loop=found.loop, within=within)
     within = tuple(dict.fromkeys(move.source for move in stuck))
-    how = "no cap holds in its loops" if explored.complete else f"more than {len(explored.arcs):,} situations"
+    how = "it depends on what its visits spend" if explored.complete else f"more than {len(explored.arcs):,} situations"
     return Termination(kind="not shown to end", how=how, within=within)
 
 

@@ -108,8 +108,11 @@ def _spent(spending: Spending, situation: int) -> Iterator[int]:
         yield from (rest | limit << offset for limit in spending.limits if limit > surely)
 
 
-def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situations:
-    """The machine's situations; `dead` counters are known never to reach a limit, and left out."""
+def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: bool = False) -> Situations:
+    """The machine's situations; `dead` counters are known never to reach a limit, and left out.
+
+    `frugal`: only those of runs that spend no more than they must.
+    """
     limits: dict[Counter, set[int]] = {}
     for cap in moves.caps:
         assert cap.counter is not None and cap.limit is not None
@@ -133,8 +136,8 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset()) -> Situa
         names=names,
         state_mask=(1 << state_bits) - 1,
         ways=tuple(tuple(sorted(filter(None, ways[name]), key=lambda way: bool(way.move.fault))) for name in names),
-        spending=((), *(_spendings(moves, name, limits, fields) for name in names[1:])),
-        alone=_alone(limits),
+        spending=((), *(_spendings(moves, name, limits, fields, frugal) for name in names[1:])),
+        alone=frugal or _alone(limits),
     )
 
 
@@ -162,7 +165,11 @@ def _way(
 
 
 def _spendings(
-    moves: Moves, name: str, limits: Mapping[Counter, set[int]], fields: Mapping[Counter, tuple[int, int, int]]
+    moves: Moves,
+    name: str,
+    limits: Mapping[Counter, set[int]],
+    fields: Mapping[Counter, tuple[int, int, int]],
+    frugal: bool,
 ) -> tuple[Spending, ...]:
     state = moves.spec.state[name]
     if state.kind != "agent":
@@ -171,7 +178,7 @@ def _spendings(
     for counter, known in limits.items():
         if counter.of in SPENDING:
             offset, mask, _ = fields[counter]
-            more = most(state, counter.of) != 0
+            more = not frugal and most(state, counter.of) != 0
             found.append(Spending(offset, mask, tuple(sorted(known)), least(state, counter.of), more))
     return tuple(found)
 

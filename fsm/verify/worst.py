@@ -26,16 +26,24 @@ class Worst:
 
 
 def worst(explored: Explored, costs: Costs) -> Worst:
-    """The longest run per cost, where every run ends."""
+    """The longest run per cost, where every run ends; otherwise one that does not."""
+    endless = endless_run(explored)
+    if endless.loop:
+        return endless
+    order = [node for (node,) in components(explored.arcs)]
+    found = [_longest(explored, costs, kind, order) for kind in range(len(COSTS))]
+    return Worst(tuple(most for most, _ in found), tuple(run for _, run in found))
+
+
+def endless_run(explored: Explored) -> Worst:
+    """A run that comes back to a situation it was in; empty where none does."""
     arcs = explored.arcs
     parts = components(arcs)
     rounds = {node for part in parts if len(part) > 1 for node in part}
     rounds |= {node for node, onward in arcs.items() if any(after == node for after, _ in onward)}
-    if rounds:
-        return _round(explored, rounds, {node: at for at, part in enumerate(parts) for node in part})
-    order = [node for (node,) in parts]
-    found = [_longest(explored, costs, kind, order) for kind in range(len(COSTS))]
-    return Worst(tuple(most for most, _ in found), tuple(run for _, run in found))
+    if not rounds:
+        return Worst()
+    return _round(explored, rounds, {node: at for at, part in enumerate(parts) for node in part})
 
 
 def _round(explored: Explored, rounds: set[int], part: Mapping[int, int]) -> Worst:
