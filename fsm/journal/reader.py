@@ -15,8 +15,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.connect import explained, no_run, open_reader
-from fsm.journal.operations import CALL_SQL, RECORD_SQL, RUN_SQL
-from fsm.journal.rows import Call, Run, call_from, record_from, run_from, snapshot_from
+from fsm.journal.rows import CALL_SQL, RECORD_SQL, RUN_SQL, Call, Run, call_from, record_from, run_from, snapshot_from
 from fsm.journal.schema import RECORD_COLUMNS
 
 PAGE = 2_000
