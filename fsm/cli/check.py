@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import FAILED, emit, leave, verb
+from fsm.cli.parts.options import FAILED, emit, leave, verb
 
 
 @verb("fsm check desk.py:Desk")
@@ -13,7 +13,7 @@ def command(targets: tuple[str, ...], as_json: bool) -> None:
     All mistakes at once, each with its attribute, file and line, and what to write instead. Exits with 1 if
     there is any.
     """
-    from fsm.cli.target import machine
+    from fsm.cli.parts.target import machine
     from fsm.errors import DefinitionError
     from fsm.show.data import mistake_data
 

@@ -563,7 +563,10 @@ NO_MACHINE: list[tuple[str, str]] = [
     (_broken(lambda form: form["states"].append(form["states"][1])), "two parts are named 'person'"),
     (_broken(lambda form: form["transitions"][1].update(name="submit")), "two parts are named 'submit'"),
     (_broken(lambda form: form["payloads"].append(form["payloads"][0])), "two payloads are named"),
-    (_broken(lambda form: form["transitions"][0].update(name="limits.otherwise")), "two hops have the id 'limits.other"),
+    (
+        _broken(lambda form: form["transitions"][0].update(name="limits.otherwise")),
+        "two hops have the id 'limits",
+    ),
     (_broken(lambda form: form["transitions"][0].update(name="start")), "two hops have the id 'start'"),
     (_broken(lambda form: form["transitions"][0].update(sources=[])), "submit leaves no state"),
     (_broken(lambda form: form["transitions"][0].update(events=[])), "submit takes no payload"),
