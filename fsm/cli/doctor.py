@@ -28,6 +28,8 @@ def command(path: str | None, db: str | None, quick: bool, as_json: bool) -> Non
     from fsm.show.data import health_data
     from fsm.show.health import examine
 
+    if path is not None and db is not None:
+        raise click.UsageError("name the journal once: as DB, or with --db")
     with reading(path or db) as reader:
         health = examine(reader, SystemClock(), here(path or db))
         if not as_json:

@@ -312,6 +312,14 @@ def test_a_running_run_says_who_works_on_it_and_which_call_is_open():
     )
 
 
+def test_commands_say_the_code_again_only_where_it_is_needed():
+    answer = why(evidence(trip(Desk, Brief()), owner=ALIVE, here=Here("my runs.db", ("desk.py:Desk",))))
+    assert commands(answer) == [
+        "fsm show 42 --follow --db 'my runs.db'",
+        "fsm cancel 42 --db 'my runs.db' -m desk.py:Desk",
+    ]
+
+
 def test_a_deferred_event_says_by_whom_and_until_when():
     made = trip(Doors, Word())
     made.send(Word(says={"door": "much later"}))

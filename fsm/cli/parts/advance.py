@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 import traceback
@@ -29,8 +28,6 @@ from fsm.runner.runner import Runner
 from fsm.show.evidence import Evidence, evidence
 from fsm.show.here import Here
 from fsm.show.words import safe
-
-GARBAGE = 50_000
 
 Act = Callable[[Runner], Awaitable[object]]
 
@@ -77,8 +74,7 @@ def advance(stay: Stay) -> Stand:
     interrupted = False
     with shown_on(drawn):
         try:
-            with swift():
-                asyncio.run(_advance(stay, path, drawn))
+            asyncio.run(_advance(stay, path, drawn))
         except (RunnerStopped, asyncio.CancelledError, KeyboardInterrupt):
             interrupted = True
         except FsmError as error:
@@ -161,19 +157,6 @@ def stopped(error: Exception, stay: Stay) -> click.ClickException:
     told = safe(f"{type(error).__name__}: {error}")
     goes_on = f"every record is kept; go on with: {stay.here.command('resume', stay.run_id)}"
     return click.ClickException(f"the run stopped here: {told}\n  -> {goes_on}")
-
-
-@contextlib.contextmanager
-def swift() -> Iterator[None]:
-    """Fewer rounds of garbage collection, which look at all that was ever imported."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(GARBAGE, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 @contextlib.contextmanager

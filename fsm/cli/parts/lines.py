@@ -195,7 +195,7 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
     """One record, with all that was asked, its payload, and the calls that led to it."""
     most = None if everything else BODY_MAX
     way = (
-        f"{safe(record.source)} -> {safe(record.state)} by {safe(record.hop)}"
+        f"{safe(record.source)} → {safe(record.state)} by {safe(record.hop)}"
         if record.hop
         else f"it stays in {safe(record.state)}"
     )

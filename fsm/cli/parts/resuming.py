@@ -7,7 +7,7 @@ import click
 from attrs import define, field
 from rich.text import Text
 
-from fsm.cli.parts.advance import refusal, shown_on, swift
+from fsm.cli.parts.advance import refusal, shown_on
 from fsm.cli.parts.closing import WORDS, steps
 from fsm.cli.parts.journals import reading
 from fsm.cli.parts.options import FAILED, GOOD, INTERRUPTED, WAITING, emit
@@ -67,8 +67,7 @@ def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
 
     with shown_on(drawn):
         try:
-            with swift():
-                asyncio.run(work())
+            asyncio.run(work())
         except (RunnerStopped, asyncio.CancelledError, KeyboardInterrupt):
             interrupted = True
         except FsmError as error:
