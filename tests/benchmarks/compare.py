@@ -64,7 +64,7 @@ FULL = Scale(
     sizes=(100, 1_000),
     long=(10_000,),
     restarts=3,
-    live=1_000,
+    live=(1_000, 10_000),
 )
 QUICK = Scale(
     rounds=1, seconds_max=30, many=100, hops=20, one=200, sizes=(100,), long=(), restarts=1, live=(100, 1_000)
