@@ -57,7 +57,7 @@ class Scale:
 
 FULL = Scale(
     rounds=4,
-    seconds_max=400,
+    seconds_max=330,
     many=1_000,
     hops=20,
     one=1_000,
@@ -142,6 +142,7 @@ def _in_turns(bench: Bench, scale: Scale, lineups: list[Jobs], found: dict[str, 
         unit = name.removesuffix("_shipped")
         found[engine][name] = {
             "us": round(statistics.median(us), 1),
+            "processor_us": round(statistics.median(lap[engine, name]["processor_us"] for lap in took), 1),
             "of_floor": round(_ratio(took, (engine, name), (FLOOR, unit)), 2),
             "of_turnstile": round(_ratio(took, (engine, name), (TURNSTILE, unit)), 2),
             "rounds": len(took),

@@ -46,12 +46,13 @@ def _speed(engines: dict[str, Found], scale: Found) -> Iterator[str]:
     yield _row(
         "",
         f"{scale['many']:,} runs at once, {scale['hops']} hops each: µs a hop (times Turnstile's)",
+        "of it processor time",
         f"one run, {scale['one']:,} hops: µs a hop (times the floor)",
         "SQLite",
         "restart: ms from start (from imported)",
         f"memory: KiB a run, {' and '.join(f'{live:,}' for live in scale['live'])} live",
     )
-    yield "| --- | ---: | ---: | --- | ---: | ---: |"
+    yield "| --- | ---: | ---: | ---: | --- | ---: | ---: |"
     for engine, found in engines.items():
         if "missing" not in found:
             yield from _rows(engine, found)
@@ -63,13 +64,14 @@ def _rows(engine: str, found: Found) -> Iterator[str]:
     yield _row(
         _title(engine, found),
         _us(many, "of_turnstile"),
+        f"{many['processor_us']:,.0f}",
         _us(one, "of_floor"),
         _sqlite(one),
         f"{restart['from_start']:,} ({restart['from_import']:,})" if restart else "",
         " and ".join(f"{per_run / 1024:,.0f}" for per_run in live.values()),
     )
     if shipped := found.get("one_shipped"):
-        yield _row(f"{NAMES[engine]}, SQLite as it ships", "", _us(shipped, "of_floor"), _sqlite(shipped), "", "")
+        yield _row(f"{NAMES[engine]}, SQLite as it ships", "", "", _us(shipped, "of_floor"), _sqlite(shipped), "", "")
 
 
 def _title(engine: str, found: Found) -> str:

@@ -1,9 +1,9 @@
 """DBOS on SQLite, from dbos 3.4.
 
-Durable mode: the only one; "each completed step is permanently recorded" (its documentation, "Workflows" and
-"Steps"). It leaves `journal_mode` and `synchronous` as SQLite has them: a rollback journal and FULL. The journal mode
-is a property of the file, so a user gets WAL by setting it once before the launch. Plain functions on its threads
-are faster than coroutines, for one run (2.9 ms a hop against 5.3 ms) and for a thousand (7.1 ms against 8.2 ms).
+Durable mode: the only one; "each completed step is permanently recorded" (its documentation, "Durability"). It
+leaves `journal_mode` and `synchronous` as SQLite has them: a rollback journal and FULL. The journal mode is a
+property of the file, so a user gets WAL by setting it once before the launch. Plain functions on its threads are
+faster than coroutines, for one run (2.9 ms a hop against 5.3 ms) and for a thousand (7.1 ms against 8.2 ms).
 
 History: what a step returns is all that is kept of it, so steps return the change and the workflow holds the list.
 """
