@@ -2,11 +2,12 @@
 
     python tests/readme.py README.md
 
-Needs nothing but Python and the installed wheel. Three kinds of block are run: a Python block marked
+Needs nothing but Python, the installed wheel and a shell. Four kinds of block are run: a Python block marked
 `run` or `run NAME.py` is saved under that name and executed, and prints what the comments behind its
 `print`s say; one marked `file NAME.py` is only saved; in a console block marked `run` each `$ ` line is given
 to the shell, and its output is what stands below: digits may differ, a line `...` stands for any lines, `...` at
-the end of a line for the rest of it.
+the end of a line for the rest of it; and at the end a block below a comment with a command is the output of that
+command, byte for byte.
 """
 
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 FENCE = re.compile(r"^```(python|toml|console) (run|file)(?: (\S+))?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+PICTURE = re.compile(r"^<!-- (fsm .*?) -->\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 GOOD = (0, 3)  # 3: a run waits, which is no failure
 
 
@@ -42,6 +44,10 @@ def problems(readme: Path, folder: Path) -> Iterator[str]:
     for block in blocks(readme):
         for told in _commands(block, folder) if block.language == "console" else _python(block, folder):
             yield f"{readme.name}:{block.line}: {told}"
+    for command, picture in PICTURE.findall(readme.read_text(encoding="utf-8")):
+        code, output = _shell(command, folder)
+        if code not in GOOD or output != picture:
+            yield f"{readme.name}: `{command}` prints now\n{output}"
 
 
 def _python(block: Block, folder: Path) -> Iterator[str]:

@@ -45,7 +45,7 @@ def command(what: str, form: str, db: str | None, as_json: bool) -> None:
 
         Console(highlight=False).print(tree(drawn, overlay))
     else:
-        click.echo(mermaid(drawn, overlay) if form == "mermaid" else dot(drawn, overlay))
+        click.echo((mermaid if form == "mermaid" else dot)(drawn, overlay), nl=False)
 
 
 def _found(what: str, db: str | None) -> "tuple[MachineSpec, str | None, Overlay | None]":
