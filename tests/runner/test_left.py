@@ -80,7 +80,7 @@ class Narrow(SqliteJournal):
 async def test_a_decision_that_is_committed_while_the_run_is_given_up_leaves_no_orphan(db: Path, event: Any) -> None:
     clock, act, begun = MovableClock(), asyncio.Event(), []
 
-    async def agent(view: Any) -> Done:
+    async def agent(view: Any) -> Done | Hint:
         begun.append(asyncio.create_task(view.call("pay", act.wait)))
         if event is None:
             await until(lambda: journal.read.calls(1))
