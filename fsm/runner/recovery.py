@@ -1,13 +1,11 @@
 """Runs as their journal tells them, and going on with those that nobody advances."""
 
-from fsm.core.recall import recall
+from fsm.core.recall import Unread, recall, stored
 from fsm.core.record import NOTHING, Record
 from fsm.core.snapshot import apply
 from fsm.crash import point
 from fsm.define.parts import START
-from fsm.define.payload import Invalid, Payload
-from fsm.define.spec import MachineSpec
-from fsm.errors import JournalError
+from fsm.errors import JournalError, RunUnreadable
 from fsm.journal.rows import Call, Run, snapshot_bytes
 from fsm.runner.driver import Driver
 from fsm.runner.hearing import hear, in_hand
@@ -16,30 +14,27 @@ from fsm.runner.spending import look_back
 
 
 def load(driver: Driver, run: Run) -> Live:
-    """The run in memory; from its records if it is not. Raises `MachineUnknown`, `MachineChanged`, `Invalid`."""
+    """The run in memory; from its records if it is not. Raises `MachineUnknown`, `MachineChanged`, `RunUnreadable`."""
     if run.key in driver.lives:
         return driver.lives[run.key]
     read = driver.journal.read
     engine = driver.machines.engine(run, read)
     base = read.snapshot(run.key)
     records = list(read.records(run.key, base.seq if base else -1))
-    snapshot = recall(engine.spec, records, base)
-    entered = read.record(run.key, max(snapshot.entered, 0))
+    try:
+        snapshot = recall(engine.spec, records, base)
+        payload = stored(engine.spec, read.record(run.key, max(snapshot.entered, 0)))
+    except Unread as unread:
+        seq, event, problems = unread.record.seq, unread.record.event, tuple(unread.problems)
+        raise RunUnreadable(run_id=run.run_id, machine=run.machine, seq=seq, event=event, problems=problems) from unread
     return Live(
         run=run,
         engine=engine,
         snapshot=snapshot,
-        payload=stored(engine.spec, entered),
+        payload=payload,
         folded=sum(len(record.body or b"") for record in records),
         snapshot_bytes=snapshot_bytes(base) if base else 0,
     )
-
-
-def stored(spec: MachineSpec, record: Record) -> Payload:
-    """The payload of a record, as its class reads it today."""
-    if record.body is None or record.digest is None:
-        raise Invalid([f"record {record.seq}: its payload was erased"], "")
-    return spec.stored(record.event, record.body, record.digest)
 
 
 async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> bool:
