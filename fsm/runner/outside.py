@@ -11,7 +11,7 @@ from attrs import define, field
 from fsm.core.snapshot import Pending
 from fsm.define.events import RUNTIME_BYTES_MAX, PayloadInvalid, TimedOut
 from fsm.define.payload import excerpt, seal
-from fsm.errors import Fenced, JournalError
+from fsm.errors import Fenced, JournalError, MachineChanged, MachineUnknown, RunUnreadable
 from fsm.journal.reader import Timer
 from fsm.journal.rows import Run
 from fsm.runner.driver import Driver, Still
@@ -23,7 +23,9 @@ from fsm.runner.recovery import load, take_over
 log = logging.getLogger("fsm.runner")
 
 AT_ONCE = 256
+FOREIGN = (MachineUnknown, MachineChanged, RunUnreadable)
 
+Standing = tuple[int, str, int]
 T = TypeVar("T")
 
 
@@ -37,7 +39,7 @@ class Outside:
     driver: Driver
     only: set[int] | None = None
     next_ms: int | None = None
-    _told: set[int] = field(factory=set)
+    _left: dict[int, Standing | None] = field(factory=dict)
 
     async def look(self) -> None:
         """Inboxes and timers, once; `next_ms` is when the next timer runs out, as far as is known by then."""
@@ -93,8 +95,16 @@ class Outside:
         driver = self.driver
         await driver.journal.reap()
         left = driver.journal.read.ownerless(driver.clock.monotonic(), driver.failed.runs)
-        may = [run for run in left if run.key not in driver.lives and (self.only is None or run.key in self.only)]
-        await _each(self._adopt, may)
+        await _each(self._adopt, [run for run in left if self._may(run)])
+
+    def _may(self, run: Run) -> bool:
+        """Whether this run is one to take over; what only other code can read is not read again and again."""
+        allowed = self.only is None or run.key in self.only
+        return allowed and run.key not in self.driver.lives and self._left.get(run.key) != self._standing(run)
+
+    def _standing(self, run: Run) -> Standing:
+        """What has to change before a run can be read that could not be."""
+        return run.seq, run.fingerprint, len(self.driver.machines.by_fingerprint)
 
     def yield_taken(self) -> None:
         """Let go of the runs that another runner took over while this one was stalled: nothing of it counts."""
@@ -109,9 +119,9 @@ class Outside:
         try:
             await take_over(self.driver, run, "lost" if run.owner else "released")
         except Exception as error:
-            if run.key not in self._told:
-                self._told.add(run.key)
+            if run.key not in self._left:
                 log.warning("run %s is left alone: %s", run.run_id, error)
+            self._left[run.key] = self._standing(run) if isinstance(error, FOREIGN) else None
 
     async def attend(self, run: Run) -> None:
         """Decide the events that wait for this run, oldest first."""

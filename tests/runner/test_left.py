@@ -14,6 +14,7 @@ from fsm.errors import JournalError, JournalUnwritable, RunHalted
 from fsm.journal.rows import Call
 from fsm.runner.entry import cancelling
 from fsm.runner.failed import RETRY_S
+from fsm.runner.recovery import take_over
 from fsm.testing import MovableClock, hang
 from tests.helpers import Gated, running
 
@@ -109,6 +110,7 @@ async def test_a_decision_that_is_committed_while_the_run_is_given_up_leaves_no_
         journal.full = False
         clock.advance(RETRY_S)
         await asyncio.wait_for(until(lambda: journal.read.run("r").ended), 2)
+        await asyncio.gather(*begun, return_exceptions=True)
 
 
 async def test_a_run_whose_ledger_cannot_be_read_after_its_takeover_is_tried_again(
@@ -227,3 +229,32 @@ async def test_a_timeout_that_is_put_off_is_decided_again_when_its_time_comes_an
         clock.advance(4)
         assert (await runner.finished("r")).outcome == "completed"
         assert kinds(runner) == ["started", "deferred", "ended"]
+
+
+async def test_runs_of_a_changed_machine_are_not_read_again_and_again(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand of them took nearly half of a runner's time."""
+
+    class Old(Line):
+        pass
+
+    class New(Line):
+        again = Line.work.to(Line.work, on=Unheard)
+
+    asked: list[int] = []
+    async with running(db, Old) as runner:
+        await runner.start(Old, Job(), run_id="r")
+
+    async def counted(driver: Any, run: Any, why: str) -> bool:
+        asked.append(run.key)
+        return await take_over(driver, run, why)
+
+    monkeypatch.setattr("fsm.runner.outside.take_over", counted)
+    async with running(db, New, poll_s=3_600) as runner:
+        for _ in range(3):
+            await runner._outside.adopt()
+        assert asked == [1]
+        runner._driver.machines.add(Old)
+        await runner._outside.adopt()
+        assert runner.journal.read.run("r").owner == runner.journal.epoch, "its machine has come"
