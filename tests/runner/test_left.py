@@ -258,3 +258,16 @@ async def test_runs_of_a_changed_machine_are_not_read_again_and_again(
         runner._driver.machines.add(Old)
         await runner._outside.adopt()
         assert runner.journal.read.run("r").owner == runner.journal.epoch, "its machine has come"
+
+
+async def test_runs_that_nobody_may_advance_here_keep_no_others_from_being_heard(db: Path) -> None:
+    """They were released, wait in the inbox's rows for who takes them over, and there may be thousands."""
+    async with running(db, Line) as runner:
+        await runner.start(Line, Job(), run_id="r")
+        await runner.start(Wait, Job(), run_id="w")
+    async with Runner(SqliteJournal(db, synchronous="OFF"), adopt=False, handle_signals=False) as door:
+        for run_id in ("r", "w"):
+            await door.journal.post(run_id, "c", cancelling("", ""), 0, 100)
+        fingerprints = [Line.spec.fingerprint, Wait.spec.fingerprint]
+        called = door.journal.read.called(door.journal.epoch, fingerprints, limit=1)
+        assert [run.run_id for run in called] == ["w"]
