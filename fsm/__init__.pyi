@@ -27,6 +27,7 @@ from fsm.errors import (
     RunHalted,
     RunnerStopped,
     RunNotFound,
+    RunUnreadable,
 )
 from fsm.journal.journal import SqliteJournal
 from fsm.journal.reader import read_journal
@@ -70,6 +71,7 @@ __all__ = [
     "RunEnded",
     "RunHalted",
     "RunNotFound",
+    "RunUnreadable",
     "Runner",
     "RunnerStopped",
     "RuntimeEvent",
