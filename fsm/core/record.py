@@ -31,6 +31,8 @@ class Spent:
     usd_micros: int = 0
 
     def __add__(self, other: "Spent") -> "Spent":
+        if not (self and other):
+            return self or other
         return Spent(self.tokens + other.tokens, self.usd_micros + other.usd_micros)
 
     def __sub__(self, other: "Spent") -> "Spent":
@@ -144,7 +146,5 @@ def _ruling_form(ruling: Ruling) -> list[object]:
 
 def ruling_from(form: list[object]) -> Ruling:
     """The ruling that `detail` holds."""
-    guard, at, standing, decision, code, numbers, *more = form
-    until_ms, text = more if more else (None, "")
-    verdict = Verdict(decision, code, numbers, until_ms, text)  # type: ignore[arg-type]
-    return Ruling(guard, at, standing, verdict)  # type: ignore[arg-type]
+    guard, at, standing, *verdict = form
+    return Ruling(guard, at, standing, Verdict(*verdict))  # type: ignore[arg-type]

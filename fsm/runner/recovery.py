@@ -84,7 +84,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
-    live.spent = live.unbooked = NOTHING
+    live.spent = live.in_rows = NOTHING
     look_back(live, driver.journal.read)
     driver.failed.lift(live.run.key)
     driver.tell(live, record)
