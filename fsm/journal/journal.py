@@ -54,7 +54,7 @@ class Journal(Protocol):
         """A new run with its record 0, or the one that began the same way; True where it is new."""
         ...
 
-    async def decide(
+    def decide(
         self,
         run: Run,
         engine: Engine,
@@ -65,7 +65,7 @@ class Journal(Protocol):
         inbox: int | None = None,
         folded: int = 0,
         snapshot_bytes: int = 0,
-    ) -> Decided:
+    ) -> Coroutine[Any, Any, Decided]:
         """Raises `Overlooked` where call rows hold more spending than the `booked` part of the plan's."""
         ...
 
