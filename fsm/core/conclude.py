@@ -123,12 +123,12 @@ def _decision(
     new_memory: bytes | None = None,
 ) -> Decision:
     event = plan.event
-    note = dict(event.note)
+    note = event.note
     leaves = state is not None or kind in ("deferred", "halted", "ended")
     if leaves and snapshot.pending is not None and not _is_pending(snapshot, event):
-        note["superseded"] = snapshot.pending.event_id or snapshot.pending.seq
+        note = {**note, "superseded": snapshot.pending.event_id or snapshot.pending.seq}
     if event.unread:
-        note["unread"] = event.unread
+        note = {**note, "unread": event.unread}
     record = Record(
         seq=snapshot.seq + 1,
         kind=kind,

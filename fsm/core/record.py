@@ -44,6 +44,7 @@ class Spent:
 
 
 NOTHING = Spent()
+NO_NOTE: Mapping[str, str | int] = {}
 
 
 @frozen(kw_only=True)
@@ -75,7 +76,7 @@ class Record:
     calls: bytes | None = None
     memory: bytes | None = None
     until_ms: int | None = None
-    note: Mapping[str, str | int] = field(factory=dict)
+    note: Mapping[str, str | int] = NO_NOTE
     body: bytes | None = field(default=None, eq=False, repr=False)
     head: bytes = field(default=b"", eq=False, repr=False)
 

@@ -21,7 +21,7 @@ from attrs import evolve, field, frozen
 
 from fsm.core.asking import Asking, NotRecorded, broken, refusing
 from fsm.core.engine import Engine
-from fsm.core.record import NOTHING, Record, Spent
+from fsm.core.record import NO_NOTE, NOTHING, Record, Spent
 from fsm.core.snapshot import Snapshot, is_pending, spending_added
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Placed, Ruling
@@ -44,7 +44,7 @@ class Event:
     event_id: str | None = None
     spent: Spent = NOTHING
     unread: str = ""
-    note: Mapping[str, str | int] = field(factory=dict)
+    note: Mapping[str, str | int] = NO_NOTE
 
 
 @frozen

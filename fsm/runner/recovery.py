@@ -22,7 +22,8 @@ def load(driver: Driver, run: Run) -> Live:
     base = read.snapshot(run.key)
     records = list(read.records(run.key, base.seq if base else -1))
     snapshot = recall(engine.spec, records, base)
-    entered = read.record(run.key, max(snapshot.entered, 0))
+    seq = max(snapshot.entered, 0)
+    entered = next((record for record in records if record.seq == seq), None) or read.record(run.key, seq)
     return Live(
         run=run,
         engine=engine,
