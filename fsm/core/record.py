@@ -8,10 +8,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
 from pydantic_core import to_json
 
 from fsm.define.guard import Ruling, Verdict
+from fsm.define.value import value
 
 Kind = Literal[
     "started", "forked", "taken", "refused", "unhandled", "deferred", "resumed", "repinned", "halted", "ended"
@@ -23,7 +24,7 @@ ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 HALTED: frozenset[str] = frozenset({"stopped", "stuck"})
 
 
-@frozen
+@value
 class Spent:
     """Spending: tokens, and millionths of a dollar."""
 
@@ -47,7 +48,7 @@ NOTHING = Spent()
 NO_NOTE: Mapping[str, str | int] = {}
 
 
-@frozen(kw_only=True)
+@value(kw_only=True)
 class Record:
     """One committed decision.
 
