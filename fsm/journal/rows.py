@@ -6,7 +6,7 @@ from typing import Any, Literal
 from attrs import asdict, field, fields, frozen
 from pydantic_core import from_json
 
-from fsm.core.record import ENDED, HALTED, NOTHING, Outcome, Record, Spent, ruling_from
+from fsm.core.record import ENDED, HALTED, NO_NOTE, NOTHING, Outcome, Record, Spent, ruling_from
 from fsm.core.snapshot import Pending, Snapshot
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.payload import canonical, digest
@@ -124,7 +124,7 @@ def record_from(row: RecordRow) -> Record:
         calls=bytes.fromhex(calls) if calls else None,
         memory=bytes.fromhex(memory) if memory else None,
         until_ms=detail.get("until_ms"),
-        note=detail.get("note", {}),
+        note=detail.get("note", NO_NOTE),
         body=body.encode() if body is not None else None,
         head=head,
     )

@@ -23,7 +23,9 @@ def load(driver: Driver, run: Run) -> Live:
     records = list(read.records(run.key, base.seq if base else -1))
     try:
         snapshot = recall(engine.spec, records, base)
-        payload = stored(engine.spec, read.record(run.key, max(snapshot.entered, 0)))
+        seq = max(snapshot.entered, 0)
+        entered = next((record for record in records if record.seq == seq), None) or read.record(run.key, seq)
+        payload = stored(engine.spec, entered)
     except Unread as unread:
         seq, event, problems = unread.record.seq, unread.record.event, tuple(unread.problems)
         raise RunUnreadable(run_id=run.run_id, machine=run.machine, seq=seq, event=event, problems=problems) from unread
@@ -86,7 +88,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
         raise
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
-    live.spent = live.unbooked = NOTHING
+    live.spent = live.in_rows = NOTHING
     driver.failed.lift(live.run.key)
     driver.tell(live, record)
     try:
