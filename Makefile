@@ -6,13 +6,14 @@ ARGS   ?=
 BIN     := .venv/bin
 RUNTIME := .venv/.runtime
 DEV     := .venv/.dev
+PEERS   := .venv/peers/.installed
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 # pyright's wrapper would otherwise ask the package index for a newer version on every run.
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types bench crash build clean
+.PHONY: help demo test lint types bench peers crash build clean
 
 help:  ## this list
 	@echo "Targets (PYTHON=... chooses the interpreter, ARGS=... goes to the command behind a target):"
@@ -32,7 +33,7 @@ types: $(DEV)  ## mypy and pyright
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(DEV)  ## measure
+bench: $(DEV) peers  ## measure Turnstile beside the others, ten minutes; ARGS=--quick takes one or two
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 crash: $(DEV)  ## the slow campaign: kills, simulated disks, long searches
@@ -61,3 +62,12 @@ $(RUNTIME): $(BIN)/pip pyproject.toml constraints.txt
 $(DEV): $(BIN)/pip pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev]'
 	@touch $@ $(RUNTIME)
+
+# What the benchmark compares with lives in an environment of its own; without a network the benchmark does without.
+peers: $(BIN)/pip
+	@$(MAKE) --no-print-directory $(PEERS) || echo "bench: the others could not be installed; measuring without them"
+
+$(PEERS): tests/benchmarks/engines/requirements.txt
+	$(BIN)/python -m venv --clear .venv/peers
+	.venv/peers/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@

@@ -28,7 +28,7 @@ class Turnstile(Machine):
         ends       always, or waits at locked or unlocked  by its caps
         hops       8                                       exact
         tokens     0                                       exact
-        money      0.00 dollars                            exact
+        money      $0                                      exact
         approvals  8                                       exact
         time       unknown                                 locked and unlocked wait without timeout_s
     """

@@ -20,7 +20,7 @@ _NAMES = {
     "fsm.define.transition": "Transition everywhere",
     "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
     " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound"
-    " RunnerStopped",
+    " RunUnreadable RunnerStopped",
     "fsm.journal.journal": "SqliteJournal",
     "fsm.journal.reader": "read_journal",
     "fsm.journal.rows": "Run",

@@ -28,6 +28,7 @@ from fsm.errors import (
     RunHalted,
     RunnerStopped,
     RunNotFound,
+    RunUnreadable,
 )
 from fsm.journal.journal import SqliteJournal
 from fsm.journal.reader import read_journal
@@ -72,6 +73,7 @@ __all__ = [
     "RunEnded",
     "RunHalted",
     "RunNotFound",
+    "RunUnreadable",
     "Runner",
     "RunnerStopped",
     "RuntimeEvent",

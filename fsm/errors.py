@@ -219,6 +219,25 @@ class MachineChanged(FsmError):
 
 
 @frozen(kw_only=True, slots=False)
+class RunUnreadable(FsmError):
+    """What the run has on record is read no more by the machine's code of today; the journal is as it was."""
+
+    run_id: str
+    machine: str
+    seq: int
+    event: str
+    problems: tuple[str, ...]
+
+    def message(self) -> str:
+        listed = "".join(f"\n  - {problem}" for problem in self.problems)
+        return (
+            f"run {self.run_id!r} of {self.machine} cannot be read: record {self.seq} ({self.event}){listed}\n"
+            f"  -> let today's code read it: {self.event}.upcast(old, version) makes a stored body valid,"
+            " `formerly` names a renamed class; or run it with the code that wrote it"
+        )
+
+
+@frozen(kw_only=True, slots=False)
 class CallFailed(FsmError):
     """A call inside a visit failed; live and replayed attempts see the same facts."""
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.report import BEGIN, END, markdown
 from tests.readme import blocks, like, problems
 
 ROOT = Path(__file__).parents[1]
@@ -45,3 +46,9 @@ def test_a_page_that_is_wrong_is_found_out(tmp_path: Path) -> None:
     assert [line.split(":")[1] for line in told] == ["1", "1", "5", "5"]
     assert "`echo ada; exit 1` ended with 1" in told[2]
     assert (tmp_path / "two.py").exists() and Path(sys.executable).exists()
+
+
+def test_the_measured_tables_are_those_of_the_last_full_run() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    written = page[page.index(BEGIN) : page.index(END) + len(END)]
+    assert written == markdown().strip(), "-> put `python -m tests.benchmarks --table` between the markers"

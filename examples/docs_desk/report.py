@@ -123,7 +123,8 @@ def claims_of(story: Story) -> list[Passage]:
 
 
 def hops_of(records: Sequence[Record]) -> int:
-    return sum(record.kind == "taken" for record in records)
+    """As the cap counts them: the one that ends the run among them, the start not."""
+    return sum(bool(record.hop) and record.kind != "started" for record in records)
 
 
 def counted(number: int, noun: str) -> str:

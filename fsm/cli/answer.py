@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import INTERRUPTED, db_option, leave, machine_option, verb
+from fsm.cli.parts.options import db_option, leave, machine_option, verb
 
 
 @verb("""fsm answer 42 charge --result '{"receipt": "r-17"}' --by ann
@@ -30,10 +30,10 @@ def command(
     key. With the answer the visit goes on, and this command stays until the run stands still. Exits as
     `fsm run`.
     """
-    from fsm.cli.advance import Stay, advance, at_hand
-    from fsm.cli.closing import close, code
-    from fsm.cli.given import plain
-    from fsm.cli.here import here
+    from fsm.cli.parts.advance import Stay, advance, at_hand
+    from fsm.cli.parts.closing import close, code
+    from fsm.cli.parts.given import plain
+    from fsm.cli.parts.project import here
     from fsm.runner.runner import Runner
 
     if again == (text is not None):
@@ -44,8 +44,7 @@ def command(
     async def act(runner: Runner) -> None:
         await runner.answer(run.run_id, call, by=by, **answered)
 
-    given = here(db, *targets)
+    given = here(db, targets)
     stood = advance(Stay(given, run.run_id, machine, act, as_json, "ours"))
-    assert stood is not None
-    close(stood, given, as_json)
-    leave(INTERRUPTED if stood.interrupted else code(stood))
+    close(stood, as_json)
+    leave(code(stood))

@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import db_option, emit, verb
+from fsm.cli.parts.options import db_option, emit, verb
 
 
 @verb("fsm backup runs-2026-11-22.db")
@@ -13,7 +13,7 @@ def command(target: str, db: str | None, as_json: bool) -> None:
 
     The copy is one file, as of one moment, and never replaces another. `fsm doctor COPY` examines it.
     """
-    from fsm.cli.project import journal_path
+    from fsm.cli.parts.project import journal_path
     from fsm.journal.facts import copy
 
     source = journal_path(db)

@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import GOOD, INTERRUPTED, db_option, leave, machine_option, verb
+from fsm.cli.parts.options import GOOD, db_option, leave, machine_option, verb
 
 
 @verb("fsm cancel 42 --by ann --reason 'asked twice'")
@@ -18,29 +18,18 @@ def command(run_id: str, by: str, reason: str, targets: tuple[str, ...], db: str
     for one that has ended nothing changes. Exits with 0 once the run has ended, 1 if it halted, 3 if it waits
     for somebody.
     """
-    import contextlib
-
-    from rich.text import Text
-
-    from fsm.cli.advance import Stay, advance, at_hand
-    from fsm.cli.closing import close, code
-    from fsm.cli.here import here
-    from fsm.errors import Fenced
+    from fsm.cli.parts.advance import Stay, advance, at_hand, take_up
+    from fsm.cli.parts.closing import close, code
+    from fsm.cli.parts.project import here
     from fsm.runner.runner import Runner
 
     run, machine = at_hand(db, run_id, targets)
 
     async def act(runner: Runner) -> None:
-        if run.outcome == "running":
-            with contextlib.suppress(Fenced):  # it is left behind, or else its runner decides
-                await runner.resume(run.run_id)
+        await take_up(runner, run)
         await runner.cancel(run.run_id, by=by, reason=reason)
 
-    given = here(db, *targets)
+    given = here(db, targets)
     stood = advance(Stay(given, run.run_id, machine, act, as_json, "ours"))
-    assert stood is not None
-    first = [Text("it had ended already; nothing was changed", "yellow")] if run.ended else []
-    close(stood, given, as_json, first)
-    if stood.interrupted:
-        leave(INTERRUPTED)
-    leave(GOOD if stood.run.ended else code(stood))
+    close(stood, as_json, [("it had ended already; nothing was changed", "yellow")] if run.ended else [])
+    leave(GOOD if stood.run.ended and not stood.interrupted else code(stood))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsm.cli.options import FAILED, emit, leave, verb
+from fsm.cli.parts.options import FAILED, emit, leave, verb
 
 if TYPE_CHECKING:
     from fsm.verify.check import Report
@@ -49,7 +49,7 @@ def command(
     run that shows it. Every finding names its attribute, file and line, and what to write instead. TARGET is
     FILE.py:Machine, or a .json file that holds a machine's spec. Exits with 1 if there is any error.
     """
-    from fsm.cli.specs import spec_of
+    from fsm.cli.parts.specs import spec_of
     from fsm.errors import DefinitionError
     from fsm.show.data import mistake_data
     from fsm.verify.check import check
@@ -72,7 +72,7 @@ def command(
         if not as_json:
             _print(report, runs, notes)
         if scenarios is not None:
-            from fsm.cli.drawn import write_scenarios
+            from fsm.cli.parts.drawn import write_scenarios
 
             written = write_scenarios(spec, report, scenarios)
             if not as_json:

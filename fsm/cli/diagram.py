@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsm.cli.options import db_option, emit, verb
+from fsm.cli.parts.options import db_option, emit, verb
 
 if TYPE_CHECKING:
     from fsm.define.spec import MachineSpec
@@ -29,9 +29,7 @@ def command(what: str, form: str, db: str | None, as_json: bool) -> None:
     TARGET is FILE.py:Machine, or a .json file that holds a machine's spec. For a RUN nothing is imported: the
     journal knows its machine, and the picture shows visits, hops taken, refusals, and where the run stands.
     """
-    import attrs
-
-    from fsm.show.data import overlay_data
+    from fsm.show.data import diagram_data
     from fsm.show.diagram import diagram
     from fsm.show.dot import dot
     from fsm.show.mermaid import mermaid
@@ -39,7 +37,7 @@ def command(what: str, form: str, db: str | None, as_json: bool) -> None:
     spec, run_id, overlay = _found(what, db)
     drawn = diagram(spec)
     if as_json:
-        emit({"diagram": attrs.asdict(drawn), "run": run_id, "overlay": overlay_data(overlay) if overlay else None})
+        emit(diagram_data(drawn, run_id, overlay))
     elif form == "text":
         from rich.console import Console
 
@@ -62,10 +60,10 @@ def _found(what: str, db: str | None) -> "tuple[MachineSpec, str | None, Overlay
         except (OSError, ValueError) as error:
             raise click.UsageError(f"{what}: {error}") from None
     if ":" in what or what.endswith(".py"):
-        from fsm.cli.target import machine
+        from fsm.cli.parts.target import machine
 
         return machine(what).spec, None, None
-    from fsm.cli.journals import find_run, reading
+    from fsm.cli.parts.journals import find_run, reading
     from fsm.show.overlay import overlay
 
     with reading(db) as reader:

@@ -1,10 +1,10 @@
 """`fsm doctor`: is the journal sound, and does anybody work on it?"""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fsm.cli.options import FAILED, db_option, emit, leave, verb
+from fsm.cli.parts.options import FAILED, db_option, emit, leave, verb
 
 if TYPE_CHECKING:
     from fsm.journal.reader import Reader
@@ -22,17 +22,21 @@ def command(path: str | None, db: str | None, quick: bool, as_json: bool) -> Non
     Every run is replayed from the journal alone, so a changed, missing or added row is found and named.
     Exits with 1 if the journal is not sound.
     """
-    from fsm.cli.journals import reading
+    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.project import here
     from fsm.clock import SystemClock
+    from fsm.show.data import health_data
     from fsm.show.health import examine
 
+    if path is not None and db is not None:
+        raise click.UsageError("name the journal once: as DB, or with --db")
     with reading(path or db) as reader:
-        health = examine(reader, SystemClock())
+        health = examine(reader, SystemClock(), here(path or db))
         if not as_json:
             _tell_file(health)
         diverged = [] if quick else _replayed(reader, as_json)
     if as_json:
-        emit(_data(health, diverged))
+        emit(health_data(health, diverged))
     else:
         for finding in health.findings:
             mark = "✗" if finding.bad else "!"
@@ -62,15 +66,19 @@ def _replayed(reader: "Reader", quiet: bool) -> "list[Replay]":
 
 
 def _tell_file(health: "Health") -> None:
+    from fsm.show.words import count, safe
+
     file = health.file
     sizes = f"{_size(file.size)}, {_size(file.wal_size)} in its -wal file, {_size(file.free_size)} of it free"
     outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in file.outcomes.items()) or "none"
-    workers = [f"{worker.name} (process {worker.pid})" for worker in health.workers]
+    workers = [f"{safe(worker.name)} (process {worker.pid})" for worker in health.workers]
     lines = {
         "journal": f"{file.path}, format {file.format}, pages of {file.page_size:,} bytes, SQLite {file.sqlite}",
         "size": sizes,
         "runs": outcomes + (f"; {file.buried:,} deleted, with tombstones" if file.buried else ""),
-        "holds": f"{file.records:,} records, {file.calls:,} call rows, {file.machines:,} machines",
+        "holds": ", ".join(
+            [count(file.records, "record"), count(file.calls, "call row"), count(file.machines, "machine")]
+        ),
         "runners": ", ".join(workers) or "none at work",
     }
     for name, text in lines.items():
@@ -79,13 +87,3 @@ def _tell_file(health: "Health") -> None:
 
 def _size(count: int) -> str:
     return f"{count / (1 << 20):,.1f} MiB" if count >= 1 << 20 else f"{count / 1024:,.0f} KiB"
-
-
-def _data(health: "Health", diverged: "list[Replay]") -> dict[str, Any]:
-    import attrs
-
-    found = attrs.asdict(health)
-    found["diverged"] = [
-        {"run_id": replay.run_id, **attrs.asdict(replay.divergence)} for replay in diverged if replay.divergence
-    ]
-    return found

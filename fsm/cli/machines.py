@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from fsm.cli.options import db_option, emit, machine_option, verb
+from fsm.cli.parts.options import db_option, emit, machine_option, verb
 
 
 @verb("fsm machines --db runs.db")
@@ -18,9 +18,10 @@ def command(targets: tuple[str, ...], db: str | None, as_json: bool) -> None:
     """
     from pathlib import Path
 
-    from fsm.cli.journals import reading
-    from fsm.cli.project import journal_path
-    from fsm.cli.target import machines
+    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.project import journal_path
+    from fsm.cli.parts.target import machines
+    from fsm.show.words import count, safe
 
     found: dict[str, dict[str, Any]] = {}
     for machine in machines(targets):
@@ -35,11 +36,11 @@ def command(targets: tuple[str, ...], db: str | None, as_json: bool) -> None:
     elif not found:
         click.echo('no machines\n  -> list yours in pyproject.toml: [tool.fsm] machines = ["FILE.py:Machine"]')
     else:
-        width = max(len(entry["machine"]) for entry in found.values())
+        width = max(len(safe(entry["machine"])) for entry in found.values())
         for entry in sorted(found.values(), key=lambda entry: str(entry["machine"])):
-            counted = f"{entry['runs']:,} runs" if entry["runs"] != 1 else "1 run"
+            counted = count(entry["runs"], "run")
             where = entry["code"] or "in the journal only"
-            click.echo(f"{entry['machine']:<{width}}  {entry['fingerprint'][:12]}  {counted:>10}  {where}")
+            click.echo(f"{safe(entry['machine']):<{width}}  {entry['fingerprint'][:12]}  {counted:>10}  {where}")
 
 
 def _machine(name: str, fingerprint: str, code: str | None) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`fsm`: one module a verb, imported when it is called, so that help answers at once.
 
-A verb's module is named after it and has its `command`. Exit codes mean something: 0 good, 1 failed,
-2 usage, 3 waiting for somebody, 130 interrupted.
+A verb's module is named after it and has its `command`; what verbs share is in `parts`. Exit codes mean
+something: 0 good, 1 failed, 2 usage, 3 waiting for somebody, 130 interrupted.
 """
 
 import difflib
@@ -9,7 +9,7 @@ import importlib
 
 import click
 
-from fsm.cli.options import INTERRUPTED
+from fsm.cli.parts.options import INTERRUPTED
 
 VERBS = {
     "run": "Start a run and watch it.",

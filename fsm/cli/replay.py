@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import FAILED, db_option, emit, leave, machine_option, verb
+from fsm.cli.parts.options import FAILED, db_option, emit, leave, machine_option, verb
 
 
 @verb("fsm replay 42 --machine desk.py:Desk")
@@ -28,15 +28,14 @@ def command(
     saying what was recorded, what would be decided now, and why.
     """
     if scenario is not None:
-        from fsm.cli.scenario import replay_scenario
+        from fsm.cli.parts.scenario import replay_scenario
 
         return replay_scenario(scenario, targets, as_json)
 
-    import attrs
-
-    from fsm.cli.journals import find_run, reading
-    from fsm.cli.target import machines
+    from fsm.cli.parts.journals import find_run, reading
+    from fsm.cli.parts.target import machines
     from fsm.replay.replay import replay_run
+    from fsm.show.data import replay_data
 
     if not run_ids and not everything:
         raise click.UsageError("name a run, or say --all")
@@ -48,7 +47,7 @@ def command(
             replay = replay_run(reader, run.run_id, machine)
             by = f"with the code of {machine.spec.name}" if machine else "from the journal alone"
             agreed = agreed and replay.agreed
-            told.append({**attrs.asdict(replay), "agreed": replay.agreed, "code": machine is not None})
+            told.append({**replay_data(replay), "with_code": machine is not None})
             if not as_json:
                 click.echo(f"{'✓' if replay.agreed else '✗'} {replay} ({by})")
     if as_json:

@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import db_option, leave, machine_option, verb
+from fsm.cli.parts.options import db_option, leave, machine_option, verb
 
 
 @verb("""fsm resume 42 --by ann
@@ -20,18 +20,18 @@ def command(run_id: str | None, accept: bool, by: str, targets: tuple[str, ...],
     hand that is under way and that nobody advances, as well as events and timers that wait; halted runs are
     left alone. Exits as `fsm run`; for many, with 1 if any failed or halted, else 3 if any waits for somebody.
     """
-    from fsm.cli.here import here
+    from fsm.cli.parts.project import here
 
-    given = here(db, *targets)
+    given = here(db, targets)
     if run_id is None:
         if accept or by:
             raise click.UsageError("--accept and --by are for one run: name it")
-        from fsm.cli.resuming import resume_all
+        from fsm.cli.parts.resuming import resume_all
 
         leave(resume_all(given, targets, as_json))
 
-    from fsm.cli.advance import Stay, advance, at_hand
-    from fsm.cli.closing import close, code
+    from fsm.cli.parts.advance import Stay, advance, at_hand
+    from fsm.cli.parts.closing import close, code
     from fsm.runner.runner import Runner
 
     run, machine = at_hand(db, run_id, targets)
@@ -40,6 +40,5 @@ def command(run_id: str | None, accept: bool, by: str, targets: tuple[str, ...],
         await runner.resume(run.run_id, accept=accept, by=by)
 
     stood = advance(Stay(given, run.run_id, machine, act, as_json))
-    assert stood is not None
-    close(stood, given, as_json)
+    close(stood, as_json)
     leave(code(stood))

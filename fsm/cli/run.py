@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import INTERRUPTED, db_option, leave, verb
+from fsm.cli.parts.options import db_option, label_option, leave, verb
 
 
 @verb("""fsm run desk.py:Desk --input '{"question": "Why?"}' --label team=docs
@@ -11,14 +11,14 @@ fsm run desk.py:Desk --input @question.json --run-id monday""")
 @click.option("--input", "-i", "text", metavar="JSON", help="The payload to start with: JSON, @FILE, or - for stdin.")
 @click.option("--event", metavar="NAME", help="Which payload, where the machine starts with several.")
 @click.option("--run-id", metavar="ID", help="The run's id. One that exists goes on where it is.")
-@click.option("--label", "-l", "labels", metavar="KEY=VALUE", multiple=True, help="A label. May be repeated.")
+@label_option
 @db_option
 def command(
     target: str,
     text: str | None,
     event: str | None,
     run_id: str | None,
-    labels: tuple[str, ...],
+    labels: dict[str, str],
     db: str | None,
     as_json: bool,
 ) -> None:
@@ -30,17 +30,16 @@ def command(
     with the same command and its --run-id.
     """
     from fsm import ids
-    from fsm.cli.advance import Stay, advance
-    from fsm.cli.closing import close, code
-    from fsm.cli.given import named, payload
-    from fsm.cli.here import here
-    from fsm.cli.target import machine
+    from fsm.cli.parts.advance import Stay, advance
+    from fsm.cli.parts.closing import close, code
+    from fsm.cli.parts.given import named, payload
+    from fsm.cli.parts.project import here
+    from fsm.cli.parts.target import machine
     from fsm.runner.entry import name, tags
     from fsm.runner.runner import Runner
 
-    tagged = _labels(labels)
     try:
-        tags(tagged)
+        tags(labels)
         run_id = name("run_id", run_id) if run_id is not None else ids.fresh()
     except ValueError as error:
         raise click.UsageError(str(error)) from None
@@ -52,19 +51,9 @@ def command(
     begun = payload(named(event or first, spec, begins, "starts with"), text, "--input")
 
     async def act(runner: Runner) -> None:
-        await runner.start(found, begun, run_id=run_id, labels=tagged)
+        await runner.start(found, begun, run_id=run_id, labels=labels)
 
-    given = here(db, target)
+    given = here(db, (target,))
     stood = advance(Stay(given, run_id, found, act, as_json))
-    if stood is None:
-        click.echo("stopped before the run began", err=True)
-        leave(INTERRUPTED)
-    close(stood, given, as_json)
+    close(stood, as_json)
     leave(code(stood))
-
-
-def _labels(given: tuple[str, ...]) -> dict[str, str]:
-    wrong = [label for label in given if not label.partition("=")[0] or "=" not in label]
-    if wrong:
-        raise click.UsageError(f"--label {wrong[0]}: write KEY=VALUE")
-    return {label.partition("=")[0]: label.partition("=")[2] for label in given}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from fsm.cli.options import db_option, emit, verb
+from fsm.cli.parts.options import db_option, emit, label_option, verb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ TO_THE_RIGHT = (RECORDS, TOKENS)
     metavar="OUTCOME",
     help=f"Runs that stand so: {', '.join(OUTCOMES)}. May be repeated.",
 )
-@click.option("--label", "labels", metavar="KEY=VALUE", multiple=True, help="Runs with this label. May be repeated.")
+@label_option
 @click.option("--state", metavar="NAME", help="Runs in this state.")
 @click.option(
     "--limit", metavar="N", type=click.IntRange(min=1), default=LIMIT, show_default=True, help="How many at most."
@@ -39,7 +39,7 @@ TO_THE_RIGHT = (RECORDS, TOKENS)
 def command(
     machine: str | None,
     outcomes: tuple[str, ...],
-    labels: tuple[str, ...],
+    labels: dict[str, str],
     state: str | None,
     limit: int,
     everything: bool,
@@ -51,23 +51,18 @@ def command(
     `since` says how long ago a run's last record was written. Runs *ended* are completed, failed or cancelled;
     those *halted* are stopped by a guard or stuck, and stand until they are resumed.
     """
-    from fsm.cli.journals import reading
+    from fsm.cli.parts.journals import reading
     from fsm.journal.search import Search, count, find, spent
     from fsm.show.data import run_data
 
-    search = Search(machine=machine, state=state, outcomes=_outcomes(outcomes), labels=_labels(labels))
+    search = Search(machine=machine, state=state, outcomes=_outcomes(outcomes), labels=labels)
     with reading(db) as reader:
         found = count(reader, search)
         runs = find(reader, search, found if everything else limit)
         spending = spent(reader, [run.key for run in runs])
         none_at_all = not found and not count(reader, Search())
     if as_json:
-        emit(
-            [
-                {**run_data(run), "tokens": spending[run.key].tokens, "usd_micros": spending[run.key].usd_micros}
-                for run in runs
-            ]
-        )
+        emit([run_data(run, spending[run.key]) for run in runs])
     elif runs:
         _table(runs, spending)
         if found > len(runs):
@@ -85,15 +80,8 @@ def _outcomes(given: "Sequence[str]") -> frozenset[str]:
     return frozenset().union(*(groups[name] for name in given))
 
 
-def _labels(given: "Sequence[str]") -> dict[str, str]:
-    for text in given:
-        if "=" not in text:
-            raise click.UsageError(f"--label {text!r}: write KEY=VALUE, as in --label team=docs")
-    return {name: value for name, _, value in (text.partition("=") for text in given)}
-
-
 def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]") -> None:
-    from fsm.cli.output import Output, cell, style, widths
+    from fsm.cli.parts.output import Output, cell, widths
     from fsm.clock import SystemClock
 
     now_ms, output = SystemClock().now_ms(), Output()
@@ -105,28 +93,19 @@ def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]") -> None:
         parts: list[str | tuple[str, str]] = []
         for place, width in zip(kept, wide, strict=True):
             text = row[place].rjust(width) if place in TO_THE_RIGHT else cell(row[place], width)
-            parts += [(text, _style(place, runs[number - 1].outcome, style)) if number else (text, "dim"), "  "]
+            parts += [(text, _style(place, runs[number - 1].outcome)) if number else (text, "dim"), "  "]
         output.line(*parts)
 
 
-def _style(place: int, outcome: str, style: "object") -> str:
-    assert callable(style)
-    return {RUN: "bold", OUTCOME: str(style(outcome)), SINCE: "dim", LABELS: "dim"}.get(place, "")
+def _style(place: int, outcome: str) -> str:
+    from fsm.show.words import colour
+
+    return {RUN: "bold", OUTCOME: colour(outcome), SINCE: "dim", LABELS: "dim"}.get(place, "")
 
 
 def _row(run: "Run", tokens: int, now_ms: int) -> tuple[str, ...]:
-    from fsm.show.telling import ago, safe
+    from fsm.show.words import ago, safe
 
     labels = " ".join(f"{safe(name)}={safe(value)}" for name, value in run.labels.items())
-    counted = f"{tokens:,}" if tokens else ""
-    since = ago(now_ms - run.at_ms)
-    return (
-        safe(run.run_id),
-        safe(run.machine),
-        safe(run.state),
-        run.outcome,
-        f"{run.seq + 1:,}",
-        counted,
-        since,
-        labels,
-    )
+    counts = (f"{run.seq + 1:,}", f"{tokens:,}" if tokens else "")
+    return safe(run.run_id), safe(run.machine), safe(run.state), run.outcome, *counts, ago(now_ms - run.at_ms), labels

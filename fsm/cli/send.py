@@ -2,7 +2,7 @@
 
 import click
 
-from fsm.cli.options import FAILED, GOOD, INTERRUPTED, db_option, leave, machine_option, verb
+from fsm.cli.parts.options import FAILED, GOOD, db_option, leave, machine_option, verb
 
 
 @verb("""fsm send 42 Approval --payload '{"by": "ann"}'
@@ -29,15 +29,12 @@ def command(
     It says what was decided. If no other runner advances the run, this one does, and stays until the run stands
     still. Exits with 1 if the event was refused or the run's state does not take it, else as `fsm run`.
     """
-    import contextlib
-
-    from fsm.cli.advance import Stay, advance, at_hand
-    from fsm.cli.closing import close, code
-    from fsm.cli.given import named, payload
-    from fsm.cli.here import here
-    from fsm.cli.sent import Sent
+    from fsm.cli.parts.advance import Stay, advance, at_hand, take_up
+    from fsm.cli.parts.closing import Sent, close, code
+    from fsm.cli.parts.given import named, payload
+    from fsm.cli.parts.project import here
     from fsm.define.events import RUNTIME_EVENTS
-    from fsm.errors import Fenced, RunnerStopped
+    from fsm.errors import RunnerStopped
     from fsm.runner.entry import name
     from fsm.runner.runner import Runner
 
@@ -54,9 +51,8 @@ def command(
     async def act(runner: Runner) -> None:
         if no_wait:
             runner.stop()  # no visit begins here
-        elif run.outcome == "running":
-            with contextlib.suppress(Fenced):  # it is left behind, or else its runner decides
-                await runner.resume(run.run_id)
+        else:
+            await take_up(runner, run)
         try:
             sent.record = await runner.send(run.run_id, body, event_id=given_id)
             sent.decided = True
@@ -64,12 +60,9 @@ def command(
             if not no_wait:
                 raise
 
-    given = here(db, *targets)
+    given = here(db, targets)
     stood = advance(Stay(given, run.run_id, machine, act, as_json, "done" if no_wait else "ours"))
-    assert stood is not None
-    close(stood, given, as_json, sent.lines(spec), **sent.data())
-    if stood.interrupted:
-        leave(INTERRUPTED)
-    if not sent.decided:
-        leave(GOOD)
-    leave(code(stood) if sent.taken else FAILED)
+    close(stood, as_json, [sent.told(spec)], **sent.data())
+    if sent.decided and not sent.taken and not stood.interrupted:
+        leave(FAILED)
+    leave(code(stood) if sent.decided or stood.interrupted else GOOD)

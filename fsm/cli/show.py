@@ -1,17 +1,17 @@
 """`fsm show`: what a run did, record by record."""
 
 import json
-import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsm.cli.options import db_option, emit, verb
+from fsm.cli.parts.options import db_option, emit, verb
 
 if TYPE_CHECKING:
-    from fsm.cli.lines import Lines
+    from fsm.cli.parts.lines import Lines
+    from fsm.cli.parts.output import Output
     from fsm.journal.reader import Reader
     from fsm.journal.rows import Run
 
@@ -34,7 +34,7 @@ def command(
     counted (2/3), and the event. Beneath it stand verdicts that objected, and the calls made before the next
     record. Of a long run you see the beginning, the end, and the last refusals between.
     """
-    from fsm.cli.journals import find_run, reading
+    from fsm.cli.parts.journals import find_run, reading
 
     if seq is not None and follow:
         raise click.UsageError("--seq shows one record, --follow all that come: say one of them")
@@ -52,7 +52,8 @@ def command(
 
 
 def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: str | None) -> None:
-    from fsm.cli.output import Output
+    from fsm.cli.parts.output import Output
+    from fsm.cli.parts.project import here
     from fsm.show.path import path, shown
 
     output = Output()
@@ -64,20 +65,17 @@ def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: 
     if count <= run.seq or not run.ended:
         output.line()
     if count <= run.seq:
-        command = _command("show", run, "--all", db=db)
-        output.line(f"… {run.seq + 1:,} records, {count:,} shown: ", command, cut=False)
+        whole = here(db).command("show", run.run_id, "--all")
+        output.line(f"… {run.seq + 1:,} records, {count:,} shown: ", (whole, "cyan"), cut=False)
     if not run.ended:
         words = {"waiting": "waits", "running": "is not further"}
-        output.line(f"why it {words.get(run.outcome, 'halted')}: ", _command("why", run, db=db), cut=False)
+        output.line(
+            f"why it {words.get(run.outcome, 'halted')}: ", (here(db).command("why", run.run_id), "cyan"), cut=False
+        )
 
 
-def _command(verb: str, run: "Run", *more: str, db: str | None) -> tuple[str, str]:
-    """A command about this run, as it is to be typed."""
-    return shlex.join(["fsm", verb, run.run_id, *more, *(("--db", db) if db is not None else ())]), "cyan"
-
-
-def _head(reader: "Reader", run: "Run", output: Any, with_calls: bool) -> "Lines":
-    from fsm.cli.lines import Lines, head
+def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "Lines":
+    from fsm.cli.parts.lines import Lines, head
     from fsm.clock import SystemClock
     from fsm.journal.search import spent
     from fsm.show.path import caps
@@ -89,8 +87,8 @@ def _head(reader: "Reader", run: "Run", output: Any, with_calls: bool) -> "Lines
 
 
 def _one(reader: "Reader", run: "Run", seq: int, everything: bool, as_json: bool) -> None:
-    from fsm.cli.lines import whole
-    from fsm.cli.output import Output
+    from fsm.cli.parts.lines import whole
+    from fsm.cli.parts.output import Output
     from fsm.show.asked import asked
     from fsm.show.data import call_data, record_data
     from fsm.show.path import calls_told
@@ -110,8 +108,7 @@ def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
     from fsm.journal.search import spent
     from fsm.show.data import run_data
 
-    spending = spent(reader, [run.key])[run.key]
-    return {"run": run_data(run), "spent": {"tokens": spending.tokens, "usd_micros": spending.usd_micros}}
+    return {"run": run_data(run, spent(reader, [run.key])[run.key])}
 
 
 def _print_document(reader: "Reader", run: "Run") -> None:
@@ -144,7 +141,7 @@ def _follow(reader: "Reader", run: "Run", everything: bool, with_calls: bool, as
     """What there is, then each record as it is committed; the calls before it are told with it."""
     import time
 
-    from fsm.cli.output import Output
+    from fsm.cli.parts.output import Output
     from fsm.show.data import record_data
     from fsm.show.path import calls_told, line, path, shown
 

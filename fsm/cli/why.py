@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fsm.cli.options import FAILED, WAITING, db_option, emit, leave, machine_option, verb
+from fsm.cli.parts.options import FAILED, WAITING, db_option, emit, leave, machine_option, verb
 
 if TYPE_CHECKING:
     from fsm.define.spec import MachineSpec
@@ -24,20 +24,21 @@ def command(run_id: str, targets: tuple[str, ...], db: str | None, as_json: bool
     """
     import attrs
 
-    from fsm.cli.journals import find_run, reading
+    from fsm.cli.parts.journals import find_run, reading
+    from fsm.cli.parts.project import here
     from fsm.clock import SystemClock
+    from fsm.show.data import why_data
     from fsm.show.evidence import evidence
     from fsm.show.why import why
 
-    options = [part for target in targets for part in ("-m", target)] + (["--db", db] if db is not None else [])
     with reading(db) as reader:
         run = find_run(reader, run_id)
         code, trouble = _code(targets, run.machine)
-        answer = why(evidence(reader, run, SystemClock(), code, tuple(options)))
+        answer = why(evidence(reader, run, SystemClock(), code, here(db, targets)))
     if trouble:
         answer = attrs.evolve(answer, notes=(*answer.notes, trouble))
     if as_json:
-        emit(attrs.asdict(answer))
+        emit(why_data(answer))
     else:
         _tell(answer)
     if run.outcome == "waiting":
@@ -48,7 +49,7 @@ def command(run_id: str, targets: tuple[str, ...], db: str | None, as_json: bool
 
 def _code(targets: tuple[str, ...], name: str) -> "tuple[MachineSpec | None, str]":
     """The machine of this name at hand; or why the project's code is not, since the journal answers without it."""
-    from fsm.cli.target import machines
+    from fsm.cli.parts.target import machines
     from fsm.errors import FsmError
 
     try:
@@ -62,13 +63,13 @@ def _code(targets: tuple[str, ...], name: str) -> "tuple[MachineSpec | None, str
 
 
 def _tell(answer: "Why") -> None:
-    from fsm.cli.lines import verdicts
-    from fsm.cli.output import Output, style
-    from fsm.show.telling import block, safe
+    from fsm.cli.parts.lines import verdicts
+    from fsm.cli.parts.output import Output
+    from fsm.show.words import block, colour, safe
 
     output = Output()
     output.line(("run ", "dim"), (safe(answer.run_id), "bold"), (" of ", "dim"), safe(answer.machine))
-    output.paragraph((answer.answer, f"bold {style(answer.outcome)}"))
+    output.paragraph((answer.answer, f"bold {colour(answer.outcome)}"))
     for note in answer.notes:
         output.paragraph(("- ", "dim"), note, hang=2)
     for asked in answer.asked:
@@ -86,7 +87,7 @@ def _tell(answer: "Why") -> None:
 
 def _heading(asked: "Asked") -> list[str | tuple[str, str]]:
     """`Record 12: Verdict in review, refused`."""
-    from fsm.show.telling import safe
+    from fsm.show.words import safe
 
     way = f"took {safe(asked.hop)} to {safe(asked.state)}" if asked.hop else asked.kind
     origin = f" (event id {safe(asked.event_id)})" if asked.event_id else ""

@@ -8,8 +8,6 @@ beats allow.
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
 from fsm.core.asking import refusing
 from fsm.core.engine import Engine
 from fsm.core.record import ENDED, Kind, Outcome, Record
@@ -18,9 +16,10 @@ from fsm.core.snapshot import Snapshot, apply, is_pending
 from fsm.define.guard import Ruling
 from fsm.define.parts import START
 from fsm.define.payload import digest
+from fsm.define.value import value
 
 
-@frozen
+@value
 class Decision:
     """The record to write and the snapshot after it; no record for an outside event beyond `refusals_max`."""
 
@@ -123,15 +122,15 @@ def _decision(
     new_memory: bytes | None = None,
 ) -> Decision:
     event = plan.event
-    note = dict(event.note)
+    note = event.note
     leaves = state is not None or kind in ("halted", "ended")
     if (leaves or kind == "deferred") and snapshot.pending is not None and not _is_pending(snapshot, event):
-        note["superseded"] = snapshot.pending.event_id or snapshot.pending.seq
+        note = {**note, "superseded": snapshot.pending.event_id or snapshot.pending.seq}
     if event.unread:
-        note["unread"] = event.unread
+        note = {**note, "unread": event.unread}
     over = event.own or leaves  # the agent's work is done, or will not be waited for
     if event.charge and not over:
-        note["charge"] = event.charge
+        note = {**note, "charge": event.charge}
     record = Record(
         seq=snapshot.seq + 1,
         kind=kind,

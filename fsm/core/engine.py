@@ -36,7 +36,10 @@ class _Event(Event):
         lines = self.transitions.get(model.state)
         if not lines:
             raise MachineError(f"no transition {self.name} from state {model.state}")
-        return any(line.execute(model) for line in lines)
+        for line in lines:  # noqa: SIM110 (a generator would be made, and thrown away, twice a hop)
+            if line.execute(model):
+                return True
+        return False
 
 
 class _Line(Transition):

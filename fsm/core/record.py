@@ -8,10 +8,11 @@ import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
-from attrs import field, frozen
+from attrs import field
 from pydantic_core import to_json
 
 from fsm.define.guard import Ruling, Verdict
+from fsm.define.value import value
 
 Kind = Literal[
     "started", "forked", "taken", "refused", "unhandled", "deferred", "resumed", "repinned", "halted", "ended"
@@ -23,7 +24,7 @@ ENDED: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 HALTED: frozenset[str] = frozenset({"stopped", "stuck"})
 
 
-@frozen
+@value
 class Spent:
     """Spending: tokens, and millionths of a dollar."""
 
@@ -31,6 +32,8 @@ class Spent:
     usd_micros: int = 0
 
     def __add__(self, other: "Spent") -> "Spent":
+        if not (self and other):
+            return self or other
         return Spent(self.tokens + other.tokens, self.usd_micros + other.usd_micros)
 
     def __sub__(self, other: "Spent") -> "Spent":
@@ -42,9 +45,10 @@ class Spent:
 
 
 NOTHING = Spent()
+NO_NOTE: Mapping[str, str | int] = {}
 
 
-@frozen(kw_only=True)
+@value(kw_only=True)
 class Record:
     """One committed decision.
 
@@ -74,7 +78,7 @@ class Record:
     calls: bytes | None = None
     memory: bytes | None = None
     until_ms: int | None = None
-    note: Mapping[str, str | int] = field(factory=dict)
+    note: Mapping[str, str | int] = NO_NOTE
     body: bytes | None = field(default=None, eq=False, repr=False)
     head: bytes = field(default=b"", eq=False, repr=False)
 
@@ -145,7 +149,5 @@ def _ruling_form(ruling: Ruling) -> list[object]:
 
 def ruling_from(form: list[object]) -> Ruling:
     """The ruling that `detail` holds."""
-    guard, at, standing, decision, code, numbers, *more = form
-    until_ms, text = more if more else (None, "")
-    verdict = Verdict(decision, code, numbers, until_ms, text)  # type: ignore[arg-type]
-    return Ruling(guard, at, standing, verdict)  # type: ignore[arg-type]
+    guard, at, standing, *verdict = form
+    return Ruling(guard, at, standing, Verdict(*verdict))  # type: ignore[arg-type]

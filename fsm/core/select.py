@@ -17,20 +17,21 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from fsm.core.asking import Asking, NotRecorded, broken, refusing
 from fsm.core.engine import Engine
-from fsm.core.record import NOTHING, Record, Spent
+from fsm.core.record import NO_NOTE, NOTHING, Record, Spent
 from fsm.core.snapshot import Snapshot, is_pending, spending_added
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, way_for, way_id
 from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
+from fsm.define.value import value
 
 
-@frozen(kw_only=True)
+@value(kw_only=True)
 class Event:
     """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
 
@@ -46,7 +47,7 @@ class Event:
     spent: Spent = NOTHING
     charge: int = 0
     unread: str = ""
-    note: Mapping[str, str | int] = field(factory=dict)
+    note: Mapping[str, str | int] = NO_NOTE
 
     @property
     def charged(self) -> Spent:
@@ -54,7 +55,7 @@ class Event:
         return self.spent + Spent(self.charge) if self.charge else self.spent
 
 
-@frozen
+@value
 class Way:
     """A hop that may be taken: the rulings given on it, and the ways a refusal there opens, by hop id."""
 
@@ -64,7 +65,7 @@ class Way:
     otherwise: Mapping[str, "Way"] = field(factory=dict)
 
 
-@frozen(kw_only=True)
+@value(kw_only=True)
 class Plan:
     """What `select` found; `way` is None where no transition is for this event."""
 

@@ -12,6 +12,7 @@ from fsm.core.record import MOVES, Outcome, Record, Spent
 from fsm.define.guard import Counter, Ruling
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
+from fsm.define.value import value
 
 
 @frozen
@@ -27,7 +28,7 @@ class Pending:
     since_ms: int
 
 
-@frozen(kw_only=True)
+@value(kw_only=True)
 class Snapshot:
     """State, position, counters, spending, pending event and memory of one run.
 

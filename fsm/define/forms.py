@@ -1,6 +1,7 @@
 """The form of a machine in JSON, and whether given data has it: nothing of it is evaluated or imported."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, Literal, NotRequired
 
@@ -10,7 +11,7 @@ from typing_extensions import TypedDict
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Standing
-from fsm.define.parts import BOUND_NAMES, Kind, PromiseKind
+from fsm.define.parts import BOUND_NAMES, START_HOP, Kind, PromiseKind, way_id
 from fsm.define.payload import validation_problems
 
 FORMAT = 1
@@ -126,11 +127,15 @@ def checked(form: Any) -> dict[str, Any]:
 
 
 def _wrong(form: dict[str, Any]) -> Iterator[str]:
-    """Names that lead nowhere."""
+    """Names that lead nowhere, or to two things."""
     states = [state["name"] for state in form["states"]]
     payloads = {*RUNTIME_EVENTS, *(shape["name"] for shape in form["payloads"])}
-    if len({*states}) != len(states):
-        yield "two states have one name"
+    places = [*form["states"], *form["transitions"], *form["everywhere"]]
+    yield from (f"two parts are named {name!r}" for name in _twice(place["name"] for place in places))
+    yield from (f"two payloads are named {name!r}" for name in _twice(shape["name"] for shape in form["payloads"]))
+    yield from (f"two hops have the id {id!r}" for id in _twice(_hop_ids(form)))
+    yield from (f"{line['name']} leaves no state" for line in form["transitions"] if not line["sources"])
+    yield from (f"{line['name']} takes no payload" for line in form["transitions"] if not line["events"])
     if sum(bool(state["initial"]) for state in form["states"]) != 1:
         yield "not exactly one state is initial"
     yield from (f"there is no bound {name!r}" for name in form["bounds"] if name not in BOUND_NAMES)
@@ -140,7 +145,7 @@ def _wrong(form: dict[str, Any]) -> Iterator[str]:
         yield from (
             f"{promise['name']} promises about {name!r}, which is not there" for name in named if name not in lines
         )
-    for place in (*form["states"], *form["transitions"], *form["everywhere"]):
+    for place in places:
         ways = [
             *place["otherwise"].values(),
             *place.get("sources", ()),
@@ -153,3 +158,15 @@ def _wrong(form: dict[str, Any]) -> Iterator[str]:
         yield from (
             f"{place['name']} names the payload {name!r}, which is not there" for name in events if name not in payloads
         )
+
+
+def _hop_ids(form: dict[str, Any]) -> Iterator[str]:
+    """Of every hop that these parts declare, and of the start."""
+    yield START_HOP
+    yield from (line["name"] for line in form["transitions"])
+    for place in (*form["states"], *form["transitions"], *form["everywhere"]):
+        yield from (way_id(place["name"], code) for code in place["otherwise"])
+
+
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, number in Counter(names).items() if number > 1]

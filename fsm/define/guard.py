@@ -17,13 +17,14 @@ from attrs import field, frozen
 from pydantic import BaseModel
 
 from fsm.define.place import Line
+from fsm.define.value import value
 
 Kind = Literal["cap", "data", "env", "sure"]
 Standing = Literal["transition", "state", "run"]
 Decision = Literal["allow", "refuse", "defer"]
 
 
-@frozen
+@value
 class Verdict:
     """What a guard says: allow; refuse with a code; or defer until a moment.
 
@@ -37,7 +38,7 @@ class Verdict:
     text: str = field(default="", eq=False)
 
 
-@frozen
+@value
 class Ruling:
     """A verdict with the guard that gave it and where that stands; this is what a record holds."""
 

@@ -11,10 +11,10 @@ import json
 from functools import lru_cache
 from typing import Any
 
-from attrs import frozen
 from pydantic import BaseModel, ValidationError
 
 from fsm.define.sameness import differing, has_sets, ordered, same
+from fsm.define.value import value
 
 EXCERPT_MAX = 200
 PROBLEMS_MAX = 8
@@ -33,7 +33,7 @@ class TooLarge(Invalid):
     """More bytes than the machine's bound allows."""
 
 
-@frozen
+@value
 class Payload:
     """A payload that passed: its event name, the object as decoded from its canonical bytes, these, their sha256.
 

@@ -18,6 +18,8 @@ Connect = Callable[..., sqlite3.Connection]
 BUSY_S = 10.0
 KNOCK_S = 0.0004
 
+ON = "a runner at work then goes on by itself, others resume"
+
 
 def open_writer(path: str, connect: Connect = sqlite3.connect, synchronous: str = "FULL") -> sqlite3.Connection:
     """The writing connection; creates the file, or brings an older format up. Raises `JournalError`s."""
@@ -140,13 +142,13 @@ def explained(error: sqlite3.Error, path: str) -> JournalError:
         return JournalUnwritable(path=path, what="it is read-only", next="make the file and its folder writable")
     if "full" in text:
         return JournalUnwritable(
-            path=path, what="the disk is full", next="free some space, then resume; nothing acknowledged is lost"
+            path=path, what="the disk is full", next=f"free some space; {ON}, and nothing acknowledged is lost"
         )
     if is_locked(error):
         return JournalUnwritable(
             path=path,
             what=f"another program has kept it locked for {BUSY_S:g} s",
-            next="find who holds a write transaction open (a shell, a backup), end it, then resume",
+            next=f"find who holds a write transaction open (a shell, a backup) and end it; {ON}",
         )
     if "unable to open" in text:
         return JournalUnwritable(
@@ -157,7 +159,7 @@ def explained(error: sqlite3.Error, path: str) -> JournalError:
             path=path, what=f"it is damaged ({text})", next="restore a backup; try sqlite3's .recover on a copy"
         )
     return JournalError(
-        path=path, what=f"SQLite: {text}", next="nothing unacknowledged was kept; resume once the cause is gone"
+        path=path, what=f"SQLite: {text}", next=f"find the cause; {ON}, and nothing acknowledged is lost"
     )
 
 

@@ -21,7 +21,8 @@ from fsm.journal.timers import timers_over, timers_set
 
 SNAPSHOT_BYTES_MIN = 256 << 10
 
-RUN_CHANGES = ("state", "outcome", "seq", "entered", "attempt", "head", "calls", "dropped", "owner", "at_ms")
+RUN_CHANGES = ("state", "seq", "entered", "attempt", "head", "calls", "dropped", "at_ms")
+INDEXED_CHANGES = ("outcome", "owner")  # naming them rewrites two indexes, even if they stay as they are
 _STANDING = "SELECT key, owner, outcome, seq, head, calls, dropped FROM run"
 _SPENT = (
     "SELECT run.key, sum(call.tokens), sum(call.usd_micros) FROM run JOIN call ON call.run = run.key"
@@ -49,10 +50,11 @@ class _Standing:
 
 @define
 class _Changes:
-    """What the members of a group want written."""
+    """What the members of a group want written; `turned` are the runs of which an indexed column changes."""
 
     records: list[bulk.Row] = field(factory=list)
     runs: dict[int, bulk.Row] = field(factory=dict)
+    turned: set[int] = field(factory=set)
     artifacts: list[bulk.Row] = field(factory=list)
     snapshots: list[bulk.Row] = field(factory=list)
     consumed: list[int] = field(factory=list)
@@ -64,8 +66,8 @@ class _Changes:
 
 def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -> None:
     """Sets each member's result, or its error where it is fenced; writes what the others decided."""
-    rows = bulk.select_in(connection, f"{_STANDING} WHERE key IN ({{keys}})", [member.run for member in members])
-    runs = {row[0]: _Standing(*row) for row in rows}
+    keys = [member.run for member in members]
+    runs = {row[0]: _Standing(*row) for row in bulk.select_in(connection, f"{_STANDING} WHERE key IN ({{keys}})", keys)}
     called = [run.key for run in runs.values() if run.calls]
     for key, tokens, usd_micros in bulk.select_in(connection, _SPENT, called):
         runs[key].spent = Spent(tokens, usd_micros)
@@ -109,9 +111,11 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -
             decided.decision = evolve(decided.decision, record=record)
         detail = record.detail
         run.head = link(run.head, record.header(detail))
-        run.seq, run.outcome, run.calls, run.dropped = record.seq, record.outcome, None, 0
-        run.spent = NOTHING
-        run.owner = member.epoch if record.outcome == "running" else 0
+        owner = member.epoch if record.outcome == "running" else 0
+        if (run.outcome, run.owner) != (record.outcome, owner):
+            changes.turned.add(run.key)
+        run.seq, run.outcome, run.owner = record.seq, record.outcome, owner
+        run.calls, run.dropped, run.spent = None, 0, NOTHING
         _note_record(changes, member, record, detail, run.head)
         _note_timers(changes, member, record, after)
         _note_deaf(changes, member.run, record)
@@ -119,15 +123,15 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -
     changes.runs[run.key] = (
         run.key,
         after.state,
-        run.outcome,
         run.seq,
         after.entered,
         after.attempt,
         run.head,
         run.calls,
         run.dropped,
-        run.owner,
         after.at_ms,
+        run.outcome,
+        run.owner,
     )
 
 
@@ -167,7 +171,10 @@ def _write(connection: sqlite3.Connection, changes: _Changes) -> None:
         for row in changes.artifacts:
             connection.execute(ARTIFACT_SQL, row)
     bulk.insert(connection, "record", RECORD_COLUMNS, changes.records)
-    bulk.update(connection, "run", "key", RUN_CHANGES, list(changes.runs.values()))
+    turned = [row for key, row in changes.runs.items() if key in changes.turned]
+    others = [row[: 1 + len(RUN_CHANGES)] for key, row in changes.runs.items() if key not in changes.turned]
+    bulk.update(connection, "run", "key", (*RUN_CHANGES, *INDEXED_CHANGES), turned)
+    bulk.update(connection, "run", "key", RUN_CHANGES, others)
     for kind, runs in changes.timers_over.items():
         bulk.select_in(connection, f"DELETE FROM timer WHERE kind = '{kind}' AND run IN ({{keys}})", runs)
     bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, changes.timers)

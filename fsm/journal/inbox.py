@@ -7,8 +7,8 @@ from attrs import define
 from fsm.core.record import ENDED, HALTED, Record
 from fsm.define.payload import Payload
 from fsm.errors import Busy, EventConflict, RunEnded, RunHalted, RunNotFound
-from fsm.journal.operations import RECORD_SQL, RUN_SQL, Operation
-from fsm.journal.rows import record_from, run_from
+from fsm.journal.operations import Operation
+from fsm.journal.rows import RECORD_SQL, RUN_SQL, record_from, run_from
 
 
 @define(eq=False, kw_only=True)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from fsm.clock import Clock, boot_id
@@ -54,7 +54,7 @@ class Journal(Protocol):
         """A new run with its record 0, or the one that began the same way; True where it is new."""
         ...
 
-    async def decide(
+    def decide(
         self,
         run: Run,
         engine: Engine,
@@ -65,7 +65,7 @@ class Journal(Protocol):
         inbox: int | None = None,
         folded: int = 0,
         snapshot_bytes: int = 0,
-    ) -> Decided:
+    ) -> Coroutine[Any, Any, Decided]:
         """Raises `Overlooked` where call rows hold more spending than the `booked` part of the plan's."""
         ...
 
@@ -161,11 +161,13 @@ class SqliteJournal:
         begin = Begin(run_id=run_id, spec=spec, labels=labels, payload=payload, decision=decision, epoch=self.epoch)
         return await self._write(begin, len(payload.body))  # type: ignore[no-any-return]
 
-    async def decide(self, run: Run, engine: Engine, snapshot: Snapshot, plan: Plan, **rest: Any) -> Decided:
+    def decide(
+        self, run: Run, engine: Engine, snapshot: Snapshot, plan: Plan, **rest: Any
+    ) -> Coroutine[Any, Any, Decided]:
         decide = Decide(
             run=run.key, run_id=run.run_id, epoch=self.epoch, engine=engine, snapshot=snapshot, plan=plan, **rest
         )
-        return await self._write(decide, len(plan.event.payload.body))  # type: ignore[no-any-return]
+        return self._write(decide, len(plan.event.payload.body))  # while it waits nothing else is kept of this hop
 
     async def append(self, run: Run, record: Record, **rest: Any) -> Record:
         lease = self._writer.lease

@@ -21,7 +21,9 @@ from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict
 from fsm.journal import bulk, timers
 from fsm.journal.rows import (
-    RUN_COLUMNS,
+    CALL_SQL,
+    RECORD_SQL,
+    RUN_SQL,
     Call,
     Run,
     call_from,
@@ -34,15 +36,6 @@ from fsm.journal.rows import (
 )
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 
-RUN_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
-RECORD_SQL = "SELECT " + ", ".join(
-    "coalesce(record.body, artifact.body)" if column == "body" else f"record.{column}" for column in RECORD_COLUMNS
-)
-RECORD_SQL += " FROM record LEFT JOIN artifact ON artifact.digest = record.digest"
-CALL_SQL = "SELECT call.id, " + ", ".join(
-    "coalesce(call.body, artifact.body)" if column == "body" else f"call.{column}" for column in CALL_COLUMNS
-)
-CALL_SQL += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
 ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
     "INSERT INTO artifact (digest, body) VALUES (?, ?)"
     " ON CONFLICT (digest) DO UPDATE SET body = excluded.body WHERE artifact.body IS NULL"

@@ -15,8 +15,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.connect import explained, no_run, open_reader
-from fsm.journal.operations import CALL_SQL, RECORD_SQL, RUN_SQL
-from fsm.journal.rows import Call, Run, call_from, record_from, run_from, snapshot_from
+from fsm.journal.rows import CALL_SQL, RECORD_SQL, RUN_SQL, Call, Run, call_from, record_from, run_from, snapshot_from
 from fsm.journal.schema import RECORD_COLUMNS
 
 PAGE = 2_000
@@ -212,9 +211,9 @@ class Reader:
     def called(
         self, epoch: int, fingerprints: Sequence[str], but: Collection[int] = (), limit: int = 1_000
     ) -> list[Run]:
-        """Runs of these machines, `but` for some, with events waiting, that nobody or `epoch` advances."""
+        """Runs of these machines, `but` for some, with events waiting, that `epoch` advances or that stand still."""
         rows = self.query(
-            f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND owner IN (0, ?)"
+            f"{RUN_SQL} WHERE key IN (SELECT run FROM inbox) AND (owner = ? OR outcome != 'running')"
             f" AND fingerprint IN ({_marks(fingerprints)}) AND {_not_among('key')} LIMIT ?",
             epoch,
             *fingerprints,
@@ -229,7 +228,7 @@ class Reader:
         """Timers that have run out, oldest first, of runs as for `called`."""
         rows = self.query(
             "SELECT timer.run, timer.kind, timer.entered, timer.due_ms FROM timer JOIN run ON run.key = timer.run"
-            f" WHERE due_ms <= ? AND owner IN (0, ?) AND fingerprint IN ({_marks(fingerprints)})"
+            f" WHERE due_ms <= ? AND (owner = ? OR outcome != 'running') AND fingerprint IN ({_marks(fingerprints)})"
             f" AND {_not_among('timer.run')} ORDER BY due_ms LIMIT ?",
             now_ms,
             epoch,

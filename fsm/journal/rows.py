@@ -1,4 +1,4 @@
-"""Rows and the values they hold."""
+"""Rows, how they are selected, and the values they hold."""
 
 import json
 from typing import Any, Literal
@@ -6,10 +6,11 @@ from typing import Any, Literal
 from attrs import asdict, field, fields, frozen
 from pydantic_core import from_json
 
-from fsm.core.record import ENDED, HALTED, NOTHING, Outcome, Record, Spent, ruling_from
+from fsm.core.record import ENDED, HALTED, NO_NOTE, NOTHING, Outcome, Record, Spent, ruling_from
 from fsm.core.snapshot import Pending, Snapshot
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.payload import canonical, digest
+from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 
 ARTIFACT_BYTES = 64 << 10
 
@@ -55,6 +56,15 @@ class Run:
 
 
 RUN_COLUMNS = tuple(attribute.name for attribute in fields(Run))
+RUN_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM run"
+RECORD_SQL = "SELECT " + ", ".join(
+    "coalesce(record.body, artifact.body)" if column == "body" else f"record.{column}" for column in RECORD_COLUMNS
+)
+RECORD_SQL += " FROM record LEFT JOIN artifact ON artifact.digest = record.digest"
+CALL_SQL = "SELECT call.id, " + ", ".join(
+    "coalesce(call.body, artifact.body)" if column == "body" else f"call.{column}" for column in CALL_COLUMNS
+)
+CALL_SQL += " FROM call LEFT JOIN artifact ON artifact.digest = call.digest"
 
 
 def run_from(row: tuple[Any, ...]) -> Run:
@@ -90,7 +100,7 @@ _NO_DETAIL: dict[str, Any] = {}
 
 
 def record_from(row: RecordRow) -> Record:
-    """The record of a row selected as RECORD_COLUMNS, its body from the artifact where it is one."""
+    """The record of a row selected by RECORD_SQL, its body from the artifact where it is one."""
     _, seq, kind, at_ms, source, state, outcome, hop, event, event_id, own, attempt, digest_, text, body, head = row
     detail = from_json(text) if text else _NO_DETAIL
     calls, memory = detail.get("calls"), detail.get("memory")
@@ -114,7 +124,7 @@ def record_from(row: RecordRow) -> Record:
         calls=bytes.fromhex(calls) if calls else None,
         memory=bytes.fromhex(memory) if memory else None,
         until_ms=detail.get("until_ms"),
-        note=detail.get("note", {}),
+        note=detail.get("note", NO_NOTE),
         body=body.encode() if body is not None else None,
         head=head,
     )

@@ -9,9 +9,8 @@ from fsm.core.record import Spent
 from fsm.core.snapshot import Snapshot
 from fsm.define.guard import Counter
 from fsm.define.parts import START
-from fsm.journal.operations import RUN_SQL
 from fsm.journal.reader import Reader
-from fsm.journal.rows import Run, run_from
+from fsm.journal.rows import RUN_SQL, Run, run_from
 
 KEYS_MAX = 1_000
 

@@ -27,4 +27,6 @@ def timers_over(before: Snapshot, after: Snapshot) -> tuple[str, ...]:
     moved = after.entered != before.entered or after.outcome not in ("running", "waiting")
     if moved and (before.pending is not None or before.outcome == "waiting"):
         return ("timeout", "defer")
+    if after.pending is not None and after.pending.own:
+        return ("timeout",)  # it has run out: this is its event, put off
     return ("defer",) if before.pending is not None and after.pending is None else ()

@@ -37,6 +37,7 @@ class Intact:
         self.fingerprint = run.fingerprint
         self.memory: bytes | None = None
         self._head = b""
+        self._rows = reader.written(run.key)
         self._calls = reader.calls_counted(run.key)
         self._snapshots: dict[int, Snapshot] = {}
 
@@ -45,10 +46,9 @@ class Intact:
             self._snapshots = self.reader.snapshots(self.run.key)
         except Damaged as damage:
             differ(damage.seq, f"the position after record {damage.seq}", damage.what, "its snapshot row was changed")
-        rows = self.reader.written(self.run.key)
         while self.count <= self.run.seq:
             try:
-                record, detail = next(rows)
+                record, detail = next(self._rows)
             except StopIteration:
                 counted = f"{self.run.seq + 1} records, as the run's row counts them"
                 gone = "the tail was cut" if self.count else "all its records are gone"
@@ -164,7 +164,7 @@ class Intact:
 
     def _stray(self, last: int) -> tuple[int, str] | None:
         """The first row that belongs to no record of this run."""
-        for record, _ in self.reader.written(self.run.key, last):
+        for record, _ in self._rows:
             return record.seq, str(record)
         found = [(seq, f"call rows after record {seq}") for seq in self._calls if not -1 <= seq <= last]
         found += [(seq, f"a snapshot row at record {seq}") for seq in self._snapshots]

@@ -49,7 +49,8 @@ class Replay:
         if self.divergence is not None:
             return f"run {self.run_id} diverges at {self.divergence}"
         rest = f"; {self.erased} without payload, which was erased, are not decided again" if self.erased else ""
-        return f"run {self.run_id}: {self.records} records, all agree{rest}"
+        many = "1 record" if self.records == 1 else f"{self.records} records"
+        return f"run {self.run_id}: {many}, all agree{rest}"
 
 
 def replay_run(journal: str | os.PathLike[str] | Reader, run_id: str, machine: type[Machine] | None = None) -> Replay:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
@@ -70,7 +69,7 @@ class CallDesk:
     _made: int = 0
     _keys: set[str] = field(factory=set)
     _under_way: dict[str, _Ticket] = field(factory=dict)
-    _occurrences: Counter[tuple[str, str]] = field(factory=Counter)
+    _occurrences: dict[tuple[str, str], int] = field(factory=dict)
 
     async def call(
         self,
@@ -252,8 +251,9 @@ class CallDesk:
             return f"{run}:{name}:{key}"
         entered = f"{snapshot.entered}" if snapshot.fresh == 1 else f"{snapshot.entered}.{snapshot.fresh}"
         arguments = digest(body).hex()[:16]
-        self._occurrences[name, arguments] += 1
-        return f"{run}:{entered}:{name}:{arguments}:{self._occurrences[name, arguments]}"
+        occurrence = self._occurrences.get((name, arguments), 0) + 1
+        self._occurrences[name, arguments] = occurrence
+        return f"{run}:{entered}:{name}:{arguments}:{occurrence}"
 
 
 @contextlib.contextmanager

@@ -220,11 +220,13 @@ class Driver:
             live.folded, live.snapshot_bytes = 0, decided.snapshot_bytes
         if moved:
             live.payload, live.earlier, live.covered = plan.event.payload, [], NOTHING
-        overtaken = outside and (moved or after.outcome != "running")
+        given_up = self.lives.get(live.run.key) is not live
+        overtaken = (outside or given_up) and (moved or after.outcome != "running")
         if overtaken:
             self.abandon(live)  # at work, waiting for a slot, or about to decide: it is of a visit that is over
         point("decision.adopted")
-        self.failed.forget(live.run.key)
+        if overtaken or not given_up:  # else it stands where it failed, and is tried again from there
+            self.failed.forget(live.run.key)
         self.tell(live, record)
         if after.outcome in HALTED:
             log.warning("run %s: %s: %s", live.run.run_id, record, excerpt(plan.event.payload.body))

@@ -69,6 +69,11 @@ class Failed:
         if run in self._failures:
             self._failures[run].error = None
 
+    def wait(self, run: int) -> None:
+        """Somebody else comes first; it is looked at again soon, and has not failed once more."""
+        if run in self._failures:
+            self._failures[run].next_s = self.clock.monotonic() + RETRY_S
+
     def forget(self, run: int) -> None:
         """It has moved."""
         if self._failures:

@@ -46,8 +46,8 @@ class Live:
     there, and a call made again is paid again. What is spent outside of calls goes into the next intent or
     record; an attempt that goes on after a loss reports it again, so that it counts only beyond `covered`,
     what the lost attempts have on record. `visit` is what the visit's own records hold, `spent` all that the next
-    record has to hold, `unbooked` the part of it that no call row holds. `earlier` are the call rows of this
-    visit's lost attempts.
+    record has to hold, `in_rows` the part of it that call rows hold. `earlier` are the call rows of this visit's
+    lost attempts.
     """
 
     run: Run
@@ -62,7 +62,7 @@ class Live:
     watched_at: float | None = None
     visit: Spent = NOTHING
     spent: Spent = NOTHING
-    unbooked: Spent = NOTHING
+    in_rows: Spent = NOTHING
     purses: set[Purse] = field(factory=set)
     earlier: list[Call] = field(factory=list)
     turn: asyncio.Lock = field(factory=asyncio.Lock)
@@ -80,15 +80,20 @@ class Live:
                 assert purse is not None
                 purse.spent += spent
             elif counts:
-                new, self.covered = spent - self.covered, self.covered - spent
-                self.spent += new
-                self.unbooked += new
+                if self.covered:
+                    spent, self.covered = spent - self.covered, self.covered - spent
+                self.spent += spent
 
     @property
     def reported(self) -> Spent:
         """All that was spent since the last record, calls in flight included."""
         with self._lock:
             return sum((purse.spent for purse in self.purses), self.spent)
+
+    @property
+    def unbooked(self) -> Spent:
+        """Of what the next record has to hold, the part that no call row holds."""
+        return self.spent - self.in_rows
 
     @property
     def in_visit(self) -> Spent:
@@ -99,9 +104,9 @@ class Live:
     def take(self) -> Spent:
         """What is about to be written into a record."""
         with self._lock:
-            self._taken = self.spent, self.unbooked
+            self._taken = self.spent, self.in_rows
             self.visit += self.spent
-            self.spent = self.unbooked = NOTHING
+            self.spent = self.in_rows = NOTHING
         return self._taken[0]
 
     def adopt(self, snapshot: Snapshot, spent: Spent) -> bool:
@@ -115,19 +120,19 @@ class Live:
     @property
     def booked(self) -> Spent:
         """Of what was taken last, the part that call rows hold."""
-        return self._taken[0] - self._taken[1]
+        return self._taken[1]
 
     def put_back(self, found: Spent = NOTHING) -> None:
         """What was taken last went into no record; `found` is what call rows hold besides."""
         with self._lock:
             self.visit -= self._taken[0]
             self.spent += self._taken[0] + found
-            self.unbooked += self._taken[1]
+            self.in_rows += self._taken[1] + found
 
     def book(self) -> Spent:
         """What was spent outside of calls and is about to be written into a call row."""
         with self._lock:
-            spent, self.unbooked = self.unbooked, NOTHING
+            spent, self.in_rows = self.unbooked, self.spent
         return spent
 
     def empty(self, purse: Purse) -> Spent:
@@ -135,6 +140,7 @@ class Live:
         with self._lock:
             spent, purse.spent = purse.spent, NOTHING
             self.spent += spent
+            self.in_rows += spent
         return spent
 
     def close(self, purse: Purse) -> Spent:

@@ -8,22 +8,24 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from fsm.core.record import ENDED, HALTED
 from fsm.core.snapshot import Pending
 from fsm.define.events import RUNTIME_BYTES_MAX, PayloadInvalid, TimedOut
-from fsm.define.payload import Invalid, Payload, excerpt, seal, told
-from fsm.errors import Fenced, JournalError
-from fsm.journal.reader import Posted, Timer
+from fsm.define.payload import excerpt, seal
+from fsm.errors import Fenced, JournalError, MachineChanged, MachineUnknown, RunUnreadable
+from fsm.journal.reader import Timer
 from fsm.journal.rows import Run
 from fsm.runner.driver import Driver, Still
 from fsm.runner.failed import Failure
+from fsm.runner.hearing import hear, in_hand, read_today
 from fsm.runner.live import Live
 from fsm.runner.recovery import load, take_over
 
 log = logging.getLogger("fsm.runner")
 
 AT_ONCE = 256
+FOREIGN = (MachineUnknown, MachineChanged, RunUnreadable)
 
+Standing = tuple[int, str, int]
 T = TypeVar("T")
 
 
@@ -37,7 +39,7 @@ class Outside:
     driver: Driver
     only: set[int] | None = None
     next_ms: int | None = None
-    _told: set[int] = field(factory=set)
+    _left: dict[int, Standing | None] = field(factory=dict)
 
     async def look(self) -> None:
         """Inboxes and timers, once; `next_ms` is when the next timer runs out, as far as is known by then."""
@@ -74,13 +76,15 @@ class Outside:
                     await driver.journal.release(run)
             elif run.outcome != "running":  # its events and timers wait in the journal
                 driver.failed.lift(run.key)
+            elif run.key in driver.lives:  # somebody else is about to go on with it
+                driver.failed.wait(run.key)
             elif live is not None and failure.payload is not None and live.snapshot.seq == run.seq:
                 driver.failed.lift(run.key)
                 driver.drive(live, failure.payload)
-            else:
-                await take_over(driver, run, "lost")
+            elif not await take_over(driver, run, "lost"):
+                driver.failed.wait(run.key)
         except Fenced:
-            driver.failed.forget(failure.run)
+            driver.failed.wait(failure.run)  # it has moved; next time its row says whether it is still this runner's
         except Exception as again:
             log.warning("run with key %d still cannot go on here: %s", failure.run, again)
             error = again if isinstance(error, JournalError) else error
@@ -91,8 +95,16 @@ class Outside:
         driver = self.driver
         await driver.journal.reap()
         left = driver.journal.read.ownerless(driver.clock.monotonic(), driver.failed.runs)
-        may = [run for run in left if run.key not in driver.lives and (self.only is None or run.key in self.only)]
-        await _each(self._adopt, may)
+        await _each(self._adopt, [run for run in left if self._may(run)])
+
+    def _may(self, run: Run) -> bool:
+        """Whether this run is one to take over; what only other code can read is not read again and again."""
+        allowed = self.only is None or run.key in self.only
+        return allowed and run.key not in self.driver.lives and self._left.get(run.key) != self._standing(run)
+
+    def _standing(self, run: Run) -> Standing:
+        """What has to change before a run can be read that could not be."""
+        return run.seq, run.fingerprint, len(self.driver.machines.by_fingerprint)
 
     def yield_taken(self) -> None:
         """Let go of the runs that another runner took over while this one was stalled: nothing of it counts."""
@@ -107,32 +119,15 @@ class Outside:
         try:
             await take_over(self.driver, run, "lost" if run.owner else "released")
         except Exception as error:
-            if run.key not in self._told:
-                self._told.add(run.key)
+            if run.key not in self._left:
                 log.warning("run %s is left alone: %s", run.run_id, error)
+            self._left[run.key] = self._standing(run) if isinstance(error, FOREIGN) else None
 
     async def attend(self, run: Run) -> None:
         """Decide the events that wait for this run, oldest first."""
         with self._held(run) as live:
-            if live is None:
-                return
-            async with live.door:
-                for posted in self.driver.journal.read.inbox(run.key):
-                    await self._decide(live, posted)
-
-    async def _decide(self, live: Live, posted: Posted) -> None:
-        """Decide a posted event, if the run still hears it: an ended one hears nothing, a halted one `Cancelled`."""
-        payload, unread = _read(live, posted.event, posted.body.encode(), posted.digest)
-        deaf = ENDED if payload.event == "Cancelled" else ENDED | HALTED
-        await self.driver.decide(
-            live,
-            payload,
-            own=False,
-            event_id=posted.event_id,
-            inbox=posted.id,
-            unread=unread,
-            still=lambda now: now.outcome not in deaf,
-        )
+            if live is not None:
+                await hear(self.driver, live)
 
     async def _ring(self, timer: Timer) -> None:
         """A wait or a deferral is over."""
@@ -153,7 +148,7 @@ class Outside:
         """Decide the event that was put off; an own one that can be read no more is an invalid payload."""
         driver = self.driver
         record = driver.journal.read.record(live.run.key, pending.seq)
-        payload, unread = _read(live, record.event, record.body, record.digest or b"")
+        payload, unread = read_today(live, record.event, record.body, record.digest or b"")
         if unread and pending.own:
             seen, attempt = excerpt(record.body or b""), live.snapshot.attempt
             invalid = PayloadInvalid(event=record.event, problems=[unread], excerpt=seen, attempt=attempt)
@@ -181,25 +176,11 @@ class Outside:
             log.warning("run %s is left alone: %s", run.run_id, error)
             yield None
             return
-        live.hands += 1
-        driver.lives[run.key] = live
-        try:
-            yield live
-        except Exception as error:
-            driver.give_up(live, error)
-        finally:
-            live.hands -= 1
-            driver.let_go(live)
-
-
-def _read(live: Live, event: str, body: bytes | None, digest: bytes) -> tuple[Payload, str]:
-    """A payload from the journal; or only its name and digest, and why it is read no more."""
-    try:
-        if body is None:
-            raise Invalid(["its payload was erased"], "")
-        return live.engine.spec.stored(event, body, digest), ""
-    except Invalid as invalid:
-        return Payload(event, None, b"", digest), told(invalid)
+        with in_hand(driver, live):
+            try:
+                yield live
+            except Exception as error:
+                driver.give_up(live, error)
 
 
 async def _each(act: Callable[[T], Awaitable[None]], items: list[T]) -> None:

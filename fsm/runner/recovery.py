@@ -1,46 +1,45 @@
 """Runs as their journal tells them, and going on with those that nobody advances."""
 
-from fsm.core.recall import recall
+from fsm.core.recall import Unread, recall, stored
 from fsm.core.record import NOTHING, Record
 from fsm.core.snapshot import apply
 from fsm.crash import point
 from fsm.define.parts import START
-from fsm.define.payload import Invalid, Payload
-from fsm.define.spec import MachineSpec
+from fsm.errors import JournalError, RunUnreadable
 from fsm.journal.rows import Call, Run, snapshot_bytes
 from fsm.runner.driver import Driver
+from fsm.runner.hearing import hear, in_hand
 from fsm.runner.live import Live
 from fsm.runner.spending import is_limited, look_back
 
 
 def load(driver: Driver, run: Run) -> Live:
-    """The run in memory; from its records if it is not. Raises `MachineUnknown`, `MachineChanged`, `Invalid`."""
+    """The run in memory; from its records if it is not. Raises `MachineUnknown`, `MachineChanged`, `RunUnreadable`."""
     if run.key in driver.lives:
         return driver.lives[run.key]
     read = driver.journal.read
     engine = driver.machines.engine(run, read)
     base = read.snapshot(run.key)
     records = list(read.records(run.key, base.seq if base else -1))
-    snapshot = recall(engine.spec, records, base)
-    entered = read.record(run.key, max(snapshot.entered, 0))
+    try:
+        snapshot = recall(engine.spec, records, base)
+        seq = max(snapshot.entered, 0)
+        entered = next((record for record in records if record.seq == seq), None) or read.record(run.key, seq)
+        payload = stored(engine.spec, entered)
+    except Unread as unread:
+        seq, event, problems = unread.record.seq, unread.record.event, tuple(unread.problems)
+        raise RunUnreadable(run_id=run.run_id, machine=run.machine, seq=seq, event=event, problems=problems) from unread
     live = Live(
         run=run,
         engine=engine,
         snapshot=snapshot,
-        payload=stored(engine.spec, entered),
+        payload=payload,
         folded=sum(len(record.body or b"") for record in records),
         snapshot_bytes=snapshot_bytes(base) if base else 0,
     )
     if is_limited(live):
         live.visit = sum((record.spent for record in read.records(run.key, snapshot.entered)), NOTHING)
     return live
-
-
-def stored(spec: MachineSpec, record: Record) -> Payload:
-    """The payload of a record, as its class reads it today."""
-    if record.body is None or record.digest is None:
-        raise Invalid([f"record {record.seq}: its payload was erased"], "")
-    return spec.stored(record.event, record.body, record.digest)
 
 
 async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> bool:
@@ -54,23 +53,24 @@ async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Ca
     live = load(driver, run)
     if not driver.suspects.admit(live, why):
         return False
-    live.hands += 1
-    driver.lives[run.key] = live
-    try:
+    with in_hand(driver, live):
         async with live.turn:
-            still = live.snapshot.seq == run.seq
-            if still:
-                await _resume(driver, live, why, by, answer)
-            return still
-    except BaseException:
-        driver.forget(live)
-        raise
-    finally:
-        live.hands -= 1
-        driver.let_go(live)
+            if live.snapshot.seq != run.seq:
+                return False
+            token, before = live.token, live.snapshot
+            await _resume(driver, live, why, by, answer)
+        try:
+            await hear(driver, live)  # before its agent begins: it may be cancelled there
+        except Exception as error:  # the run is this runner's by now
+            driver.give_up(live, error)
+        if live.token == token and live.snapshot.outcome == "running":
+            again = before.state == START and before.pending is None
+            driver.drive(live, live.payload if again else None)
+    return True
 
 
 async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | None) -> None:
+    """Commit and adopt the record; what goes wrong after that is no reason to leave the run alone."""
     spec, before = live.engine.spec, live.snapshot
     waits = before.state != START and spec.state[before.state].kind == "waiting"
     record = Record(
@@ -84,14 +84,18 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
         note={"why": why, **({"by": by} if by else {}), **({"key": answer.key} if answer else {})},
     )
     timeout_ms = spec.state[before.state].timeout_ms if waits else None
-    record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
+    try:
+        record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
+    except BaseException:
+        driver.forget(live)
+        raise
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
     live.visit += record.spent
-    live.spent = live.unbooked = NOTHING
-    look_back(live, driver.journal.read)
+    live.spent = live.in_rows = NOTHING
     driver.failed.lift(live.run.key)
     driver.tell(live, record)
-    if not waits:
-        again = before.state == START and before.pending is None
-        driver.drive(live, live.payload if again else None)
+    try:
+        look_back(live, driver.journal.read)
+    except JournalError as error:
+        driver.give_up(live, error)

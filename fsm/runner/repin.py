@@ -2,10 +2,10 @@
 
 from attrs import evolve
 
-from fsm.core.recall import recall
+from fsm.core.recall import Unread, recall
 from fsm.core.record import Record
 from fsm.core.snapshot import apply
-from fsm.define.payload import Invalid, digest
+from fsm.define.payload import digest
 from fsm.define.spec import MachineSpec
 from fsm.errors import MachineUnknown, NotResumable
 from fsm.journal.rows import Run
@@ -31,8 +31,9 @@ async def repin(driver: Driver, run: Run, by: str) -> Run:
     records = list(read.records(run.key, base.seq if base else -1))
     try:
         before = recall(_with_code(old, spec), records, base)
-    except Invalid as invalid:
-        raise NotResumable(run_id=run.run_id, why="; ".join(invalid.problems)) from None
+    except Unread as unread:
+        why = "; ".join([f"record {unread.record.seq} ({unread.record.event})", *unread.problems])
+        raise NotResumable(run_id=run.run_id, why=why) from None
     record = Record(
         seq=before.seq + 1,
         kind="repinned",

@@ -29,12 +29,13 @@ from fsm.crash import point
 from fsm.define.machine import Machine
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
-from fsm.errors import Fenced, NotResumable, RunEnded, RunHalted, RunnerStopped
+from fsm.errors import Fenced, NotResumable, RunEnded, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
 from fsm.journal.rows import Run
 from fsm.runner.answer import UNTOLD, answer
 from fsm.runner.driver import Driver, Observer
 from fsm.runner.entry import arriving, bounded, cancelling, name, starting, tags
+from fsm.runner.hearing import check_heard
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.outside import Outside
@@ -202,7 +203,7 @@ class Runner:
 
     async def _post(self, run: Run, spec: MachineSpec, payload: Payload, event_id: str) -> Record | None:
         """Into the inbox, and wait until it is decided: here, or by the runner that advances the run."""
-        read, inbox_max = self.journal.read, spec.bounds.inbox_max
+        read, inbox_max, since = self.journal.read, spec.bounds.inbox_max, run.seq
         known = await self.journal.post(run.run_id, event_id, payload, self._clock.now_ms(), inbox_max)
         point("inbox.committed")
         while known is None:
@@ -212,10 +213,7 @@ class Runner:
             run = read.run_at(run.key)
             known = read.record_of(run.key, event_id)  # last: whatever took it out of the inbox has happened by now
             if known is None:
-                if run.ended:
-                    raise RunEnded(run_id=run.run_id, outcome=run.outcome, event=payload.event)
-                if run.halted and payload.event != "Cancelled":
-                    raise RunHalted(run_id=run.run_id, outcome=run.outcome, event=payload.event)
+                check_heard(read, run, payload.event, since, waits)
                 if not waits:
                     return None
                 await self._changed(run)

@@ -1,11 +1,11 @@
-"""Which visits go on at once after their process died in them, and not for the first time.
+"""Which visits go on at once after their process died in them.
 
 When a process dies nobody knows which of its visits killed it. After a first loss all go on together: most
-were only there. A visit that is lost again is a suspect: few suspects go on at once in a process, and one that
-has its last chance goes on as the only suspect there. So who kills its process is still stopped after
-`resumes_max` resumes, and a visit that shared the process with it is not condemned: when it counts, the two are
-no longer in progress together. All other visits go on meanwhile. What this cannot tell from a visit that
-kills: one at work in each of so many deaths that had nothing to do with visits.
+were only there. A visit that is lost again is a suspect, and so is one that has its last chance: few suspects
+go on at once in a process, one with its last chance as the only one there. So who kills its process is still
+stopped after `resumes_max` resumes, and a visit that shared the process with it is not condemned: when it
+counts, the two are no longer in progress together. All other visits go on meanwhile. What this cannot tell
+from a visit that kills: one at work in each of so many deaths that had nothing to do with visits.
 """
 
 from collections.abc import Mapping
@@ -46,9 +46,9 @@ class Suspects:
         now, resumes_max = live.snapshot, live.engine.spec.bounds.resumes_max
         losses = now.resumes + (why == "lost")
         put_off = now.pending is not None and now.pending.own
-        if not 2 <= losses <= resumes_max or put_off:
-            return True
         alone = losses == resumes_max
+        if not 0 < losses <= resumes_max or (losses == 1 and not alone) or put_off:
+            return True
         if why in ("lost", "released") and not self._room(alone):
             self._waiting[live.run.key] = now.seq, alone
             return False

@@ -83,9 +83,10 @@ async def attempt(
 
 
 def crashed(live: Live) -> Payload:
-    """What a visit becomes whose process died too often."""
+    """What a visit becomes that was lost too often."""
     resumes, resumes_max = live.snapshot.resumes, live.engine.spec.bounds.resumes_max
-    text = f"the process died {resumes} times in this visit, resumes_max is {resumes_max}"
+    lost = "its process died, or its journal could not be written,"
+    text = f"{lost} {resumes} times in this visit; resumes_max is {resumes_max}"
     return _own(_failed(live, "crashed", text))
 
 

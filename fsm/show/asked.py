@@ -1,8 +1,8 @@
 """What was asked to make a decision: the candidate, each predicate's answer, each guard's numbers, who decided."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from attrs import field, frozen
+from attrs import frozen
 
 from fsm.core.record import Record
 from fsm.define.guard import Ruling
@@ -60,7 +60,7 @@ class Asked:
     candidate: str
     predicates: tuple[Answer, ...] = ()
     verdicts: tuple[Ruled, ...] = ()
-    where: str = field(default="")
+    where: str = ""
 
 
 def asked(spec: MachineSpec, record: Record, places: Places) -> Asked:
@@ -106,12 +106,12 @@ def takers(spec: MachineSpec, state: str, event: str) -> list[TransitionSpec]:
 
 def deciding(spec: MachineSpec, record: Record) -> Ruling | None:
     """The refusal that moved or halted the run last; None if nothing refused."""
-    found = [record.rulings[index] for index in _decisive(spec, record)]
-    return found[-1] if found else None
+    found = list(chain(spec, record.rulings))
+    return record.rulings[found[-1]] if found else None
 
 
 def _verdicts(spec: MachineSpec, record: Record, places: Places) -> tuple[Ruled, ...]:
-    led = _decisive(spec, record)
+    led = chain(spec, record.rulings)
     return tuple(
         Ruled(
             guard=ruling.guard,
@@ -129,14 +129,14 @@ def _verdicts(spec: MachineSpec, record: Record, places: Places) -> tuple[Ruled,
     )
 
 
-def _decisive(spec: MachineSpec, record: Record) -> dict[int, tuple[str, str]]:
+def chain(spec: MachineSpec, rulings: Sequence[Ruling]) -> dict[int, tuple[str, str]]:
     """The refusals that decided, by their place among the rulings: the hop and state each led to, or neither.
 
     A refusal opens the way its `otherwise` names, where the target's entry guards are asked in turn.
     """
     found: dict[int, tuple[str, str]] = {}
     target: str | None = None
-    for index, ruling in enumerate(record.rulings):
+    for index, ruling in enumerate(rulings):
         if ruling.verdict.decision != "refuse" or (target is not None and ruling.at != target):
             continue
         ways = _ways(spec, ruling.at)

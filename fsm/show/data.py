@@ -1,20 +1,27 @@
 """What there is to show as plain JSON data: the same names everywhere a program reads them."""
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
-from fsm.core.record import Record
+from fsm.core.record import Record, Spent
 from fsm.define.guard import Ruling
 from fsm.errors import Mistake
 from fsm.journal.rows import Call, Run
-from fsm.show.overlay import Overlay
+
+if TYPE_CHECKING:  # to list runs needs none of these
+    from fsm.replay.replay import Replay
+    from fsm.show.diagram import Diagram
+    from fsm.show.health import Health
+    from fsm.show.overlay import Overlay, Tally
+    from fsm.show.why import Why
 
 Data = dict[str, Any]
 
 
-def run_data(run: Run) -> Data:
+def run_data(run: Run, spent: Spent) -> Data:
     return {
         "run_id": run.run_id,
         "machine": run.machine,
@@ -22,6 +29,7 @@ def run_data(run: Run) -> Data:
         "outcome": run.outcome,
         "records": run.seq + 1,
         "labels": run.labels,
+        **asdict(spent),
         "started_at_ms": run.started_at_ms,
         "at_ms": run.at_ms,
     }
@@ -42,9 +50,8 @@ def record_data(record: Record) -> Data:
         "state": record.state,
         "outcome": record.outcome,
         "predicates": dict(record.predicates),
-        "rulings": [ruling_data(ruling) for ruling in record.rulings],
-        "tokens": record.spent.tokens,
-        "usd_micros": record.spent.usd_micros,
+        "verdicts": [_verdict_data(ruling) for ruling in record.rulings],
+        **asdict(record.spent),
         "until_ms": record.until_ms,
         "note": dict(record.note),
         "memory": record.memory.hex() if record.memory else None,
@@ -53,7 +60,7 @@ def record_data(record: Record) -> Data:
     }
 
 
-def ruling_data(ruling: Ruling) -> Data:
+def _verdict_data(ruling: Ruling) -> Data:
     verdict = ruling.verdict
     return {
         "guard": ruling.guard,
@@ -75,22 +82,45 @@ def call_data(call: Call) -> Data:
         "name": call.name,
         "key": call.key,
         "status": call.status,
-        "tokens": call.spent.tokens,
-        "usd_micros": call.spent.usd_micros,
+        **asdict(call.spent),
         "at_ms": call.at_ms,
         "body": json.loads(call.body) if call.body is not None else None,
     }
 
 
-def overlay_data(overlay: Overlay) -> Data:
-    """A run on its diagram; `taken` and `unhandled` as lists, since their keys are pairs."""
+def diagram_data(diagram: "Diagram", run_id: str | None = None, overlay: "Overlay | None" = None) -> Data:
+    return {"diagram": asdict(diagram), "run_id": run_id, "overlay": _overlay_data(overlay) if overlay else None}
+
+
+def _overlay_data(overlay: "Overlay") -> Data:
+    """`taken` and `unhandled` as lists, since their keys are pairs; spending flat, as everywhere."""
     return {
-        **asdict(overlay),
+        **_flat(overlay),
+        "by": _verdict_data(overlay.by) if overlay.by is not None else None,
+        "states": {name: _flat(tally) for name, tally in overlay.states.items()},
         "taken": [{"state": state, "hop": hop, "times": times} for (state, hop), times in overlay.taken.items()],
         "unhandled": [
             {"state": state, "event": event, "times": times} for (state, event), times in overlay.unhandled.items()
         ],
     }
+
+
+def _flat(found: "Overlay | Tally") -> Data:
+    told: Data = asdict(found)
+    return {**told.pop("spent"), **told}
+
+
+def why_data(why: "Why") -> Data:
+    return asdict(why)
+
+
+def replay_data(replay: "Replay") -> Data:
+    return {**asdict(replay), "agreed": replay.agreed}
+
+
+def health_data(health: "Health", diverged: "Iterable[Replay]") -> Data:
+    """`diverged` are the replays that found a record which is not what was written."""
+    return {**asdict(health), "diverged": [replay_data(replay) for replay in diverged]}
 
 
 def mistake_data(mistake: Mistake) -> Data:

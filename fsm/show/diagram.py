@@ -23,7 +23,7 @@ from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Placed, Standing
 from fsm.define.parts import START_HOP, EverywhereSpec, StateSpec, TransitionSpec, way_id
 from fsm.define.spec import MachineSpec
-from fsm.show.words import guard_words
+from fsm.show.telling import guard_words
 
 BoxKind = Literal["agent", "waiting", "completed", "failed", "start", "anywhere", "stopped"]
 ArrowKind = Literal["start", "direct", "otherwise", "stopped"]

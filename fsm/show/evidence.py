@@ -13,6 +13,7 @@ from fsm.journal import flock
 from fsm.journal.lease import LEASE_S
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
+from fsm.show.here import Here
 
 VISIT_MAX = 100
 
@@ -33,7 +34,7 @@ class Evidence:
     """A run, its machine as recorded, its visit in progress, who advances it, and what waits for it.
 
     `entry` is the record that entered the state, `since` the last of those after it. `code` is the machine
-    as it is today, where it is at hand; `options` are what a command about this run needs besides its id.
+    as it is today, where it is at hand; `here` makes the commands about it.
     """
 
     run: Run
@@ -46,7 +47,7 @@ class Evidence:
     owner: Owner | None = None
     now_ms: int
     code: MachineSpec | None = None
-    options: tuple[str, ...] = field(default=())
+    here: Here = field(factory=Here)
 
     @property
     def last(self) -> Record:
@@ -108,7 +109,7 @@ class Evidence:
 
 
 def evidence(
-    reader: Reader, run: Run, clock: Clock, code: MachineSpec | None = None, options: tuple[str, ...] = ()
+    reader: Reader, run: Run, clock: Clock, code: MachineSpec | None = None, here: Here | None = None
 ) -> Evidence:
     """All of it, read from the journal; of a long visit its last VISIT_MAX records."""
     entered = max(run.entered, 0)
@@ -124,7 +125,7 @@ def evidence(
         owner=owner_of(reader, run.owner, clock.monotonic()) if run.owner else None,
         now_ms=clock.now_ms(),
         code=code,
-        options=options,
+        here=here or Here(),
     )
 
 

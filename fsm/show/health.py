@@ -8,6 +8,8 @@ from attrs import frozen
 from fsm.clock import Clock, boot_id
 from fsm.journal.facts import FileFacts, facts
 from fsm.journal.reader import Reader, RunnerRow
+from fsm.show.here import Here
+from fsm.show.words import count
 
 WAL_BYTES_MAX = 64 << 20
 
@@ -37,7 +39,7 @@ class Health:
     findings: tuple[Finding, ...]
 
 
-def examine(reader: Reader, clock: Clock) -> Health:
+def examine(reader: Reader, clock: Clock, here: Here) -> Health:
     """All but the chains of the runs, which replay looks at."""
     file = facts(reader, clock.now_ms())
     boot, now = boot_id(), clock.monotonic()
@@ -45,14 +47,14 @@ def examine(reader: Reader, clock: Clock) -> Health:
         Worker(row.name, row.pid, tuple(json.loads(row.hung))) for row in reader.runners() if _lives(row, boot, now)
     )
     left = [run.run_id for run in reader.ownerless(now)]
-    return Health(file, workers, tuple(_findings(file, workers, left)))
+    return Health(file, workers, tuple(_findings(file, workers, left, here)))
 
 
 def _lives(row: RunnerRow, boot: str, now: float) -> bool:
     return not row.closed and row.boot == boot and row.expires > now
 
 
-def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str]) -> Iterator[Finding]:
+def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str], here: Here) -> Iterator[Finding]:
     for text in file.damage:
         yield Finding(f"the file is damaged: {text}", "restore a backup; sqlite3's .recover may save more", bad=True)
     for worker in workers:
@@ -61,17 +63,17 @@ def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str]) -> 
             yield Finding(told, "its run went on without it; the thread ends with its process")
     if left:
         named = ", ".join(left[:3]) + (", ..." if len(left) > 3 else "")
-        many = "1 run is under way, and nobody advances it"
-        many = many if len(left) == 1 else f"{len(left):,} runs are under way, and nobody advances them"
-        yield Finding(f"{many}: {named}", "fsm resume")
+        verb, them = ("is", "it") if len(left) == 1 else ("are", "them")
+        told = f"{count(len(left), 'run')} {verb} under way, and nobody advances {them}: {named}"
+        yield Finding(told, here.command("resume"))
     if workers:
         return
     if file.posted:
-        many = "1 event waits in an inbox" if file.posted == 1 else f"{file.posted:,} events wait in inboxes"
-        yield Finding(f"{many}, and no runner is at work", "fsm resume")
+        told = count(file.posted, "event waits in an inbox", "events wait in inboxes")
+        yield Finding(f"{told}, and no runner is at work", here.command("resume"))
     if file.overdue:
-        many = "1 timer has" if file.overdue == 1 else f"{file.overdue:,} timers have"
-        yield Finding(f"{many} run out, and no runner is at work", "fsm resume")
+        told = count(file.overdue, "timer has", "timers have")
+        yield Finding(f"{told} run out, and no runner is at work", here.command("resume"))
     if file.wal_size > WAL_BYTES_MAX:
         told = f"the -wal file holds {file.wal_size / (1 << 20):,.0f} MiB, and no runner is at work"
         yield Finding(told, "any runner that opens and closes the journal folds it in")

@@ -1,7 +1,6 @@
 """What would move a run: commands to paste, and changes to its machine."""
 
 import json
-import shlex
 
 from attrs import frozen
 
@@ -12,7 +11,7 @@ from fsm.define.parts import START
 from fsm.show.asked import Places, attributes, deciding, takers
 from fsm.show.evidence import Evidence
 from fsm.show.skeleton import skeleton
-from fsm.show.telling import listed, moment, safe
+from fsm.show.words import joined, moment, safe
 
 CODE = ("predicate_error", "guard_error", "remember_error")
 
@@ -48,7 +47,7 @@ def moves(found: Evidence, case: str, places: Places) -> list[Move]:
 
 
 def _command(verb: str, found: Evidence, *more: str) -> str:
-    return shlex.join(["fsm", verb, found.run.run_id, *more, *found.options])
+    return found.here.command(verb, found.run.run_id, *more)
 
 
 def _resume(found: Evidence, text: str) -> Move:
@@ -67,7 +66,7 @@ def _sending(found: Evidence) -> list[Move]:
         body = json.dumps(skeleton(shapes[event]) if event in shapes else {}, ensure_ascii=False)
         sent.append(
             Move(
-                f"send {safe(event)}: it takes {listed(ways, 'or')}", _command("send", found, event, "--payload", body)
+                f"send {safe(event)}: it takes {joined(ways, 'or')}", _command("send", found, event, "--payload", body)
             )
         )
     return sent
@@ -88,7 +87,7 @@ def _answering(found: Evidence) -> list[Move]:
         return []
     call = str(found.question["call"])
     return [
-        Move(f"it happened: say what call `{safe(call)}` gave", _command("answer", found, call, "--result", "...")),
+        Move(f"it happened: say what call `{safe(call)}` gave", _command("answer", found, call, "--result", "JSON")),
         Move("it did not: have it made again", _command("answer", found, call, "--again")),
     ]
 
@@ -131,7 +130,7 @@ def _unstuck(found: Evidence, places: Places) -> list[Move]:
     again = _resume(found, "resume it: its agent tries again" if last.source != START else "resume it: it starts again")
     lines = takers(found.spec, last.source, last.event)
     if lines:
-        names = listed([f"`{safe(line.name)}`{_where(line.name, places)}" for line in lines], "or")
+        names = joined([f"`{safe(line.name)}`{_where(line.name, places)}" for line in lines], "or")
         return [again, Move(f"or let one line always match: leave out when= of {names}")]
     line = f"`{_fresh(event)} = {state}.to(..., on={_on(last)})`"
     return [again, Move(f"or declare where it leads: {line}{_where(last.source, places)}")]

@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 
 from attrs import define, field, frozen
 
-from fsm.core.asking import refusing
 from fsm.core.record import HALTED, MOVES, NOTHING, Outcome, Record, Spent
 from fsm.define.guard import Ruling
-from fsm.define.parts import START, Ways, way_for
+from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
-from fsm.show.diagram import Declared
+from fsm.show.asked import deciding
 
 
 @frozen
@@ -105,7 +104,7 @@ class _Folding:
         if record.outcome not in HALTED:
             self.by = None
         elif moved or record.kind == "halted":
-            self.by = stopping(self.spec, record.rulings)
+            self.by = deciding(self.spec, record)
             if self.by is not None:
                 self.halts[self.by.at] += 1
         self.last = record
@@ -142,18 +141,3 @@ class _Folding:
             unhandled=dict(self.unhandled),
             elsewhere=dict(elsewhere),
         )
-
-
-def stopping(spec: MachineSpec, rulings: tuple[Ruling, ...]) -> Ruling | None:
-    """The refusal that no `otherwise` answered to: the end of the chain that the first refusal begins."""
-    places: tuple[Declared, ...] = (*spec.transitions, *spec.states, *spec.everywhere)
-    otherwise: dict[str, Ways] = {place.name: place.otherwise for place in places}
-    refusal = refusing(rulings)
-    while refusal is not None:
-        ways = otherwise.get(refusal.at, {})
-        key = way_for(ways, refusal.verdict.code)
-        if key is None:
-            return refusal
-        rulings = rulings[rulings.index(refusal) + 1 :]
-        refusal = refusing([ruling for ruling in rulings if ruling.at == ways[key]])
-    return None

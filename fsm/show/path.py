@@ -13,7 +13,8 @@ from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import counted, notable
 from fsm.show.asked import attributes
-from fsm.show.telling import cap, moment, objection, safe, words
+from fsm.show.telling import cap, objection, words
+from fsm.show.words import moment, safe
 
 WHOLE_MAX, HEAD_MAX, NOTABLE_MAX, TAIL_MAX = 40, 8, 16, 14
 PAGE = 500

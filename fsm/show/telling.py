@@ -1,70 +1,16 @@
-"""How moments, numbers, payloads and verdicts are said: in few words, and safe on any terminal."""
+"""How payloads, events, guards and verdicts are said in few words, and safe on any terminal."""
 
 import json
-from datetime import UTC, datetime
 from typing import Any
 
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.guard import Ruling
+from fsm.define.guard import Counter, Placed, Ruling
+from fsm.show.words import block, count, duration, moment, money, safe, shown
 
-UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
 ORDINAL = {"fires": "firing", "visits": "visit", "hops": "hop"}  # what is counted before it happens
-JOINER = "\u200d"  # holds the parts of one emoji together
 VALUE_MAX, WORD_MAX = 200, 24
-
-
-def safe(text: str) -> str:
-    """One line of it, without anything that a terminal would obey instead of show."""
-    return " ".join("".join(map(_shown, text)).split())
-
-
-def block(text: str) -> str:
-    """The same, its lines kept."""
-    return "\n".join("".join(map(_shown, line)) for line in text.split("\n"))
-
-
-def _shown(char: str) -> str:
-    if char.isprintable() or char == JOINER:
-        return char
-    return " " if char in "\n\r\t" else f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
-
-
-def count(number: int, one: str) -> str:
-    """`1 record`, `9,940 records`."""
-    return f"{number:,} {one}" if number == 1 else f"{number:,} {one}s"
-
-
-def listed(names: list[str], word: str) -> str:
-    """`a, b or c`."""
-    return f" {word} ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
-
-
-def lasting(ms: int) -> str:
-    """How long: the two largest units from a minute on, `1 d 23 h`; below that `12.3 s`, `85 ms`."""
-    ms = max(ms, 0)
-    if ms < 1_000:
-        return f"{ms} ms"
-    if ms < 60_000:
-        return f"{ms / 1000:.1f}".removesuffix(".0") + " s"
-    parts: list[str] = []
-    for unit, length in UNITS_MS:
-        number, ms = divmod(ms, length)
-        if parts or number:
-            parts.append(f"{number} {unit}" if number else "")
-    return " ".join(filter(None, parts[:2]))
-
-
-def ago(ms: int) -> str:
-    """How long ago, as coarsely as one says it: `3 min ago`."""
-    for unit, length in UNITS_MS:
-        if ms >= length:
-            return f"{ms // length} {unit} ago"
-    return "just now"
-
-
-def moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def gist(body: bytes | None) -> str:
@@ -79,7 +25,9 @@ def words(record: Record) -> str:
     """What arrived with a record, in a few words: a payload's fields, or what the runtime's own event says."""
     if record.note.get("unread"):
         return f"(its class reads it no more: {safe(str(record.note['unread']))})"
-    return own_words(record) or (gist(record.body) if record.event else "")
+    if record.event in RUNTIME_EVENTS:
+        return own_words(record)
+    return gist(record.body) if record.event else ""
 
 
 def happened(record: Record) -> str:
@@ -97,13 +45,11 @@ def own_words(record: Record) -> str:
         case "AgentFailed":
             told = f"{body.get('error_type')}: {body.get('message')}"
         case "TimedOut":
-            told = f"after {lasting(body.get('timeout_ms', 0))}"
+            told = f"after {duration(body.get('timeout_ms', 0))}"
         case "PayloadInvalid":
             told = "; ".join([str(body.get("event")), *body.get("problems", [])])
         case "CallRefused":
-            told = (
-                f"call {body.get('call')}: {body.get('code')}" if body.get("call") else f"spending: {body.get('code')}"
-            )
+            told = f"{'call ' + body['call'] if body.get('call') else 'spending'}: {body.get('code')}"
         case "CallUnsure":
             told = f"call {body.get('call')} may have happened or not"
         case _:
@@ -132,13 +78,18 @@ def of_limit(what: str, number: int, limit: int) -> str:
     """`firing 4 of 3`: the one that is asked for; of spending what there is: `200,120 of 200,000 tokens`."""
     if what in ORDINAL:
         return f"{ORDINAL[what]} {number + 1:,} of {limit:,}"
+    if what == "usd_micros":
+        return f"{money(number)} of {money(limit)}"
     return f"{number:,} of {limit:,} {what.replace('_', ' ')}"
 
 
 def cap(ruling: Ruling) -> str:
     """A cap that allowed, as short as it can be told: `2/3`; "" where nothing is counted."""
     told = tally(ruling)
-    return f"{told[1] + (told[0] in ORDINAL):,}/{told[2]:,}" if told else ""
+    if told is None:
+        return ""
+    what, number, limit = told
+    return f"{money(number)}/{money(limit)}" if what == "usd_micros" else f"{number + (what in ORDINAL):,}/{limit:,}"
 
 
 def said(ruling: Ruling) -> str:
@@ -147,8 +98,8 @@ def said(ruling: Ruling) -> str:
     word = {"allow": "allowed", "refuse": "refused", "defer": "put it off"}[verdict.decision]
     counted = tally(ruling)
     parts = [f"{word} {of_limit(*counted)}" if counted else word]
-    shown = {f"{counted[0]}", f"{counted[0]}_max"} if counted else set()
-    left = ", ".join(f"{safe(name)} {number:,}" for name, number in verdict.numbers.items() if name not in shown)
+    told = {counted[0], f"{counted[0]}_max"} if counted else set()
+    left = ", ".join(f"{safe(name)} {number:,}" for name, number in verdict.numbers.items() if name not in told)
     code = verdict.code if verdict.decision != "allow" and not (counted and verdict.code == "loop_cap") else ""
     because = ": ".join(filter(None, [", ".join(filter(None, [safe(code), left])), safe(verdict.text)]))
     until = f" until {moment(verdict.until_ms)}" if verdict.until_ms is not None else ""
@@ -173,3 +124,22 @@ def pretty(body: bytes | None, chars_max: int | None = None) -> str:
 def compact(body: bytes | None) -> str:
     """JSON in one line, safe to print."""
     return "(erased)" if body is None else safe(body.decode())
+
+
+def guard_words(guard: Placed, owner: str) -> str:
+    """What a guard demands, after its name: its limit in words, or its parameters. `owner`: where it stands."""
+    if guard.counter is not None and guard.limit is not None:
+        return _limit_words(guard.counter, guard.limit, owner)
+    return ", ".join(f"{shown(key)} {shown(str(value))}" for key, value in guard.params.items())
+
+
+def _limit_words(counter: Counter, limit: int, owner: str) -> str:
+    if counter.of == "usd_micros":
+        told = money(limit)
+    elif counter.of == "tokens":
+        told = count(limit, "token")
+    else:
+        told = count(limit, *COUNTED[counter.of])
+    of = f" of {shown(counter.subject)}" if counter.subject not in ("", owner) else ""
+    since = f" since {shown(counter.since)}" if counter.since else ""
+    return f"up to {told}{of}{since}"

@@ -15,12 +15,12 @@ from rich.text import Text
 from fsm.show.diagram import Arrow, Box, BoxKind, Diagram
 from fsm.show.labels import check_lines, event_words, passages, refusal_lines, state_facts, state_notes, tone
 from fsm.show.overlay import Overlay
-from fsm.show.words import count, listed, money, shown, times
+from fsm.show.telling import objection
+from fsm.show.words import colour, count, listed, shown, spending, times
 
 STYLES: dict[str, str] = {
     **{"agent": "cyan", "waiting": "yellow", "completed": "green", "failed": "red", "anywhere": "blue"},
     **{"stopped": "red", "plain": "", "failing": "red", "otherwise": "yellow"},
-    **{"cancelled": "red", "stuck": "red"},
 }
 NAME_SHARE = 0.4  # of the width, at most, for the column of names
 GAP = 2
@@ -96,13 +96,10 @@ def _heading(diagram: Diagram, run: Overlay | None, signs: Signs) -> Iterator[Te
     told = signs.text(f"  {shown(doc)}" if doc else "", "dim")
     yield Text.assemble(signs.text(shown(diagram.name), "bold"), told)
     if run is not None:
-        style = STYLES.get(run.outcome, "")
-        spent = [count(run.spent.tokens, "token")] if run.spent.tokens else []
-        spent += [money(run.spent.usd_micros)] if run.spent.usd_micros else []
-        counts = ", ".join([count(run.hops, "hop"), count(run.records, "record"), *spent])
-        yield Text.assemble((run.outcome, style), signs.text(f" in {shown(run.state)}: {counts}"))
+        counts = ", ".join([count(run.records, "record"), count(run.hops, "hop"), *spending(run.spent)])
+        yield Text.assemble((run.outcome, colour(run.outcome)), signs.text(f" in {shown(run.state)}: {counts}"))
         if run.by is not None:
-            yield signs.text(shown(str(run.by)), "red")
+            yield signs.text(objection(run.by), "red")
         for hop, number in run.elsewhere.items():
             yield signs.text(f"{shown(hop)} {times(number)}: taken, and no hop of this machine", "red")
     yield Text()
@@ -130,7 +127,7 @@ class _Rows:
         facts += [f"starts on {listed(box.starts)}"] if box.starts else []
         told = Text()
         for note in state_notes(box, self.run):
-            told.append_text(self.signs.text(f"{note}  ", STYLES.get(note.partition(" ")[0], "red")))
+            told.append_text(self.signs.text(f"{note}  ", colour(note.partition(" ")[0])))
         told.append_text(self.signs.text(", ".join(facts), "dim"))
         visits = self.run.visits(box.name) if self.run else 0
         style = STYLES[box.kind] if visits or self.run is None else "dim"

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from fsm.show.telling import lasting
+from fsm.show.words import duration, money
 from fsm.verify.check import NAMES, Report
-from fsm.verify.figures import Figure, amount
+from fsm.verify.figures import Figure
 from fsm.verify.witness import Leg
 
 LEGS_MAX = 24
@@ -35,8 +35,8 @@ def _most(figure: Figure) -> str:
     if figure.most is None:
         return figure.mark
     if figure.cost == "ms":
-        return lasting(figure.most)
-    return amount(figure.cost, figure.most) if figure.cost == "usd_micros" else f"{figure.most:,}"
+        return duration(figure.most)
+    return money(figure.most) if figure.cost == "usd_micros" else f"{figure.most:,}"
 
 
 def _how(figure: Figure) -> str:

@@ -15,7 +15,8 @@ from fsm.define.guard import Ruling
 from fsm.show.asked import Asked, Places, asked, attributes, deciding, takers
 from fsm.show.evidence import Evidence
 from fsm.show.moves import Move, moves
-from fsm.show.telling import ago, count, happened, lasting, listed, moment, of_limit, safe, said, tally
+from fsm.show.telling import happened, objection, of_limit, said, tally
+from fsm.show.words import ago, count, duration, joined, moment, safe
 
 Case = Literal["waits", "stopped", "stuck", "left", "running", "deferred", "ended"]
 
@@ -61,9 +62,9 @@ def _answer(found: Evidence) -> tuple[Case, str]:
     if run.ended:
         return "ended", f"ended, {_ended(found)}: nothing to move"
     if run.outcome == "stopped":
-        return "stopped", _stopped(found)
+        return "stopped", f"{'never started' if found.unstarted else 'halted, stopped'}: {cause(found)}"
     if run.outcome == "stuck":
-        return "stuck", f"stuck: {_stuck(found)}"
+        return "stuck", f"stuck: {cause(found)}"
     if run.outcome == "running" and (found.owner is None or not found.owner.alive):
         return "left", _left(found)
     if found.put_off is not None:
@@ -71,35 +72,46 @@ def _answer(found: Evidence) -> tuple[Case, str]:
     return ("waits", _waits(found)) if run.outcome == "waiting" else ("running", _running(found))
 
 
+def cause(found: Evidence) -> str:
+    """What ended or halted it, in the words of its last record; "" for one that completed."""
+    match found.run.outcome:
+        case "stopped":
+            return _stopped(found)
+        case "stuck":
+            return _stuck(found)
+        case "failed" | "cancelled":
+            objections = [objection(ruling) for ruling in found.last.rulings if ruling.verdict.decision == "refuse"]
+            return "; ".join([happened(found.last), *objections])
+        case _:
+            return ""
+
+
 def _ended(found: Evidence) -> str:
-    last = found.last
-    if last.outcome == "completed":
-        return f"completed in `{safe(last.state)}`"
-    return f"{last.outcome} in `{safe(last.state)}` on {happened(last)}"
+    told = f"{found.last.outcome} in `{safe(found.last.state)}`"
+    return f"{told} on {cause(found)}" if cause(found) else told
 
 
 def _waits(found: Evidence) -> str:
     state = found.spec.state[found.run.state]
     events = [safe(event) for event in found.spec.events_from(state.name)]
-    told = f"waits in `{safe(state.name)}` for {listed(events, 'or') or 'nothing that could come from outside'}"
+    told = f"waits in `{safe(state.name)}` for {joined(events, 'or') or 'nothing that could come from outside'}"
     due_ms = found.due_ms("timeout")
     if due_ms is None or state.timeout_ms is None:
-        return f"{told}, {lasting(found.now_ms - found.began.at_ms)} so far, with no timeout"
+        return f"{told}, {duration(found.now_ms - found.began.at_ms)} so far, with no timeout"
     left = due_ms - found.now_ms
     if left < 0:
         return (
-            f"{told}; its {lasting(state.timeout_ms)} timeout ran out {ago(-left)}, and no runner was there to see it"
+            f"{told}; its {duration(state.timeout_ms)} timeout ran out {ago(-left)}, and no runner was there to see it"
         )
-    return f"{told}, {lasting(left)} left of its {lasting(state.timeout_ms)} timeout"
+    return f"{told}, {duration(left)} left of its {duration(state.timeout_ms)} timeout"
 
 
 def _stopped(found: Evidence) -> str:
     last = found.last
     refusal = deciding(found.spec, last)
     if refusal is None:
-        return f"halted, stopped on {happened(last)}"
-    head = "never started" if found.unstarted else "halted, stopped"
-    return f"{head}: {_by(refusal)}, and `{safe(refusal.at)}` declares no otherwise"
+        return happened(last)
+    return f"{_by(refusal)}, and `{safe(refusal.at)}` declares no otherwise"
 
 
 def _by(refusal: Ruling) -> str:
@@ -125,7 +137,7 @@ def _stuck(found: Evidence) -> str:
         if line in names and answer is False
     ]
     if noes:
-        return f"{told}; {'predicate' if len(noes) == 1 else 'predicates'} {listed(noes, 'and')} answered no"
+        return f"{told}; {'predicate' if len(noes) == 1 else 'predicates'} {joined(noes, 'and')} answered no"
     return f"{happened(last)}, and {told}" if last.event in RUNTIME_EVENTS else told
 
 
@@ -152,7 +164,7 @@ def _deferred(found: Evidence, record: Record) -> str:
     by = next((ruling for ruling in record.rulings if ruling.verdict.decision == "defer"), None)
     due_ms = found.due_ms("defer") or 0
     left = due_ms - found.now_ms
-    when = f"in {lasting(left)}" if left >= 0 else f"due {ago(-left)}"
+    when = f"in {duration(left)}" if left >= 0 else f"due {ago(-left)}"
     name = f" by {safe(by.guard)} on `{safe(by.at)}`" if by else ""
     return f"{safe(record.event)} is deferred{name} until {moment(due_ms)}, {when}"
 
@@ -162,12 +174,12 @@ def _running(found: Evidence) -> str:
     assert owner is not None
     passed = found.now_ms - began.at_ms
     timeout_ms = found.spec.state[run.state].timeout_ms if run.state in found.spec.state else None
-    limit = f" of at most {lasting(timeout_ms)}" if timeout_ms is not None else ""
+    limit = f" of at most {duration(timeout_ms)}" if timeout_ms is not None else ""
     told = (
         f"running: attempt {run.attempt} of `{safe(run.state)}` by runner {safe(owner.name)} (pid {owner.pid}, alive)"
     )
-    calls = [f"call `{safe(call.name)}` open for {lasting(found.now_ms - call.at_ms)}" for call in found.open_calls]
-    return ", ".join([f"{told} for {lasting(passed)}{limit}", *calls[:3]])
+    calls = [f"call `{safe(call.name)}` open for {duration(found.now_ms - call.at_ms)}" for call in found.open_calls]
+    return ", ".join([f"{told} for {duration(passed)}{limit}", *calls[:3]])
 
 
 def _notes(found: Evidence, case: Case) -> list[str]:
@@ -178,7 +190,7 @@ def _notes(found: Evidence, case: Case) -> list[str]:
     if case == "waits" and found.question is not None:
         notes.append(_unsure(found.question))
     if case == "left" and found.open_calls:
-        names = listed([f"`{safe(call.name)}`" for call in found.open_calls], "and")
+        names = joined([f"`{safe(call.name)}`" for call in found.open_calls], "and")
         notes.append(f"when it was left, {names} was in flight: resumed, it is made once more under the same key")
     if case == "left" and found.put_off is not None:
         notes.append(_deferred(found, found.put_off))
@@ -190,7 +202,7 @@ def _notes(found: Evidence, case: Case) -> list[str]:
     if lost:
         notes.append(f"this visit lost its process {lost} of at most {found.spec.bounds.resumes_max} times")
     if found.owner is not None and found.owner.hung:
-        names = listed([safe(name) for name in found.owner.hung], "and")
+        names = joined([safe(name) for name in found.owner.hung], "and")
         notes.append(f"runner {safe(found.owner.name)} left behind what does not come back: {names}")
     if found.changed and case != "ended":
         more = f"; {len(found.changed) - CHANGES_MAX} more" if len(found.changed) > CHANGES_MAX else ""

@@ -1,11 +1,13 @@
-"""Names, guards and durations as a reader sees them, the same in every picture."""
+"""Names, texts, numbers and times as a reader sees them, the same in every picture and on every line."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
-from fsm.define.guard import Counter, Placed
+from fsm.core.record import Spent
 
-COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
-UNITS_MS = (("day", 86_400_000), ("hour", 3_600_000), ("minute", 60_000), ("second", 1_000), ("ms", 1))
+UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
+JOINER = "\u200d"  # holds the parts of one emoji together
+COLOURS = {"completed": "green", "waiting": "yellow", "running": "cyan"}
 
 
 def shown(name: str) -> str:
@@ -16,7 +18,7 @@ def shown(name: str) -> str:
     """
     if not name:
         return '""'
-    told = "".join(map(_shown, name))
+    told = "".join(map(_escaped, name))
     inner = told.strip(" ")
     left, right = len(told) - len(told.lstrip(" ")), len(told) - len(told.rstrip(" "))
     if not inner:
@@ -24,14 +26,37 @@ def shown(name: str) -> str:
     return r"\x20" * left + inner.replace("  ", r" \x20") + r"\x20" * right
 
 
-def _shown(char: str) -> str:
+def _escaped(char: str) -> str:
     if char == "\\" or not char.isprintable():
         return char.encode("unicode_escape").decode()
     return char
 
 
+def safe(text: str, chars_max: int | None = None) -> str:
+    """One line of a text from outside, nothing in it that a terminal would obey instead of show; for reading only."""
+    cut = chars_max is not None and len(text) > chars_max
+    return " ".join("".join(map(_printed, text[:chars_max])).split()) + ("…" if cut else "")
+
+
+def block(text: str) -> str:
+    """The same, its lines kept."""
+    return "\n".join("".join(map(_printed, line)) for line in text.split("\n"))
+
+
+def _printed(char: str) -> str:
+    if char.isprintable() or char == JOINER:
+        return char
+    return " " if char in "\n\r\t" else f"\\u{ord(char):04x}" if ord(char) <= 0xFFFF else f"\\U{ord(char):08x}"
+
+
 def listed(names: Iterable[str]) -> str:
+    """Names that stand beside each other: `a, b`."""
     return ", ".join(map(shown, names))
+
+
+def joined(parts: Sequence[str], word: str) -> str:
+    """`a, b or c`."""
+    return f" {word} ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def count(number: int, one: str, many: str = "") -> str:
@@ -49,30 +74,39 @@ def money(usd_micros: int) -> str:
     return f"${usd_micros / 1_000_000:,.6f}".rstrip("0").rstrip(".")
 
 
+def spending(spent: Spent) -> list[str]:
+    """Tokens and money, where there are any."""
+    told = [count(spent.tokens, "token")] if spent.tokens else []
+    return told + ([money(spent.usd_micros)] if spent.usd_micros else [])
+
+
 def duration(ms: int) -> str:
-    """The two largest units that say it: `2 days`, `1 hour 30 minutes`, `250 ms`."""
+    """How long: the two largest units from a minute on, `1 d 23 h`; below that `12.3 s`, `85 ms`."""
+    ms = max(ms, 0)
+    if ms < 1_000:
+        return f"{ms} ms"
+    if ms < 59_950:
+        return f"{ms / 1000:.1f}".removesuffix(".0") + " s"
     parts: list[str] = []
     for unit, length in UNITS_MS:
         number, ms = divmod(ms, length)
-        if number:
-            parts.append(f"{number:,} ms" if unit == "ms" else count(number, unit))
-    return " ".join(parts[:2]) or "0 ms"
+        if parts or number:
+            parts.append(f"{number} {unit}" if number else "")
+    return " ".join(filter(None, parts[:2]))
 
 
-def guard_words(guard: Placed, owner: str) -> str:
-    """What a guard demands, after its name: its limit in words, or its parameters. `owner`: where it stands."""
-    if guard.counter is not None and guard.limit is not None:
-        return _limit_words(guard.counter, guard.limit, owner)
-    return ", ".join(f"{shown(key)} {shown(str(value))}" for key, value in guard.params.items())
+def ago(ms: int) -> str:
+    """How long ago, as coarsely as one says it: `3 min ago`."""
+    for unit, length in UNITS_MS:
+        if ms >= length:
+            return f"{ms // length} {unit} ago"
+    return "just now"
 
 
-def _limit_words(counter: Counter, limit: int, owner: str) -> str:
-    if counter.of == "usd_micros":
-        told = money(limit)
-    elif counter.of == "tokens":
-        told = count(limit, "token")
-    else:
-        told = count(limit, *COUNTED[counter.of])
-    of = f" of {shown(counter.subject)}" if counter.subject not in ("", owner) else ""
-    since = f" since {shown(counter.since)}" if counter.since else ""
-    return f"up to {told}{of}{since}"
+def moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def colour(outcome: str) -> str:
+    """The colour an outcome has wherever there are colours."""
+    return COLOURS.get(outcome, "red")

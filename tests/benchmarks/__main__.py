@@ -1,9 +1,9 @@
-"""Measure Turnstile: `python -m tests.benchmarks`, or only some of it: `python -m tests.benchmarks hops size`.
+"""Measure Turnstile and, beside it, the others: `python -m tests.benchmarks`, or some of it: `... engines hops`.
 
-Prints one table; a full run also writes the figures, with the machine they were taken on, to `results.json`
-beside this file. Nothing of the contract is switched off: `synchronous=FULL`, both guards, the chain, strict
-validation. Other work on the machine moves the figures (`load` is how much there was at the start); compare
-ratios.
+Prints tables; a full run also writes the figures, with the machine they were taken on, to `results.json` beside
+this file, from which `--table` makes the README's. Nothing of the contract is switched off: `synchronous=FULL`, both
+guards, the chain, strict validation. Other work on the machine moves the figures (`load` is how much there was
+at the start); compare ratios.
 """
 
 import argparse
@@ -20,9 +20,11 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks import convoy, hops, looking_back, memory, parts, sampled, size
+from tests.benchmarks.compare import FULL, PEERS_PYTHON, QUICK, compare
 from tests.benchmarks.loop import Figure
+from tests.benchmarks.report import RESULTS, markdown
 
-RESULTS = Path(__file__).with_name("results.json")
+ENGINES = "engines"
 
 MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "hops": ("A hop", hops.measure),
@@ -36,29 +38,52 @@ MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure Turnstile.")
-    parser.add_argument("measures", nargs="*", metavar="measure", help=f"of {', '.join(MEASURES)}; default: all")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of what is measured in turns (default: 3)")
-    arguments = parser.parse_args()
-    names = arguments.measures or list(MEASURES)
-    if unknown := [name for name in names if name not in MEASURES]:
-        parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(MEASURES)}")
-
-    machine, console, found = _machine(), Console(), {}
+    arguments = _arguments()
+    if arguments.table:
+        print(markdown(), end="")
+        return
+    names = arguments.measures or ([ENGINES] if arguments.quick else [ENGINES, *MEASURES])
+    scale = QUICK if arguments.quick else FULL
+    machine, console, found, engines = _machine(), Console(), {}, {}
     console.width = max(console.width, 110)
     for name in names:
-        title, measure = MEASURES[name]
-        with console.status(f"{title} ..."):
-            found[name] = measure(arguments.rounds)
-    if not arguments.measures:
-        RESULTS.write_text(_as_json(machine, found), encoding="utf-8")
-    console.print(_table(machine, found))
+        with console.status(f"{name} ...") as status:
+            if name == ENGINES:
+                engines = compare(scale, arguments.peers, status.update)
+            else:
+                found[name] = MEASURES[name][1](1 if arguments.quick else arguments.rounds)
+    results = {"machine": machine, "scale": asdict(scale), ENGINES: engines, "figures": _plain(found)}
+    if engines:
+        print(markdown(results))
+    if found:
+        console.print(_table(machine, found))
+    missing = [engine for engine, told in engines.items() if "missing" in told]
+    if missing:
+        print(f"not installed, so not measured: {', '.join(missing)}\n  -> `make bench` installs them, with a network")
+    if not (arguments.measures or arguments.quick or missing):
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {RESULTS.name}; now put `python -m tests.benchmarks --table` into the README")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measure Turnstile and others.")
+    known = [ENGINES, *MEASURES]
+    parser.add_argument("measures", nargs="*", metavar="measure", help=f"of {', '.join(known)}; default: all")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of Turnstile's own measures (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="smaller and once: the engines, in a minute or two")
+    parser.add_argument("--table", action="store_true", help="print the README's tables from the last full run")
+    parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="the Python that has the others' packages")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.measures if name not in known]:
+        parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(known)}")
+    return arguments
 
 
 def _machine() -> dict[str, str | float]:
     return {
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "cpus": os.cpu_count() or 0,
+        "cpu": _cpu(),
         "load": round(os.getloadavg()[0], 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -66,12 +91,18 @@ def _machine() -> dict[str, str | float]:
     }
 
 
-def _as_json(machine: dict[str, str | float], found: dict[str, list[Figure]]) -> str:
-    figures = {
+def _cpu() -> str:
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor() or "unknown")
+
+
+def _plain(found: dict[str, list[Figure]]) -> dict[str, list[dict[str, object]]]:
+    return {
         name: [{**asdict(figure), "value": round(figure.value, 1)} for figure in figures]
         for name, figures in found.items()
     }
-    return json.dumps({"machine": machine, "figures": figures}, indent=1) + "\n"
 
 
 def _table(machine: dict[str, str | float], found: dict[str, list[Figure]]) -> Table:

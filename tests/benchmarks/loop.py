@@ -13,11 +13,11 @@ from pydantic import BaseModel
 
 from fsm import Machine, Run, Runner, State, View, everywhere
 from guards import LoopCap, TokenBudget
+from tests.benchmarks.engines.work import TEXT
 
 # Not the system's folder for temporary files: where that is in memory, a commit costs nothing.
 SCRATCH = Path(__file__).parents[2] / "build"
 
-TEXT = ("Nobody gets through the turnstile without a token. " * 20)[:960]
 PAYLOAD_BYTES = 1_000  # of a Draft or Verdict with this text, as stored, give or take ten
 
 Agent = Callable[[View[Any]], Awaitable[BaseModel]]

@@ -1,12 +1,11 @@
 """What live runs take in memory: agents at work on all of them, in a process of its own."""
 
 import asyncio
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 from fsm import Runner
+from tests.benchmarks.engines.work import resident
 from tests.benchmarks.loop import Figure, parked, scratch, started
 
 RUNS = 10_000
@@ -31,15 +30,6 @@ async def _live(runs: int) -> None:
             await started(runner, machine, runs, hops=2)
             await all_there.wait()
             print(before, resident())
-
-
-def resident() -> int:
-    """Bytes of this process that are in memory."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    pid = str(os.getpid())
-    return int(subprocess.run(["ps", "-o", "rss=", "-p", pid], check=True, capture_output=True).stdout) * 1024
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from fsm import Runner
 from fsm.cli.main import main
-from fsm.cli.target import machine
+from fsm.cli.parts.target import machine
 
 Fsm = Callable[..., Result]
 

@@ -20,7 +20,7 @@ def asking(fsm: Fsm, folder: Path) -> str:
     (folder / "gate").touch()
     result = fsm("resume", "42", *CODE)
     assert result.exit_code == 1
-    assert "✗ stuck in draft: was model made? " in result.stdout
+    assert "✗ stuck in draft: call `model` [" in result.stdout
     told = [f"  → fsm answer 42 model --result JSON -m {DESK}", f"  → fsm answer 42 model --again -m {DESK}"]
     assert result.stdout.splitlines()[-2:] == told
     return "42"
@@ -28,7 +28,7 @@ def asking(fsm: Fsm, folder: Path) -> str:
 
 def test_what_the_call_gave_is_taken_for_its_result(fsm: Fsm, asking: str):
     result = fsm("answer", asking, "model", "--result", '"bad"', "--by", "ann", *CODE)
-    assert result.exit_code == 1 and result.stdout.startswith("✗ stopped in review: ✗ LoopCap")
+    assert result.exit_code == 1 and result.stdout.startswith("✗ stopped in review: LoopCap")
     assert any("by ann" in line for line in result.stderr.splitlines())
 
 

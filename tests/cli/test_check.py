@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm.cli.target import machine
+from fsm.cli.parts.target import machine
 from tests.cli.conftest import DOOR, Fsm
 
 GATE = """\

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fsm.cli.target import machine
+from fsm.cli.parts.target import machine
 from tests.cli.conftest import Fsm
 
 
@@ -24,10 +24,10 @@ def test_and_as_text_for_other_programs(fsm: Fsm, form: str, head: str):
 def test_a_run_is_drawn_on_its_machine_without_any_code(fsm: Fsm, folder: Path, two_runs: str):
     (folder / "door.py").write_text("raise RuntimeError('a journal imports nothing')")
     told = fsm("diagram", "first", "--db", two_runs).output
-    assert "completed in inside: 2 hops, 3 records" in told
+    assert "completed in inside: 3 records, 2 hops" in told
     assert "enter" in told and "×1" in told
     data = json.loads(fsm("diagram", "first", "--db", two_runs, "--json").output)
-    assert (data["run"], data["overlay"]["state"]) == ("first-1", "inside")
+    assert (data["run_id"], data["overlay"]["state"]) == ("first-1", "inside")
     assert {"state": "hall", "hop": "enter", "times": 1} in data["overlay"]["taken"]
     assert [box["name"] for box in data["diagram"]["boxes"]][:4] == ["porch", "hall", "inside", "street"]
 

@@ -28,7 +28,7 @@ def test_one_line_lives_until_the_result_takes_its_place(screen: Terminal):
     screen.type(ORDER)
     live = screen.shows("calling model").splitlines()[-24:]
     lived = [line for line in live if line.strip()][-1]
-    assert " draft · visit 1 · 0 hops · " in lived and lived.endswith(" s · calling model")
+    assert " draft · visit 1 · 0 hops · " in lived and lived.endswith("s · calling model")
     assert "\x1b[36m" in screen.screen(colour=True)
     Path("gate").touch()
     told = screen.shows("[3]%")

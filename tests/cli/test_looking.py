@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fsm import Runner, SqliteJournal, read_journal
-from fsm.cli.target import machine
+from fsm.cli.parts.target import machine
 from fsm.journal.search import Search, count, find, spent
 from tests.cli.conftest import Fsm
 
@@ -189,9 +189,9 @@ def test_one_record_is_shown_whole(fsm: Fsm, looped: str):
 
 def test_show_gives_one_document(fsm: Fsm, looped: str):
     found = json.loads(fsm("show", "loop", "--json").output)
-    assert list(found) == ["run", "spent", "records", "calls"]
+    assert list(found) == ["run", "records", "calls"]
     assert [record["seq"] for record in found["records"]] == list(range(63))
-    assert found["spent"]["tokens"] == 217
+    assert found["run"]["tokens"] == 217
     assert len(found["calls"]) == 62
     one = json.loads(fsm("show", "loop", "--seq", "1", "--json").output)
     assert (len(one["records"]), [call["kind"] for call in one["calls"]]) == (1, ["intent", "outcome"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fsm.cli.project import journal_path, project
+from fsm.cli.parts.project import journal_path, project
 
 
 def test_the_nearest_file_counts_and_paths_are_relative_to_it(folder: Path, monkeypatch: pytest.MonkeyPatch):

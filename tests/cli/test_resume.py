@@ -15,8 +15,7 @@ def test_a_halted_run_gets_a_recorded_attempt(fsm: Fsm):
     fsm(*ORDERED, '{"topic": "burst"}', "--run-id", "42")
     result = fsm("resume", "42", "--by", "ann", *CODE)
     assert result.exit_code == 1  # its agent fails again
-    resumed = next(line for line in result.stderr.splitlines() if " resumed " in line)
-    assert "attempt 2, resumed  by ann" in resumed
+    assert "▸ resumed on request by ann, attempt 2\n" in result.stderr
 
 
 def test_a_waiting_run_goes_on_waiting(fsm: Fsm):

@@ -16,16 +16,16 @@ def test_a_run_is_watched_until_it_waits_and_says_what_to_send(fsm: Fsm):
     assert result.exit_code == 3
     lines = result.stderr.splitlines()
     assert "run 42 of Desk  runs.db" in lines
-    assert [line.split()[2:5] for line in lines if line.endswith(("Order", "Draft", "Remark"))] == [
+    assert [line.split()[3:6] for line in lines if line.lstrip()[:1].isdigit()] == [
         ["draft", "start", "Order"],
         ["review", "submit", "Draft"],
         ["person", "approve", "Remark"],
     ]
     told = result.stdout.splitlines()
     assert told[0] == "● waiting in person: for Approval or Rework"
-    assert "3 records, 2 hops, 100 tokens, $0.0020" in told[1]
+    assert "3 records, 2 hops, 100 tokens, $0.002" in told[1]
     send = f'fsm send 42 Approval --payload \'{{"by": "...", "stars": 1}}\' -m {DESK}'
-    assert told[2:] == [f"  → {send}", f'  → fsm send 42 Rework --payload \'{{"gate": ""}}\' -m {DESK}']
+    assert told[2:] == [f"  → {send}", f'  → fsm send 42 Rework --payload \'{{"gate": "..."}}\' -m {DESK}']
     assert state_of("42").labels == {"team": "docs"}
 
 
@@ -33,7 +33,7 @@ def test_what_agents_print_and_progress_stay_out_of_the_document(fsm: Fsm):
     result = fsm(*ORDERED, ORDER, "--json")
     document = json.loads(result.stdout)
     assert (result.exit_code, document["outcome"], document["hops"]) == (3, "waiting", 2)
-    assert document["spent"] == {"tokens": 100, "usd_micros": 2_000}
+    assert (document["tokens"], document["usd_micros"]) == (100, 2_000)
     assert document["next"][0].startswith(f"fsm send {document['run_id']} Approval")
     assert result.stderr == "an agent talks\n"
 
@@ -42,7 +42,7 @@ def test_a_completed_run_ends_with_0(fsm: Fsm):
     result = fsm("run", RALLY, "--input", '{"left": 30}', "--db", "rally.db")
     assert result.exit_code == 0
     assert result.stdout.startswith("✓ completed in over\n") and "61 records, 60 hops" in result.stdout
-    assert len(result.stderr.splitlines()) == 62
+    assert len([line for line in result.stderr.splitlines() if " +" in line]) == 61
     assert result.stdout.splitlines()[-1].endswith(" --db rally.db")
     assert assert_replays("rally.db") == 1
 
@@ -50,8 +50,8 @@ def test_a_completed_run_ends_with_0(fsm: Fsm):
 @pytest.mark.parametrize(
     ("topic", "outcome", "cause"),
     [
-        ("burst", "stuck", "ValueError: the [red]ball[/red]\N{REPLACEMENT CHARACTER}[31m burst; no transition takes"),
-        ("bad", "stopped", "✗ LoopCap loop_cap 1/1 fires"),
+        ("burst", "stuck", "AgentFailed (ValueError: the [red]ball[/red]\\u001b[31m burst), and no transition takes"),
+        ("bad", "stopped", "LoopCap on `reject` refused firing 2 of 1, and `reject` declares no otherwise"),
     ],
 )
 def test_a_halted_run_ends_with_1_says_why_and_what_to_do(fsm: Fsm, topic: str, outcome: str, cause: str):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fsm import Machine
-from fsm.cli.target import machine
+from fsm.cli.parts.target import machine
 from fsm.verify.costs import costs_of
 from fsm.verify.moves import moves_of
 from fsm.verify.product import explore, situations_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fsm.cli.target import TargetError, machine, machines
+from fsm.cli.parts.target import TargetError, machine, machines
 from fsm.errors import DefinitionError
 
 FLOW = """

@@ -171,8 +171,8 @@ def test_an_event_that_outlived_its_sender_is_decided_by_whoever_comes_next(worl
 
 @pytest.mark.parametrize("late", [False, True], ids=["in time", "after its moment"])
 def test_a_deferred_event_outlives_its_process_and_the_agent_does_not_run_again(late: bool, world: World):
-    not_before_ms = int(time.time() * 1000) + 1_200
     peer = Peer.begin(world, "0")
+    not_before_ms = int(time.time() * 1000) + 3_000
     peer.order("start", ONE, "Parlour", {"text": "later", "not_before_ms": not_before_ms})
     world.until(lambda: ["one", 1, "deferred"] in [told[:3] for told in world.told("acknowledged")])
     kill(world, peer)

@@ -560,7 +560,16 @@ NO_MACHINE: list[tuple[str, str]] = [
     (_broken(lambda form: form.update(format=2)), "not a machine in format 1"),
     (_broken(lambda form: form.update(name=5)), "name: Input should be a valid string, got 5"),
     (_broken(lambda form: form.update(states=[])), "not exactly one state is initial"),
-    (_broken(lambda form: form["states"].append(form["states"][1])), "two states have one name"),
+    (_broken(lambda form: form["states"].append(form["states"][1])), "two parts are named 'person'"),
+    (_broken(lambda form: form["transitions"][1].update(name="submit")), "two parts are named 'submit'"),
+    (_broken(lambda form: form["payloads"].append(form["payloads"][0])), "two payloads are named"),
+    (
+        _broken(lambda form: form["transitions"][0].update(name="limits.otherwise")),
+        "two hops have the id 'limits",
+    ),
+    (_broken(lambda form: form["transitions"][0].update(name="start")), "two hops have the id 'start'"),
+    (_broken(lambda form: form["transitions"][0].update(sources=[])), "submit leaves no state"),
+    (_broken(lambda form: form["transitions"][0].update(events=[])), "submit takes no payload"),
     (
         _broken(lambda form: form["states"][0].update(kind="odd")),
         "states.0.kind: Input should be 'agent', 'waiting' or",

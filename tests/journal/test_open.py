@@ -271,7 +271,9 @@ def test_a_file_that_another_process_keeps_locked(db: Path, new: bool) -> None:
         error = refused(db)
         assert isinstance(error, JournalUnwritable)
         assert error.what == "another program has kept it locked for 0.2 s"
-        assert error.next == "find who holds a write transaction open (a shell, a backup), end it, then resume"
+        assert error.next.startswith(
+            "find who holds a write transaction open (a shell, a backup) and end it; a runner at"
+        )
     assert recorded(db).outcome == "completed"
     assert_sound(db, Loop)
 
@@ -341,7 +343,7 @@ def test_a_disk_that_is_full_in_mid_run(db: Path) -> None:
             told_of = await asyncio.gather(*map(runner.settled, ("a", "b", "c")), return_exceptions=True)
             stopped = [name for name, told in zip("abc", told_of, strict=True) if not isinstance(told, Run)]
             reasons = {(type(told), told.what, told.next) for told in told_of if isinstance(told, JournalError)}
-            why = ("the disk is full", "free some space, then resume; nothing acknowledged is lost")
+            why = ("the disk is full", f"free some space; {fsm.journal.connect.ON}, and nothing acknowledged is lost")
             assert reasons == {(JournalUnwritable, *why)}
             written = {(run.run_id, seq) for run in journal.read.runs() for seq in range(run.seq + 1)}
             assert written == set(told), "what was acknowledged is there, and nothing else"

@@ -393,7 +393,7 @@ def test_a_class_renamed_without_formerly_is_missed(tmp_path: Path):
 
     async def resume() -> None:
         async with rooms.runner(office(Paper)) as runner:
-            with pytest.raises(NotResumable, match="record 1: the machine no longer has its payload Draft"):
+            with pytest.raises(NotResumable, match=r"record 1 \(Draft\); the machine no longer has its payload Draft"):
                 await runner.resume("run", accept=True)
 
     asyncio.run(resume())

@@ -41,6 +41,8 @@ class Counting:
 
     def __init__(self, runner: Runner) -> None:
         self.pulse, self.looks, self.beats = runner._pulse, 0, 0
+        _, watch = self.pulse._tasks
+        watch.cancel()
         self.pulse.poll_s = 0.05
         self.wakings = runner._driver.waiting = Wakings()
         read, called = runner.journal.read, runner.journal.read.called

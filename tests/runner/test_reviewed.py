@@ -33,6 +33,12 @@ class Line(Machine):
     lapse = work.to(late, on=TimedOut)
 
 
+class Patient(Line):
+    work = State(initial=Job, agent=hang, timeout_s=60)
+    finish = work.to(Line.done, on=Done)
+    lapse = work.to(Line.late, on=TimedOut)
+
+
 class Full(SqliteJournal):
     """A journal whose next outcome of a call cannot be written."""
 
@@ -66,7 +72,7 @@ async def test_a_call_the_journal_cannot_take_stops_the_run_whatever_its_agent_d
                 continue
         return Done()
 
-    machine = Line.with_agents(work=stubborn)
+    machine = Patient.with_agents(work=stubborn)
     async with running(db, machine, journal=Full(db, synchronous="OFF")) as runner:
         await runner.start(machine, Job(), run_id="r")
         with pytest.raises(JournalError, match="the disk is full"):

@@ -143,11 +143,15 @@ async def test_observers_hear_of_every_record_and_one_that_fails_undoes_nothing(
 
 async def test_never_more_than_visits_max_agents_at_once(db: Path) -> None:
     at_work = most = 0
+    full = asyncio.Event()
 
     async def agent(view: Any) -> BaseModel:
         nonlocal at_work, most
         at_work += 1
         most = max(most, at_work)
+        if at_work == 5:
+            full.set()
+        await full.wait()
         await asyncio.sleep(0.002)
         at_work -= 1
         return Draft() if view.visit == 2 else Job()
@@ -214,13 +218,16 @@ async def test_slots_of_visits_that_were_cut_off_are_free_again(db: Path) -> Non
 
 
 async def test_never_more_than_sync_threads_max_threads(db: Path) -> None:
-    lock, at_work, most = threading.Lock(), 0, 0
+    lock, full, at_work, most = threading.Lock(), threading.Event(), 0, 0
 
     def agent(view: Any) -> Draft:
         nonlocal at_work, most
         with lock:
             at_work += 1
             most = max(most, at_work)
+            if at_work == 3:
+                full.set()
+        full.wait(60)
         time.sleep(0.005)
         with lock:
             at_work -= 1

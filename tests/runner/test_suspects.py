@@ -55,14 +55,15 @@ def run(key: int) -> Run:
 class House:
     """A runner's runs, and who of them was let in."""
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine = ENGINE) -> None:
         self.lives: dict[int, Live] = {}
         self.suspects = Suspects(self.lives)
+        self.engine = engine
 
     def enter(self, resumes: int, why: str = "lost", key: int = 0, **snapshot: Any) -> bool:
         key = key or len(self.lives) + 1
         now = Snapshot(state="work", seq=7, entered=0, resumes=resumes, **snapshot)
-        live = Live(run=run(key), engine=ENGINE, snapshot=now, payload=PAYLOAD)
+        live = Live(run=run(key), engine=self.engine, snapshot=now, payload=PAYLOAD)
         let_in = self.suspects.admit(live, why)
         if let_in:
             self.lives[key] = live
@@ -110,3 +111,16 @@ def test_whom_nothing_makes_wait():
     assert house.enter(3, "asked", key=3) and house.enter(3, "answered", key=4), "somebody wants it now"
     own = Pending(seq=7, event="Done", event_id=None, own=True, until_ms=1, defers=1, since_ms=0)
     assert house.enter(2, key=5, pending=own), "its event is put off, its agent is not at work"
+
+
+def test_whose_first_loss_is_its_last_chance_goes_on_alone():
+    class Once(Work, resumes_max=1):
+        pass
+
+    class Never(Work, resumes_max=0):
+        pass
+
+    once, never = House(Engine(Once.spec)), House(Engine(Never.spec))
+    assert once.enter(0, key=1) and not once.enter(0, key=2) and once.enter(1, key=3)
+    assert once.enter(0, "released", key=4), "it was never lost"
+    assert all(never.enter(0, why) for why in ("lost", "released")), "none of them goes on"

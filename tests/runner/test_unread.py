@@ -12,8 +12,8 @@ from pydantic import BaseModel, model_validator
 
 from fsm import Guard, Machine, PayloadInvalid, Runner, State, replay_run
 from fsm.define.guard import Facts, Kind, Verdict, allow, defer
-from fsm.define.payload import Invalid, digest, seal
-from fsm.errors import EventConflict, RunEnded, RunHalted
+from fsm.define.payload import digest, seal
+from fsm.errors import EventConflict, RunEnded, RunHalted, RunUnreadable
 from fsm.testing import MovableClock, scripted
 from tests.helpers import Gated, running
 
@@ -204,10 +204,41 @@ async def test_a_start_that_was_put_off_and_is_read_no_more(db: Path) -> None:
         clock.advance(5)
         run = await runner.settled("r")
         assert (run.state, run.outcome, kinds(runner)[-1]) == ("(start)", "stuck", ("halted", "AgentFailed"))
-        with pytest.raises(Invalid, match="nobody says so any more"):
+        with pytest.raises(
+            RunUnreadable, match="record 0 \\(Hint\\)\\n  - payload: Value error, nobody says so"
+        ) as told:
             await runner.cancel("r")
+        assert (told.value.run_id, told.value.machine, told.value.seq) == ("r", "Doored", 0)
+        with pytest.raises(RunUnreadable):
+            await runner.resume("r")
         Hint.narrow = False
         assert (await runner.cancel("r")).outcome == "cancelled"
+
+
+class Kept(BaseModel):
+    hints: int = 0
+
+
+def forgets(memory: Kept, hint: Hint) -> Kept:
+    if Hint.narrow:
+        raise KeyError("no such hint")
+    return Kept(hints=memory.hints + 1)
+
+
+async def test_a_run_whose_memory_can_be_made_no_more_says_which_record_and_why(db: Path) -> None:
+    class Diary(Machine, memory=Kept):
+        person = State(initial=Job)
+        done = State(final="completed")
+        hint = person.to(person, on=Hint, remember=forgets)
+        accept = person.to(done, on=Approval)
+
+    async with running(db, Diary) as runner:
+        await runner.start(Diary, Job(), run_id="r")
+        await runner.send("r", Hint())
+        Hint.narrow = True
+        with pytest.raises(RunUnreadable, match="record 1 \\(Hint\\)\\n  - the memory after it: KeyError"):
+            await runner.send("r", Approval())
+        Hint.narrow = False
 
 
 # -- what waits for a run that hears nothing more ----------------------------------------------------

@@ -125,7 +125,7 @@ def test_limits_in_words() -> None:
 
 def test_durations_and_money() -> None:
     told = [duration(ms) for ms in (0, 250, 1_000, 90_000, 3_600_000, 172_800_000, 93_784_005)]
-    assert told == ["0 ms", "250 ms", "1 second", "1 minute 30 seconds", "1 hour", "2 days", "1 day 2 hours"]
+    assert told == ["0 ms", "250 ms", "1 s", "1 min 30 s", "1 h", "2 d", "1 d 2 h"]
     assert [money(usd) for usd in (0, 5, 1_500_000, 2_000_000_000)] == ["$0", "$0.000005", "$1.5", "$2,000"]
 
 

@@ -17,9 +17,9 @@ SMALL = diagram(Small.spec)
 
 MACHINE = """\
 s0 <B>lost</B><BR/>failed
-s1 <B>write</B><BR/>times out after 1 minute
+s1 <B>write</B><BR/>times out after 1 min
 s2 <B>check</B><BR/>entry: Says: label door
-s3 <B>person</B><BR/>An editor<BR/>waits 2 days
+s3 <B>person</B><BR/>An editor<BR/>waits 2 d
 s4 <B>done</B><BR/>completed
 start
 anywhere0 <B>everywhere: limits</B><BR/>TokenBudget: up to 1,000 tokens
@@ -63,7 +63,7 @@ def test_a_machine() -> None:
 
 def test_a_run_on_it() -> None:
     text = dot(SMALL, overlay(Small.spec, helped().records))
-    assert "s1 <B>write</B><BR/>3 visits<BR/>times out after 1 minute\n" in told(text)
+    assert "s1 <B>write</B><BR/>3 visits<BR/>times out after 1 min\n" in told(text)
     assert "s2 -> s3 <B>again.otherwise.loop_cap</B> ×1\n" in told(text)
     assert style(text, "s1 -> s2") == 'color="#2da44e", penwidth=2.5'
     assert style(text, "s2 -> s4") == 'color="#727a84"'

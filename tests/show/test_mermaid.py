@@ -24,9 +24,9 @@ config:
 ---
 flowchart TD
   s0[["<b>lost</b><br/>failed"]]
-  s1("<b>write</b><br/>times out after 1 minute")
+  s1("<b>write</b><br/>times out after 1 min")
   s2("<b>check</b><br/>entry#58; Says#58; label door")
-  s3(["<b>person</b><br/>An editor<br/>waits 2 days"])
+  s3(["<b>person</b><br/>An editor<br/>waits 2 d"])
   s4[["<b>done</b><br/>completed"]]
   start((" "))
   anywhere0["<b>everywhere#58; limits</b><br/>TokenBudget#58; up to 1,000 tokens"]
@@ -49,9 +49,9 @@ flowchart TD
 
 RUN = """\
   s0[["<b>lost</b><br/>failed"]]
-  s1("<b>write</b><br/>3 visits<br/>times out after 1 minute")
+  s1("<b>write</b><br/>3 visits<br/>times out after 1 min")
   s2("<b>check</b><br/>3 visits<br/>entry#58; Says#58; label door")
-  s3(["<b>person</b><br/>1 visit<br/>An editor<br/>waits 2 days<br/><i>unhandled#58; Draft #215;1</i>"])
+  s3(["<b>person</b><br/>1 visit<br/>An editor<br/>waits 2 d<br/><i>unhandled#58; Draft #215;1</i>"])
   s4[["<b>done</b><br/>1 visit<br/>completed"]]
   s1 -->|"<b>submit</b> #215;3<br/>Draft"| s2
   s2 -->|"<b>good</b><br/>Verdict when is_good"| s4

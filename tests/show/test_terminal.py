@@ -28,7 +28,7 @@ MACHINE = """\
 Small  Write and check; a person helps.
 
 ✗ lost          failed
-● write         agent, times out after 1 minute, starts on Brief
+● write         agent, times out after 1 min, starts on Brief
 ├─ submit       Draft → check
 ╰─ broken       AgentFailed → person
 ● check         agent
@@ -41,7 +41,7 @@ Small  Write and check; a person helps.
 │    otherwise  loop_cap → person
 │    otherwise  no, never, later → lost
 ╰─ broken       AgentFailed → person
-◆ person        An editor, waits 2 days
+◆ person        An editor, waits 2 d
 ├─ accept       Approval → done
 │               Says: label signed
 │               if refused, it stays
@@ -54,10 +54,10 @@ Small  Write and check; a person helps.
 
 RUN = """\
 Small  Write and check; a person helps.
-completed in done: 7 hops, 10 records, 330 tokens, $0.000015
+completed in done: 10 records, 7 hops, 330 tokens, $0.000015
 
 ✗ lost              failed
-● write         ×3  agent, times out after 1 minute, starts on Brief
+● write         ×3  agent, times out after 1 min, starts on Brief
 ├─ submit       ×3  Draft → check
 ╰─ broken           AgentFailed → person
 ● check         ×3  agent
@@ -71,7 +71,7 @@ completed in done: 7 hops, 10 records, 330 tokens, $0.000015
 │    otherwise  ×1  loop_cap → person
 │    otherwise      no, never, later → lost
 ╰─ broken           AgentFailed → person
-◆ person        ×1  unhandled: Draft ×1  An editor, waits 2 days
+◆ person        ×1  unhandled: Draft ×1  An editor, waits 2 d
 ├─ accept       ×1  Approval → done
 │                   Says: label signed
 │                   if refused, it stays
@@ -101,8 +101,8 @@ def test_a_run_on_it() -> None:
 def test_a_halt_says_where_and_by_what() -> None:
     text = printed(Small.spec, overlay(Small.spec, stopped().records))
     assert text.splitlines()[1:3] == [
-        "stopped in write: 0 hops, 2 records, 2,000 tokens",
-        "TokenBudget on limits refuses (token_budget: tokens 2000, tokens_max 1000)",
+        "stopped in write: 2 records, 0 hops, 2,000 tokens",
+        "TokenBudget on limits refused 2,000 of 1,000 tokens (token_budget)",
     ]
     assert "● write         ×1  stopped here  agent" in text
     assert "     otherwise  ×1  token_budget → the run halts, stopped" in text

@@ -11,6 +11,7 @@ from fsm.core.record import NOTHING, Record
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Call, Run
 from fsm.show.evidence import Evidence, Owner
+from fsm.show.here import Here
 from fsm.show.why import Why, why
 from guards import LoopCap, TokenBudget
 from tests.core.trip import Says, Trip, Word
@@ -148,7 +149,7 @@ def test_a_waiting_run_says_for_what_and_how_long_yet():
 
 def test_what_moves_a_waiting_run_are_commands_with_a_payload_to_fill_in():
     made = rejected()
-    answer = why(evidence(made, timers=timeout(made, DAY), options=("--db", "my runs.db")))
+    answer = why(evidence(made, timers=timeout(made, DAY), here=Here("my runs.db")))
     assert commands(answer) == [
         """fsm send 42 Approval --payload '{"by": "...", "level": 0}' --db 'my runs.db'""",
         """fsm send 42 Refusal --payload '{"by": "..."}' --db 'my runs.db'""",
@@ -311,6 +312,14 @@ def test_a_running_run_says_who_works_on_it_and_which_call_is_open():
     )
 
 
+def test_commands_say_the_code_again_only_where_it_is_needed():
+    answer = why(evidence(trip(Desk, Brief()), owner=ALIVE, here=Here("my runs.db", ("desk.py:Desk",))))
+    assert commands(answer) == [
+        "fsm show 42 --follow --db 'my runs.db'",
+        "fsm cancel 42 --db 'my runs.db' -m desk.py:Desk",
+    ]
+
+
 def test_a_deferred_event_says_by_whom_and_until_when():
     made = trip(Doors, Word())
     made.send(Word(says={"door": "much later"}))
@@ -336,14 +345,14 @@ def test_a_run_that_halted_to_ask_about_a_call_says_which_and_takes_two_answers(
         "stuck: call `charge` [12] was in flight when its process was lost, and may have happened or not,"
         " and `review` asks a person"
     )
-    assert commands(answer) == ["fsm answer 42 charge --result ...", "fsm answer 42 charge --again"]
+    assert commands(answer) == ["fsm answer 42 charge --result JSON", "fsm answer 42 charge --again"]
 
 
 def test_a_waiting_run_to_which_the_question_was_handed_says_so():
     answer = why(unsure(rejected()))
     assert answer.case == "waits"
     assert answer.notes[0].startswith("call `charge` [12] was in flight")
-    assert commands(answer)[:2] == ["fsm answer 42 charge --result ...", "fsm answer 42 charge --again"]
+    assert commands(answer)[:2] == ["fsm answer 42 charge --result JSON", "fsm answer 42 charge --again"]
     assert commands(answer)[2].startswith("fsm send 42 Approval")
 
 

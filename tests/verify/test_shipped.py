@@ -7,7 +7,7 @@ import pytest
 
 import machines
 from fsm import Machine, MachineSpec, check
-from fsm.cli.target import machine
+from fsm.cli.parts.target import machine
 from fsm.show.verdict import table
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -1,12 +1,13 @@
-"""Where a verb prints: on a terminal in colour and cut to its width, anywhere else plain and whole.
+"""Where a result is printed: on a terminal in colour and cut to its width, anywhere else plain and whole.
 
-Texts are never read as markup; whoever prints what came from outside makes it safe first (`fsm.show.telling`).
+Texts are never read as markup; whoever prints what came from outside makes it safe first (`fsm.show.words`).
 """
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import TextIO
 
 import click
 from rich.cells import cell_len, set_cell_size
@@ -16,20 +17,19 @@ from rich.text import Text
 Part = str | tuple[str, str]
 """A text, or a text and its style."""
 
-STYLES = {"completed": "green", "waiting": "yellow", "running": "cyan"}
 CELL_MIN = 6
 
 
-def style(outcome: str) -> str:
-    return STYLES.get(outcome, "red")
+def is_terminal(stream: TextIO) -> bool:
+    """Whether somebody looks on who sees colours."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class Output:
     """Lines on standard output. `width` is the terminal's, None where there is none: nothing is cut there."""
 
     def __init__(self) -> None:
-        terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-        self._console = Console(highlight=False, markup=False, emoji=False) if terminal else None
+        self._console = Console(highlight=False, markup=False, emoji=False) if is_terminal(sys.stdout) else None
 
     @property
     def width(self) -> int | None:
@@ -37,7 +37,7 @@ class Output:
 
     def line(self, *parts: Part, cut: bool = True) -> None:
         """One line; on a terminal cut to its width, unless it is to be copied whole."""
-        text = _joined(parts)
+        text = text_of(parts)
         if self._console is None:
             click.echo(text.plain.rstrip())
         elif cut:
@@ -48,7 +48,7 @@ class Output:
 
     def paragraph(self, *parts: Part, indent: int = 0, hang: int = 0) -> None:
         """As many lines as it takes; those after the first are indented by `hang` more."""
-        text = _joined(parts)
+        text = text_of(parts)
         if self._console is None:
             click.echo(" " * indent + text.plain)
             return
@@ -62,7 +62,7 @@ class Output:
             self.paragraph(inner, indent=indent + len(line) - len(inner), hang=2)
 
 
-def _joined(parts: Sequence[Part]) -> Text:
+def text_of(parts: Iterable[Part]) -> Text:
     text = Text()
     for part in parts:
         if isinstance(part, str):

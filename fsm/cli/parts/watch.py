@@ -10,15 +10,18 @@ from collections.abc import AsyncIterator
 from attrs import define, field
 from rich.text import Text
 
-from fsm.cli.screen import TICK_S, Screen
-from fsm.cli.telling import Columns, clean, line, many, moment, span, spending, style
+from fsm.cli.parts.lines import Columns
+from fsm.cli.parts.output import text_of
+from fsm.cli.parts.screen import TICK_S, Screen
 from fsm.clock import Clock
-from fsm.core.record import Record
+from fsm.core.record import Record, Spent
 from fsm.core.snapshot import Snapshot, apply, fold, spending_added
 from fsm.define.spec import MachineSpec
 from fsm.errors import FsmError, RunNotFound
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
+from fsm.show.path import line
+from fsm.show.words import colour, count, duration, moment, safe, spending
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 
@@ -35,10 +38,15 @@ def position(read: Reader, run_id: str) -> Snapshot:
 
 def head(run_id: str, machine: str, before: Snapshot, path: str) -> Text:
     """Which run is watched from here on, and where it stands."""
-    told = Text(f"run {run_id} of {clean(machine)}", "bold")
+    told = Text(f"run {run_id} of {safe(machine)}", "bold")
     if before.seq >= 0:
-        told.append(f", on from record {before.seq} in {clean(before.state)}", "default")
-    return told.append(f"  {clean(path)}", "dim")
+        told.append(f", on from record {before.seq} in {safe(before.state)}", "default")
+    return told.append(f"  {safe(path)}", "dim")
+
+
+def _spinner(at_ms: int) -> Text:
+    """How a line that lives begins."""
+    return Text(f"{SPINNER[at_ms // 100 % len(SPINNER)]} ", "cyan", no_wrap=True, overflow="ellipsis")
 
 
 @define(eq=False)
@@ -52,10 +60,9 @@ class Watch:
     screen: Screen
     clock: Clock
     _columns: Columns = field(init=False)
-    _under_way: str = ""
 
     def __attrs_post_init__(self) -> None:
-        self._columns = Columns.of(self.spec)
+        self._columns = Columns.of(self.spec, self.run.seq)
 
     @contextlib.asynccontextmanager
     async def shown(self) -> AsyncIterator[None]:
@@ -83,7 +90,10 @@ class Watch:
         self.screen.status(self._status(quiet=not fresh))
 
     def _line(self, record: Record) -> Text:
-        return line(record, self.run.started_at_ms, self._columns)
+        """As `fsm show` shows it, but for calls."""
+        told, columns = line(self.run, record), self._columns
+        beneath = [text_of([" " * columns.indent, part]) for part in columns.beneath(told)]
+        return Text("\n").join([text_of(columns.row(told, cut=False)), *beneath])
 
     def _status(self, quiet: bool) -> Text:
         """State, visit, spending, how long; while nothing else happens, the call that is under way."""
@@ -95,14 +105,16 @@ class Watch:
                 counters = spending_added(self.spec, now, call.spent) if call.spent else counters
             answered = {call.key for call in calls if call.kind == "outcome"}
             under_way = next((c.name for c in calls if c.kind == "intent" and c.key not in answered), "")
-        told = Text(f"{SPINNER[at_ms // 100 % len(SPINNER)]} ", "cyan", no_wrap=True, overflow="ellipsis")
-        told.append(clean(now.state), f"bold {style(now.outcome)}")
-        parts = [f"visit {counters.get(f'visits:{now.state}', 1)}", *spending(counters)]
-        parts.append(span(at_ms - self.run.started_at_ms))
+        told = _spinner(at_ms)
+        told.append(safe(now.state), f"bold {colour(now.outcome)}")
+        spent = Spent(counters.get("tokens", 0), counters.get("usd_micros", 0))
+        hops = count(counters.get("hops", 0), "hop")
+        parts = [f"visit {counters.get(f'visits:{now.state}', 1)}", hops, *spending(spent)]
+        parts.append(duration(at_ms - self.run.started_at_ms))
         if now.pending is not None:
             parts.append(f"put off until {moment(now.pending.until_ms)}")
         if under_way:
-            parts.append(f"calling {clean(under_way)}")
+            parts.append(f"calling {safe(under_way)}")
         return told.append("".join(f" · {part}" for part in parts), "default")
 
 
@@ -130,9 +142,9 @@ class Tally:
     async def look_on(self) -> None:
         while True:
             at_ms = self.clock.now_ms()
-            told = Text(f"{SPINNER[at_ms // 100 % len(SPINNER)]} ", "cyan", no_wrap=True, overflow="ellipsis")
-            for outcome, count in self.counted().items():
-                told.append(f"{count:,} {outcome}", style(outcome)).append(" · ")
-            told.append(f"{many(self.records, 'record')} · {span(at_ms - self._began_ms)}")
+            told = _spinner(at_ms)
+            for outcome, number in self.counted().items():
+                told.append(f"{number:,} {outcome}", colour(outcome)).append(" · ")
+            told.append(f"{count(self.records, 'record')} · {duration(at_ms - self._began_ms)}")
             self.screen.status(told)
             await asyncio.sleep(TICK_S)

@@ -9,7 +9,7 @@ from fsm.define.spec import MachineSpec
 
 def spec_of(target: str) -> MachineSpec:
     """The spec of `FILE.py:Machine` or `package.module:Machine`, or the one in a .json file, which imports nothing."""
-    from fsm.cli.target import TargetError, machine
+    from fsm.cli.parts.target import TargetError, machine
 
     if not target.endswith(".json"):
         return machine(target).spec

@@ -1,6 +1,5 @@
 """Where progress goes, on standard error: a live line with records above it, plain lines, or nowhere."""
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from fsm.cli.parts.output import is_terminal
 from fsm.core.record import Record
 
 TICK_S = 0.1
@@ -39,7 +39,7 @@ def screen(quiet: bool) -> Screen:
     """The one that fits: quiet for programs, live on a terminal, else plain lines."""
     if quiet:
         return Quiet()
-    return Terminal() if sys.stderr.isatty() and os.environ.get("TERM") != "dumb" else Plain()
+    return Terminal() if is_terminal(sys.stderr) else Plain()
 
 
 class Quiet:

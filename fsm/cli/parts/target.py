@@ -15,7 +15,7 @@ from types import ModuleType
 
 import click
 
-from fsm.cli.project import project
+from fsm.cli.parts.project import project, split
 from fsm.define.machine import Machine
 
 OURS = ("fsm", "guards", "machines")
@@ -33,7 +33,7 @@ def machine(target: str, folder: Path | None = None) -> type[Machine]:
     Raises `click.UsageError` where there is no such file or machine, `DefinitionError` where the definition is
     wrong, `TargetError` where the file itself fails.
     """
-    where, _, name = target.rpartition(":") if ":" in target else (target, "", "")
+    where, name = split(target)
     module = _file((folder or Path.cwd()) / where) if where.endswith(".py") else _module(where)
     return _named(module, name) if name else _only(module, where)
 

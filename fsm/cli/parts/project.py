@@ -1,4 +1,4 @@
-"""`[tool.fsm]` of the nearest pyproject.toml: where runs are kept, which machines there are.
+"""`[tool.fsm]` of the nearest pyproject.toml: where runs are kept, which machines there are, what need not be said.
 
     [tool.fsm]
     db = "runs.db"
@@ -9,11 +9,14 @@ journal itself never causes an import.
 """
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from attrs import field, frozen
+
+from fsm.show.here import Here
 
 DB = "runs.db"
 
@@ -43,6 +46,24 @@ def journal_path(given: str | None) -> str:
         return given
     found = project()
     return str(found.folder / found.db) if found.db is not None else DB
+
+
+def here(db: str | None, targets: Sequence[str] = ()) -> Here:
+    """What the commands that follow must say again: machines that the project lists need not be named."""
+    found = project()
+    listed = [_place(target, found.folder) for target in found.machines]
+    return Here(db, tuple(target for target in targets if _place(target, Path.cwd()) not in listed))
+
+
+def split(target: str) -> tuple[str, str]:
+    """The file or module of a target, and the machine's name, "" where it has none."""
+    where, colon, name = target.rpartition(":")
+    return (where, name) if colon else (target, "")
+
+
+def _place(target: str, folder: Path) -> tuple[Path | str, str]:
+    where, name = split(target)
+    return ((folder / where).resolve() if where.endswith(".py") else where), name
 
 
 def _read(file: Path) -> Project:

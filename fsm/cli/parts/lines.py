@@ -3,13 +3,16 @@
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from fsm.cli.output import Output, Part, cell, style
-from fsm.core.record import Record, Spent
+from attrs import frozen
+
+from fsm.cli.parts.output import Output, Part, cell
+from fsm.core.record import NOTHING, Record, Spent
 from fsm.define.spec import MachineSpec
 from fsm.journal.rows import Run
 from fsm.show.asked import Asked
 from fsm.show.path import CallTold, Cap, Gap, PathLine
-from fsm.show.telling import ago, compact, count, lasting, moment, pretty, safe
+from fsm.show.telling import compact, pretty
+from fsm.show.words import ago, colour, count, duration, moment, safe, spending
 
 STATE_MAX, HOP_MAX, NAME = 16, 22, 10
 BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
@@ -27,13 +30,10 @@ def head(output: Output, run: Run, spent: Spent, caps: Iterable[Cap], now_ms: in
             *named("labels", " ".join(f"{safe(k)}={safe(v)}" for k, v in run.labels.items())), hang=NAME + 2
         )
     over = run.ended or run.halted
-    lasted = f"took {lasting(run.at_ms - run.started_at_ms)}" if over else f"last record {ago(now_ms - run.at_ms)}"
+    lasted = f"took {duration(run.at_ms - run.started_at_ms)}" if over else f"last record {ago(now_ms - run.at_ms)}"
     output.line(*named("started", f"{moment(run.started_at_ms)}, {ago(now_ms - run.started_at_ms)}; {lasted}"))
     found = list(caps)
-    told = [count(run.seq + 1, "record")]
-    told += [f"{spent.tokens:,} tokens"] if spent.tokens else []
-    told += [f"${spent.usd_micros / 1_000_000:,.4f}"] if spent.usd_micros else []
-    output.line(*named("so far", ", ".join(told)))
+    output.line(*named("so far", ", ".join([count(run.seq + 1, "record"), *spending(spent)])))
     if found:
         output.paragraph(*named("caps", ", ".join(map(_cap, found))), hang=NAME + 2)
 
@@ -43,7 +43,7 @@ def named(name: str, text: str) -> tuple[Part, ...]:
 
 
 def _stands(run: Run) -> tuple[Part, ...]:
-    return (run.outcome, f"bold {style(run.outcome)}"), (" in ", "dim"), safe(run.state)
+    return (run.outcome, f"bold {colour(run.outcome)}"), (" in ", "dim"), safe(run.state)
 
 
 def _cap(cap: Cap) -> str:
@@ -53,44 +53,71 @@ def _cap(cap: Cap) -> str:
     return f"{safe(cap.at)} {told} {of}" if of in ("fires", "visits") else f"{of.replace('_', ' ')} {told}"
 
 
+@frozen
+class Columns:
+    """How wide the columns of a path are, and what its lines are made of."""
+
+    seq: int
+    state: int
+    hop: int
+
+    @classmethod
+    def of(cls, spec: MachineSpec, last: int) -> "Columns":
+        """For the records of this machine up to `last`."""
+        return cls(
+            seq=max(len(str(last)), 3),
+            state=min(max((len(state.name) for state in spec.states), default=0), STATE_MAX),
+            hop=min(max(map(len, ["unhandled", *spec.hops, *_counted(spec)])), HOP_MAX),
+        )
+
+    @property
+    def indent(self) -> int:
+        """Of what stands beneath a record."""
+        return self.seq + 13
+
+    def row(self, line: PathLine, cut: bool) -> list[Part]:
+        """A record in one line; names too long for their column are `cut` only where the line is."""
+        way = " ".join([safe(line.hop) or line.kind, *line.caps])
+        return [
+            (f"{line.seq:>{self.seq}}  ", "dim"),
+            (f"+{duration(line.after_ms):<9} ", "dim"),
+            (cell(safe(line.state), self.state), f"bold {_moved(line)}" if line.hop else "dim"),
+            "  ",
+            (cell(way, self.hop) if cut else f"{way:<{self.hop}}", "yellow" if line.objections or not line.hop else ""),
+            "  ",
+            (safe(line.event), "bold" if not line.own else ""),
+            (f" {line.words}" if line.words else "", "dim"),
+        ]
+
+    def beneath(self, line: PathLine) -> list[Part]:
+        """Verdicts that objected, and what is out of the ordinary, a line each."""
+        found: list[Part] = [(f"✗ {objection}", "red") for objection in line.objections]
+        if line.remark and line.remark != "waits":
+            found.append((f"▸ {line.remark}", _moved(line) or "yellow"))
+        return found
+
+
+def _moved(line: PathLine) -> str:
+    return colour(line.outcome) if line.outcome != "running" else ""
+
+
 class Lines:
-    """Prints the lines of a path in columns."""
+    """Prints the lines of a path."""
 
     def __init__(self, output: Output, spec: MachineSpec, last: int, with_calls: bool) -> None:
-        self.output, self.with_calls = output, with_calls
-        self.seq = max(len(str(last)), 3)
-        self.state = min(max((len(state.name) for state in spec.states), default=0), STATE_MAX)
-        self.hop = min(max(map(len, ["unhandled", *spec.hops, *_counted(spec)])), HOP_MAX)
-        self.indent = self.seq + 13
+        self.output, self.with_calls, self.columns = output, with_calls, Columns.of(spec, last)
 
     def print(self, item: PathLine | Gap) -> None:
         if isinstance(item, Gap):
-            self.output.line((f"{'⋮':>{self.seq}}  {count(item.records, 'record')}", "dim"))
+            self.output.line((f"{'⋮':>{self.columns.seq}}  {count(item.records, 'record')}", "dim"))
             return
         self.record(item)
         self.calls(item.calls, item.spent)
 
     def record(self, line: PathLine) -> None:
-        way = " ".join([safe(line.hop) or line.kind, *line.caps])
-        moved = style(line.outcome) if line.outcome != "running" else ""
-        parts: list[Part] = [
-            (f"{line.seq:>{self.seq}}  ", "dim"),
-            (f"+{lasting(line.after_ms):<9} ", "dim"),
-            (cell(safe(line.state), self.state), f"bold {moved}" if line.hop else "dim"),
-            "  ",
-            (
-                cell(way, self.hop) if self.output.width else f"{way:<{self.hop}}",
-                "yellow" if line.objections or not line.hop else "",
-            ),
-            "  ",
-            (safe(line.event), "bold" if not line.own else ""),
-            (f" {line.words}" if line.words else "", "dim"),
-        ]
-        self.output.line(*parts)
-        for objection in line.objections:
-            self.output.paragraph((f"✗ {objection}", "red"), indent=self.indent, hang=2)
-        if line.remark and line.remark != "waits":
-            self.output.paragraph((f"▸ {line.remark}", f"{moved or 'yellow'}"), indent=self.indent, hang=2)
+        self.output.line(*self.columns.row(line, cut=self.output.width is not None))
+        for part in self.columns.beneath(line):
+            self.output.paragraph(part, indent=self.columns.indent, hang=2)
 
     def calls(self, calls: Sequence[CallTold], spent: Spent) -> None:
         """The calls that followed and all that was spent, in one line; or each call with arguments and result."""
@@ -110,16 +137,16 @@ class Lines:
             ]
             parts += [(f" {_spent(group)}", "dim")] if _spent(group) else []
         if spent.tokens and spent.tokens != sum(call.spent.tokens for call in calls):
-            total = f"{spent.tokens:,} tokens"
+            total = count(spent.tokens, "token")
             parts += [("; " if parts else "· ", "dim"), (f"{total} in all" if calls else total, "dim")]
         if parts:
-            self.output.paragraph(*parts, indent=self.indent, hang=2)
+            self.output.paragraph(*parts, indent=self.columns.indent, hang=2)
 
     def _call(self, call: CallTold) -> None:
-        self.output.paragraph(*call_parts(call), indent=self.indent, hang=2)
+        self.output.paragraph(*call_parts(call), indent=self.columns.indent, hang=2)
         for mark, body in (("(", call.arguments), ("=", call.result)):
             if body is not None and call.status != "spent":
-                self.output.line(" " * (self.indent + 2), (f"{mark} {compact(body)[:BODY_MAX]}", "dim"))
+                self.output.line(" " * (self.columns.indent + 2), (f"{mark} {compact(body)[:BODY_MAX]}", "dim"))
 
 
 def _counted(spec: MachineSpec) -> list[str]:
@@ -134,14 +161,13 @@ def told_name(name: str) -> str:
     return safe(name) or "spending of an attempt that was cut off"
 
 
-def _spent(calls: list[CallTold]) -> str:
-    tokens = sum(call.spent.tokens for call in calls)
-    return f"{tokens:,} tokens" if tokens else ""
+def _spent(calls: Iterable[CallTold]) -> str:
+    return ", ".join(spending(sum((call.spent for call in calls), NOTHING)))
 
 
 def call_parts(call: CallTold) -> list[Part]:
     """`· model ok 84 ms 120 tokens, attempt 2`."""
-    told = [lasting(call.lasted_ms) if call.lasted_ms is not None else "", _spent([call])]
+    told = [duration(call.lasted_ms) if call.lasted_ms is not None else "", _spent([call])]
     told.append(f"attempt {call.attempt}" if call.attempt > 1 else "")
     more = "".join(f", {part}" for part in told if part)
     return [("· ", "dim"), told_name(call.name), (f" {call.status}", STATUS.get(call.status, "yellow")), (more, "dim")]
@@ -169,7 +195,7 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
     """One record, with all that was asked, its payload, and the calls that led to it."""
     most = None if everything else BODY_MAX
     way = (
-        f"{safe(record.source)} -> {safe(record.state)} by {safe(record.hop)}"
+        f"{safe(record.source)} → {safe(record.state)} by {safe(record.hop)}"
         if record.hop
         else f"it stays in {safe(record.state)}"
     )
@@ -181,17 +207,17 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
         (": ", "dim"),
         f"{record.kind}, {way}",
     )
-    output.line(*named("at", f"{moment(record.at_ms)}, {lasting(record.at_ms - run.started_at_ms)} after the start"))
+    output.line(*named("at", f"{moment(record.at_ms)}, {duration(record.at_ms - run.started_at_ms)} after the start"))
     if record.event:
         origin = (
             f"of attempt {record.attempt}" if record.own else f"from outside, event id {safe(record.event_id or '')}"
         )
         output.line(*named("event", f"{safe(record.event)}, {origin}"))
-    output.line((f"  {'outcome':<{NAME}}", "dim"), (record.outcome, style(record.outcome)))
+    output.line((f"  {'outcome':<{NAME}}", "dim"), (record.outcome, colour(record.outcome)))
     if record.until_ms is not None:
         output.line(*named("until", moment(record.until_ms)))
     if record.spent:
-        output.line(*named("spent", f"{record.spent.tokens:,} tokens, ${record.spent.usd_micros / 1_000_000:,.4f}"))
+        output.line(*named("spent", ", ".join(spending(record.spent))))
     output.line(*named("memory", f"sha256 {record.memory.hex()}" if record.memory else "unchanged"))
     for name, value in record.note.items():
         output.line(*named("note", f"{safe(name)}: {safe(str(value))}"))

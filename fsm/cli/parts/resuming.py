@@ -7,21 +7,22 @@ import click
 from attrs import define, field
 from rich.text import Text
 
-from fsm.cli.advance import shown_on, swift
-from fsm.cli.closing import WORDS, write
-from fsm.cli.here import Here, refusal
-from fsm.cli.journals import reading
-from fsm.cli.options import FAILED, GOOD, INTERRUPTED, WAITING, emit
-from fsm.cli.screen import screen
-from fsm.cli.target import machines
-from fsm.cli.telling import clean, many, span, style
-from fsm.cli.watch import Tally
+from fsm.cli.parts.advance import refusal, shown_on
+from fsm.cli.parts.closing import WORDS, steps
+from fsm.cli.parts.journals import reading
+from fsm.cli.parts.options import FAILED, GOOD, INTERRUPTED, WAITING, emit
+from fsm.cli.parts.output import Output, Part
+from fsm.cli.parts.screen import screen
+from fsm.cli.parts.target import machines
+from fsm.cli.parts.watch import Tally
 from fsm.clock import SystemClock
 from fsm.define.machine import Machine
 from fsm.errors import FsmError, RunnerStopped
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
 from fsm.runner.runner import Runner
+from fsm.show.here import Here
+from fsm.show.words import colour, count, duration, safe
 
 NAMED_MAX = 5
 
@@ -57,7 +58,7 @@ def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
         async with Runner(path, machines=known, observers=[tally]) as runner:
             alone.look(runner.journal.read, known)
             if tally.outcomes:
-                drawn.say(Text(f"{many(len(tally.outcomes), 'run')} left behind in {clean(path)}", "bold"))
+                drawn.say(Text(f"{count(len(tally.outcomes), 'run')} left behind in {safe(path)}", "bold"))
             looking = asyncio.create_task(tally.look_on())
             try:
                 await runner.idle()
@@ -66,8 +67,7 @@ def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
 
     with shown_on(drawn):
         try:
-            with swift():
-                asyncio.run(work())
+            asyncio.run(work())
         except (RunnerStopped, asyncio.CancelledError, KeyboardInterrupt):
             interrupted = True
         except FsmError as error:
@@ -79,10 +79,10 @@ def _close(here: Here, alone: Alone, tally: Tally, took_ms: int, interrupted: bo
     counted = tally.counted()
     bad = [run_id for run_id, outcome in tally.outcomes.items() if outcome not in ("completed", "waiting", "running")]
     under_way = [run_id for run_id, outcome in tally.outcomes.items() if outcome == "running"]
-    steps = [here.command("why", run_id, code=False) for run_id in bad[:NAMED_MAX]]
-    steps += [here.command("resume", run.run_id) for run in alone.changed[:NAMED_MAX]]
+    commands = [here.command("why", run_id) for run_id in bad[:NAMED_MAX]]
+    commands += [here.command("resume", run.run_id) for run in alone.changed[:NAMED_MAX]]
     if interrupted or under_way:
-        steps.append(here.command("resume"))
+        commands.append(here.command("resume"))
     if as_json:
         emit(
             {
@@ -90,33 +90,27 @@ def _close(here: Here, alone: Alone, tally: Tally, took_ms: int, interrupted: bo
                 "records": tally.records,
                 "left_alone": [run.run_id for run in (*alone.changed, *alone.unknown)],
                 "interrupted": interrupted,
-                "next": steps,
+                "next": commands,
             }
         )
     else:
-        write([*_lines(alone, tally, counted, took_ms, interrupted), *(_step(step) for step in steps)])
+        output = Output()
+        _tell(output, alone, tally, counted, took_ms, interrupted)
+        steps(output, commands)
     if interrupted:
         return INTERRUPTED
     return FAILED if bad or under_way or alone.changed else WAITING if counted.get("waiting") else GOOD
 
 
-def _lines(alone: Alone, tally: Tally, counted: dict[str, int], took_ms: int, interrupted: bool) -> list[Text]:
-    told = Text("nothing to go on with" if not counted else "")
-    for n, (outcome, count) in enumerate(counted.items()):
-        told.append(f"{', ' if n else ''}").append(f"{count:,} {WORDS.get(outcome, outcome)}", style(outcome))
-    if counted:
-        told.append(f"; {many(tally.records, 'record')} in {span(took_ms)}")
-    lines = [told]
+def _tell(output: Output, alone: Alone, tally: Tally, counted: dict[str, int], took_ms: int, interrupted: bool) -> None:
+    told: list[Part] = []
+    for outcome, number in counted.items():
+        told += [", " if told else "", (f"{number:,} {WORDS.get(outcome, outcome)}", colour(outcome))]
+    took = f"; {count(tally.records, 'record')} in {duration(took_ms)}" if counted else "nothing to go on with"
+    output.paragraph(*told, took)
     if interrupted:
-        lines.append(Text("  stopped on request; every record is kept"))
-    if alone.changed:
-        names = ", ".join(sorted({clean(run.machine) for run in alone.changed}))
-        lines.append(Text(f"  {many(len(alone.changed), 'run')} left alone: {names} has changed since", "yellow"))
-    if alone.unknown:
-        names = ", ".join(sorted({clean(run.machine) for run in alone.unknown}))
-        lines.append(Text(f"  {many(len(alone.unknown), 'run')} left alone: {names} is not at hand", "dim"))
-    return lines
-
-
-def _step(step: str) -> Text:
-    return Text("  → ", "dim").append(step, "bold")
+        output.line("  stopped on request; every record is kept")
+    for runs, why, style in ((alone.changed, "has changed since", "yellow"), (alone.unknown, "is not at hand", "dim")):
+        if runs:
+            names = ", ".join(sorted({safe(run.machine) for run in runs}))
+            output.paragraph((f"{count(len(runs), 'run')} left alone: {names} {why}", style), indent=2)

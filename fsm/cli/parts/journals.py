@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import click
 
-from fsm.cli.project import journal_path
+from fsm.cli.parts.project import journal_path
 from fsm.errors import RunNotFound
 from fsm.journal.reader import Reader, read_journal
 from fsm.journal.rows import Run

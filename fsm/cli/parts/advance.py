@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import sys
 import traceback
@@ -13,37 +12,43 @@ import click
 from attrs import define, frozen
 from rich.text import Text
 
-from fsm.cli.here import Here, refusal
-from fsm.cli.journals import find_run, reading
-from fsm.cli.project import journal_path
-from fsm.cli.screen import Screen, screen
-from fsm.cli.target import machines
-from fsm.cli.telling import clean
-from fsm.cli.watch import Watch, head, position
+from fsm.cli.parts.journals import find_run, reading
+from fsm.cli.parts.options import INTERRUPTED
+from fsm.cli.parts.project import journal_path
+from fsm.cli.parts.screen import Screen, screen
+from fsm.cli.parts.target import machines
+from fsm.cli.parts.watch import Watch, head, position
 from fsm.clock import SystemClock
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.machine import Machine
-from fsm.define.spec import MachineSpec
-from fsm.errors import FsmError, MachineChanged, MachineUnknown, RunnerStopped, RunNotFound
+from fsm.errors import Fenced, FsmError, MachineChanged, MachineUnknown, RunHalted, RunnerStopped, RunNotFound
 from fsm.journal.rows import Run
 from fsm.runner.runner import Runner
-
-GARBAGE = 50_000
+from fsm.show.evidence import Evidence, evidence
+from fsm.show.here import Here
+from fsm.show.words import safe
 
 Act = Callable[[Runner], Awaitable[object]]
 
 
 @frozen
 class Stand:
-    """How a run stands once the command is through with it; `elsewhere` if another runner advances it."""
+    """How a run stands once the command is through with it."""
 
-    run: Run
-    spec: MachineSpec
+    evidence: Evidence
     snapshot: Snapshot
-    last: Record
-    elsewhere: bool = False
     interrupted: bool = False
+
+    @property
+    def run(self) -> Run:
+        return self.evidence.run
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another runner advances it."""
+        owner = self.evidence.owner
+        return self.run.outcome == "running" and owner is not None and owner.alive
 
 
 @define
@@ -62,24 +67,25 @@ class Stay:
     until: Literal["still", "ours", "done"] = "still"
 
 
-def advance(stay: Stay) -> Stand | None:
-    """Act on a run, and stay with it; None if it was interrupted before there was a run."""
+def advance(stay: Stay) -> Stand:
+    """Act on a run, and stay with it. Interrupted before there is a run, the command ends here."""
     path = journal_path(stay.here.db)
     drawn = screen(stay.quiet)
     interrupted = False
     with shown_on(drawn):
         try:
-            with swift():
-                asyncio.run(_advance(stay, path, drawn))
+            asyncio.run(_advance(stay, path, drawn))
         except (RunnerStopped, asyncio.CancelledError, KeyboardInterrupt):
             interrupted = True
         except FsmError as error:
             raise refusal(error, stay.here) from error
         except Exception as error:
             raise stopped(error, stay) from error
-    with contextlib.suppress(RunNotFound):
+    try:
         return stand(stay, interrupted)
-    return None
+    except RunNotFound:
+        click.echo("stopped before the run began", err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 async def _advance(stay: Stay, path: str, drawn: Screen) -> None:
@@ -110,35 +116,47 @@ def stand(stay: Stay, interrupted: bool = False) -> Stand:
     """The run as its journal tells it."""
     with reading(stay.here.db) as reader:
         run = reader.run(stay.run_id)
-        alive = reader.alive(SystemClock().monotonic())
-        return Stand(
-            run=run,
-            spec=stay.machine.spec,
-            snapshot=position(reader, run.run_id),
-            last=reader.record(run.key, run.seq),
-            elsewhere=run.outcome == "running" and run.owner in alive,
-            interrupted=interrupted,
-        )
+        found = evidence(reader, run, SystemClock(), stay.machine.spec, stay.here)
+        return Stand(found, position(reader, run.run_id), interrupted)
+
+
+async def take_up(runner: Runner, run: Run) -> None:
+    """Take up a run that was left behind; if another runner advances it, that one decides."""
+    if run.outcome == "running":
+        with contextlib.suppress(Fenced):
+            await runner.resume(run.run_id)
+
+
+def refusal(error: FsmError, here: Here) -> click.ClickException:
+    """The error in words that fit a command line, where its own speak of code."""
+    match error:
+        case MachineUnknown(run_id=run_id, machine=machine):
+            told = f"run {run_id!r} belongs to machine {machine}, which is not at hand"
+            next_ = (
+                f"name its code with -m FILE.py:{machine}, or list it under machines in [tool.fsm] of pyproject.toml"
+            )
+        case MachineChanged(run_id=run_id, machine=machine, changes=changes):
+            listed = "".join(f"\n  - {change}" for change in changes)
+            told = f"{machine} has changed since run {run_id!r} was recorded:{listed}"
+            accept = here.command("resume", run_id, "--accept")
+            next_ = f"run it with the old definition, or accept the new one: {accept}"
+        case RunHalted(run_id=run_id, outcome=outcome, event=event):
+            told = f"run {run_id!r} is halted ({outcome}); {event} was not recorded"
+            why, resume = here.command("why", run_id), here.command("resume", run_id)
+            next_ = f"see why, then resume it: {why}; {resume}"
+        case Fenced(run_id=run_id, why=why):
+            told = f"run {run_id!r}: {why}; nothing was written"
+            next_ = f"watch it: {here.command('show', run_id, '--follow')}"
+        case _:
+            return click.ClickException(str(error))
+    return click.ClickException(f"{told}\n  -> {next_}")
 
 
 def stopped(error: Exception, stay: Stay) -> click.ClickException:
     """An error that is none of ours: the runner's own trouble, or an agent's that reached too far."""
-    told = clean(f"{type(error).__name__}: {error}")
+    told = safe(f"{type(error).__name__}: {error}")
     goes_on = f"every record is kept; go on with: {stay.here.command('resume', stay.run_id)}"
     return click.ClickException(f"the run stopped here: {told}\n  -> {goes_on}")
-
-
-@contextlib.contextmanager
-def swift() -> Iterator[None]:
-    """Fewer rounds of garbage collection, which look at all that was ever imported."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(GARBAGE, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
 
 
 @contextlib.contextmanager
@@ -168,7 +186,7 @@ class Warnings(logging.Handler):
         parts = record.args if isinstance(record.args, tuple) else ()
         if any(isinstance(part, Record | MachineUnknown | MachineChanged) for part in parts):
             return
-        self._drawn.warn(Text(clean(record.getMessage()), "yellow"))
+        self._drawn.warn(Text(safe(record.getMessage()), "yellow"))
         error = record.exc_info[1] if record.exc_info else None
         if error is not None and not isinstance(error, FsmError):
             self._drawn.warn(Text("".join(traceback.format_exception(error)).rstrip(), "dim"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from fsm.cli.options import FAILED, emit, leave
-from fsm.cli.specs import spec_of
-from fsm.cli.target import TargetError, machines
+from fsm.cli.parts.options import FAILED, emit, leave
+from fsm.cli.parts.specs import spec_of
+from fsm.cli.parts.target import TargetError, machines
 from fsm.define.spec import MachineSpec
 from fsm.replay.scenario import Scenario, Taken, replayed
 from fsm.show.data import record_data

@@ -34,6 +34,21 @@ def machine_option(function: F) -> F:
     return click.option("--machine", "-m", "targets", metavar="TARGET", multiple=True, help=text)(function)
 
 
+def label_option(function: F) -> F:
+    text = "A label of the run. May be repeated."
+    return click.option("--label", "-l", "labels", metavar="KEY=VALUE", multiple=True, callback=_labels, help=text)(
+        function
+    )
+
+
+def _labels(context: click.Context, option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    parted = [label.partition("=") for label in given]
+    wrong = [label for label, (name, sign, _) in zip(given, parted, strict=True) if not name or not sign]
+    if wrong:
+        raise click.UsageError(f"--label {wrong[0]}: write KEY=VALUE, as in --label team=docs")
+    return {name: value for name, _, value in parted}
+
+
 def emit(value: object) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))

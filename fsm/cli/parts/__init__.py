@@ -1,0 +1,1 @@
+"""What the verbs share; a verb imports of it what it needs when it is called."""

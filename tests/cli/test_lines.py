@@ -1,0 +1,56 @@
+"""A record as a line."""
+
+import json
+from datetime import UTC, datetime
+
+from fsm.cli.parts.lines import Columns
+from fsm.cli.parts.output import text_of
+from fsm.core.record import Record
+from fsm.define.guard import Ruling, Verdict
+from fsm.journal.rows import Run
+from fsm.show.path import line
+
+
+def test_a_record_is_never_read_as_markup_or_control_codes():
+    refused = Ruling(
+        "[b]Cap[/b]", "reject", "transition", Verdict("refuse", "full\x1b[2J", {"n": 1}, text="\u202eback")
+    )
+    body = json.dumps({"error_type": "E", "message": "[red]\r\x1b]0;x\x07[/red]"}).encode()
+    record = Record(
+        seq=3,
+        kind="halted",
+        at_ms=int(datetime(2030, 1, 1, tzinfo=UTC).timestamp() * 1000),
+        source="a",
+        state="to\ndo",
+        outcome="stopped",
+        event="AgentFailed",
+        rulings=(refused,),
+        body=body,
+    )
+    told, columns = line(run_of(record), record), Columns(3, 6, 8)
+    row = text_of(columns.row(told, cut=False)).plain
+    assert row.startswith("  3  +84 ms     to do   halted    AgentFailed E: [red] ")
+    texts = [row, *(text_of([part]).plain for part in columns.beneath(told))]
+    assert all(text.isprintable() and "\u202e" not in text for text in texts)
+    assert "✗ [b]Cap[/b] on reject refused (full\\u001b[2J, n 1: \\u202eback)" in texts
+
+
+def run_of(record: Record) -> Run:
+    return Run(
+        key=1,
+        run_id="42",
+        machine="M",
+        fingerprint="",
+        labels={},
+        state=record.state,
+        outcome=record.outcome,
+        seq=record.seq,
+        entered=0,
+        attempt=1,
+        head=b"",
+        calls=None,
+        dropped=0,
+        owner=0,
+        started_at_ms=record.at_ms - 84,
+        at_ms=record.at_ms,
+    )
