@@ -21,6 +21,18 @@ class Push(BaseModel):
 
 
 class Turnstile(Machine):
+    """A coin for each visitor, three visitors a day.
+
+    What `fsm check` says of it:
+
+        ends       always, or waits at locked or unlocked  by its caps
+        hops       8                                       exact
+        tokens     0                                       exact
+        money      0.00 dollars                            exact
+        approvals  8                                       exact
+        time       unknown                                 locked and unlocked wait without timeout_s
+    """
+
     locked = State(initial=Morning)
     unlocked = State()
     closed = State(final="completed")

@@ -38,6 +38,18 @@ def answer(view: View[Guess]) -> Found | Range:
 
 
 class Game(Machine):
+    """One guesses, one answers, at most seven times.
+
+    What `fsm check` says of it:
+
+        ends       always      by its caps
+        hops       14          exact
+        tokens     unknown     guessing and answering declare no tokens_max
+        money      unknown     guessing and answering declare no usd_micros_max
+        approvals  0           exact
+        time       4 h 40 min  exact
+    """
+
     guessing = State(initial=Range, agent=guess)
     answering = State(agent=answer)
     won = State(final="completed")

@@ -14,6 +14,7 @@ _NAMES = {
     "fsm.define.guard": "Counter Facts Guard Kind Ruling Standing Verdict allow defer refuse",
     "fsm.define.machine": "Machine",
     "fsm.define.parts": "Bounds",
+    "fsm.define.promise": "always_after never unreachable",
     "fsm.define.spec": "MachineSpec",
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",
@@ -26,6 +27,7 @@ _NAMES = {
     "fsm.replay.replay": "Divergence Replay replay_run",
     "fsm.runner.once": "run",
     "fsm.runner.runner": "Runner",
+    "fsm.verify.check": "check",
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 

@@ -6,6 +6,7 @@ from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, P
 from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
 from fsm.define.machine import Machine
 from fsm.define.parts import Bounds
+from fsm.define.promise import always_after, never, unreachable
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State, any_of, days, hours, minutes
 from fsm.define.transition import Transition, everywhere
@@ -35,6 +36,7 @@ from fsm.journal.rows import Run
 from fsm.replay.replay import Divergence, Replay, replay_run
 from fsm.runner.once import run
 from fsm.runner.runner import Runner
+from fsm.verify.check import check
 
 __all__ = [
     "Agent",
@@ -84,15 +86,19 @@ __all__ = [
     "Verdict",
     "View",
     "allow",
+    "always_after",
     "any_of",
+    "check",
     "days",
     "defer",
     "everywhere",
     "hours",
     "minutes",
+    "never",
     "read_journal",
     "refuse",
     "replay_run",
     "run",
     "unbound",
+    "unreachable",
 ]

@@ -1,8 +1,8 @@
 """For tests of your machines and agents; our own tests use nothing else.
 
 A clock that moves when told, a journal that is gone afterwards, agents that follow a script, a view to call
-an agent with, the table of what every state does with every event, crash points, and the assertion that
-kept runs replay.
+an agent with, the table of what every state does with every event, crash points, and the assertions that
+every run ends, that promises are kept, and that recorded runs replay.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,16 @@ from fsm.journal.reader import Reader, read_journal
 from fsm.replay.replay import replay_run
 from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
 from fsm.runner.spending import reported
+from fsm.show.verdict import table as verdict
+from fsm.show.verdict import way
+from fsm.verify.check import Report, check
+from fsm.verify.promises import Promised
 
 __all__ = [
     "MovableClock",
     "StubView",
+    "assert_ends",
+    "assert_keeps_promises",
     "assert_replays",
     "crash_at",
     "hang",
@@ -246,6 +252,43 @@ def assert_replays(db: str | os.PathLike[str], machine: type[Machine] | None = N
     if told := [str(replay) for replay in replays if not replay.agreed]:
         raise AssertionError("\n".join(told))
     return len(replays)
+
+
+def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: int) -> Report:
+    """Every run of this machine ends, whatever agents and people do; the report that says so. For your CI.
+
+    `waits` names the states where a run may wait for ever for somebody. `most` bounds the worst case: `hops`, `tokens`,
+    `usd_micros`, `approvals`, `ms`. Raises `AssertionError` with what `fsm check` says.
+    """
+    report = check(machine.spec)
+    figures = {str(figure.cost): figure.most for figure in report.figures}
+    if unknown := most.keys() - figures.keys():
+        raise TypeError(f"assert_ends(): there is no cost {min(unknown)!r}\n  -> the costs are {', '.join(figures)}")
+    over = [name for name, limit in most.items() if not _at_most(figures[name], limit)]
+    if report.termination.kind != "ends" or set(report.termination.waits) - set(waits) or over:
+        wanted = "".join(f"\nwanted: at most {most[name]:,} {name}" for name in over)
+        raise AssertionError(f"{report.termination}\n{verdict(report)}{wanted}")
+    return report
+
+
+def _at_most(most: int | None, limit: int) -> bool:
+    return most is not None and most <= limit
+
+
+def assert_keeps_promises(machine: type[Machine]) -> int:
+    """Every promise of this machine is kept, and proved to be; how many there are. For your CI.
+
+    Raises `AssertionError` with each that is not, and the shortest run that breaks it.
+    """
+    answers = check(machine.spec).promises
+    told = ["\n".join([*_broken(answer), *way(answer.run)]) for answer in answers if answer.answer != "kept"]
+    if told:
+        raise AssertionError("\n".join(told))
+    return len(answers)
+
+
+def _broken(answer: Promised) -> list[str]:
+    return [f"{answer.promise.name} = {answer.promise} is {answer.answer}: {answer.why}", f"  -> {answer.instead}"]
 
 
 def crash_at(point: str, passes: int = 1) -> None:

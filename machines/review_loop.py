@@ -88,7 +88,17 @@ def is_good(verdict: Verdict) -> bool:
 
 
 class ReviewLoop(Machine, memory=Notes):
-    """Research, draft and review until the reviewer is content, or a person decides."""
+    """Research, draft and review until the reviewer is content, or a person decides.
+
+    What `fsm check` says of it:
+
+        ends       always   by its caps
+        hops       13       exact
+        tokens     unknown  research, draft and review declare no tokens_max
+        money      unknown  research, draft and review declare no usd_micros_max
+        approvals  1        exact
+        time       2 d 4 h  exact
+    """
 
     research = State(initial=Brief, agent=unbound, remember=note_brief)
     draft = State(agent=unbound)

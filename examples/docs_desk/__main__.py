@@ -19,7 +19,7 @@ from examples.docs_desk.library import Index, Listing, list_folder
 from examples.docs_desk.report import counted, tell
 from examples.docs_desk.watch import indexed, watching
 from examples.docs_desk.words import terms
-from fsm import FsmError, RunnerStopped
+from fsm import FsmError, RunnerStopped, check
 from machines.review_loop import Approval, Brief, Refusal
 
 QUESTION = "how do I cancel a slow asyncio task when its timeout expires?"
@@ -78,6 +78,7 @@ def ask(question: str, folder: Path | None, db: Path, run_id: str | None, pace: 
     if not index.passages:
         raise click.ClickException(f"no text, Markdown or Python files in {listing.folder}")
     console.print(about(listing, index), style="dim", highlight=False, soft_wrap=not console.is_terminal)
+    console.print(check(desk.desk().spec).headline, style="dim", highlight=False, soft_wrap=not console.is_terminal)
     run_id = run_id or f"desk-{secrets.token_hex(3)}"
     options = [*(["--folder", str(folder)] if folder else []), "--run-id", run_id, *named(db)]
     with watching(console, question, run_id) as watcher:

@@ -1,38 +1,130 @@
-"""`fsm check`: a machine's definition, and all that is wrong with it."""
+"""`fsm check`: a machine's definition, all that is wrong with it, and what its runs can come to."""
+
+import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from fsm.cli.parts.options import FAILED, emit, leave, verb
 
+if TYPE_CHECKING:
+    from fsm.verify.check import Report
+    from fsm.verify.finding import Finding
+    from fsm.verify.witness import Leg
 
-@verb("fsm check desk.py:Desk")
+COLOURS = {"error": "red", "warning": "yellow", "note": None}
+
+
+@verb("""
+fsm check desk.py:Desk
+fsm check desk.py:Desk --strict --scenarios proofs
+""")
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
-def command(targets: tuple[str, ...], as_json: bool) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
+@click.option("--runs", is_flag=True, help="Print the run behind each figure of the worst case.")
+@click.option("--notes", is_flag=True, help="Print the notes as well.")
+@click.option(
+    "--scenarios", metavar="FOLDER", help="Write each run shown, for `fsm replay --scenario`, and its picture."
+)
+@click.option(
+    "--situations-max",
+    type=click.IntRange(min=1),
+    default=200_000,
+    show_default=True,
+    help="How many situations to look at before only bounds are given.",
+)
+def command(
+    targets: tuple[str, ...],
+    strict: bool,
+    runs: bool,
+    notes: bool,
+    scenarios: str | None,
+    situations_max: int,
+    as_json: bool,
+) -> None:
     """Say what is wrong with a machine's definition.
 
-    All mistakes at once, each with its attribute, file and line, and what to write instead. Exits with 1 if
-    there is any.
+    And what its runs can come to: whether each ends, what the worst one costs, which promises are kept, each with a
+    run that shows it. Every finding names its attribute, file and line, and what to write instead. TARGET is
+    FILE.py:Machine, or a .json file that holds a machine's spec. Exits with 1 if there is any error.
     """
-    from fsm.cli.parts.target import machine
+    from fsm.cli.parts.specs import spec_of
     from fsm.errors import DefinitionError
     from fsm.show.data import mistake_data
+    from fsm.verify.check import check
 
     told: list[dict[str, object]] = []
+    good = True
     for target in targets:
         try:
-            spec = machine(target).spec
+            spec = spec_of(target)
         except DefinitionError as error:
+            good = False
             mistakes = [mistake_data(mistake) for mistake in error.mistakes]
             told.append({"target": target, "machine": error.machine, "mistakes": mistakes})
             if not as_json:
                 click.echo(f"{error}\n")
             continue
-        told.append({"target": target, "machine": spec.name, "fingerprint": spec.fingerprint, "mistakes": []})
+        report = check(spec, situations_max)
+        good = good and not report.errors and not (strict and report.warnings)
+        told.append({"target": target, "fingerprint": spec.fingerprint, "mistakes": [], **report.data})
         if not as_json:
-            agents = sum(state.kind == "agent" for state in spec.states)
-            counts = f"{len(spec.states)} states, {agents} with an agent, {len(spec.transitions)} transitions"
-            click.echo(f"{spec.name}: {counts}, no mistakes")
+            _print(report, runs, notes)
+        if scenarios is not None:
+            from fsm.cli.parts.drawn import write_scenarios
+
+            written = write_scenarios(spec, report, scenarios)
+            if not as_json:
+                commands = (shlex.join(["fsm", "replay", "--scenario", str(path), "-m", target]) for path in written)
+                click.echo("".join(f"  {command}\n" for command in commands))
     if as_json:
         emit(told)
-    if any(found["mistakes"] for found in told):
+    if not good:
         leave(FAILED)
+
+
+def _print(report: "Report", runs: bool, notes: bool) -> None:
+    from fsm.show.verdict import table
+    from fsm.verify.check import NAMES
+
+    colour = "red" if report.errors else "yellow" if report.warnings else "green"
+    click.echo(click.style(f"{report.machine}: {report.termination}", fg=colour, bold=True))
+    click.echo("".join(f"  {line}\n" for line in table(report).splitlines()[1:]), nl=False)
+    for figure in report.figures if runs else ():
+        if figure.run:
+            click.echo(f"  the run that costs most {NAMES[figure.cost]}:")
+            _print_way(figure.run)
+    for finding in report.findings:
+        if notes or finding.level != "note":
+            _print_finding(finding)
+            _print_proof(report, finding)
+    if report.notes and not notes:
+        many, them = (f"{len(report.notes)} notes", "them") if len(report.notes) != 1 else ("1 note", "it")
+        click.echo(f"  {many}: --notes shows {them}")
+    click.echo()
+
+
+def _print_proof(report: "Report", finding: "Finding") -> None:
+    """The run that shows what an error says."""
+    termination = report.termination
+    if finding.code == "endless" and termination.loop:
+        _print_way(termination.stem)
+        click.echo("      and then over and over:")
+        _print_way(termination.loop, len(termination.stem) + 1)
+    for answer in report.promises:
+        if (finding.code, finding.attribute) == ("promise-broken", answer.promise.name):
+            _print_way(answer.run)
+
+
+def _print_way(legs: "Sequence[Leg]", first: int = 1) -> None:
+    from fsm.show.verdict import way
+
+    click.echo("".join(f"      {line}\n" for line in way(legs, first)), nl=False)
+
+
+def _print_finding(finding: "Finding") -> None:
+    level = click.style(finding.level, fg=COLOURS[finding.level], bold=finding.level == "error")
+    where = f"  ({finding.place})" if finding.place is not None else ""
+    at = f" {finding.attribute}" if finding.attribute else ""
+    click.echo(f"  {level}{at}{where}\n      {finding.what}\n      -> {finding.instead}")

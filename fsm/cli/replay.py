@@ -8,11 +8,18 @@ from fsm.cli.parts.options import FAILED, db_option, emit, leave, machine_option
 @verb("fsm replay 42 --machine desk.py:Desk")
 @click.argument("run_ids", metavar="RUN...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every run of the journal.")
+@click.option("--scenario", metavar="FILE.json", help="A run that `fsm check` drew, instead of one in a journal.")
 @machine_option
 @click.option("--alone", is_flag=True, help="From the journal alone, even where the machine's code is at hand.")
 @db_option
 def command(
-    run_ids: tuple[str, ...], everything: bool, targets: tuple[str, ...], alone: bool, db: str | None, as_json: bool
+    run_ids: tuple[str, ...],
+    everything: bool,
+    scenario: str | None,
+    targets: tuple[str, ...],
+    alone: bool,
+    db: str | None,
+    as_json: bool,
 ) -> None:
     """Decide every record of a run again, without agents, and compare.
 
@@ -20,6 +27,11 @@ def command(
     answer as recorded, and no code of yours is imported. Exits with 1 at the first record that differs,
     saying what was recorded, what would be decided now, and why.
     """
+    if scenario is not None:
+        from fsm.cli.parts.scenario import replay_scenario
+
+        return replay_scenario(scenario, targets, as_json)
+
     from fsm.cli.parts.journals import find_run, reading
     from fsm.cli.parts.target import machines
     from fsm.replay.replay import replay_run

@@ -123,11 +123,14 @@ def _decision(
 ) -> Decision:
     event = plan.event
     note = event.note
-    leaves = state is not None or kind in ("deferred", "halted", "ended")
-    if leaves and snapshot.pending is not None and not _is_pending(snapshot, event):
+    leaves = state is not None or kind in ("halted", "ended")
+    if (leaves or kind == "deferred") and snapshot.pending is not None and not _is_pending(snapshot, event):
         note = {**note, "superseded": snapshot.pending.event_id or snapshot.pending.seq}
     if event.unread:
         note = {**note, "unread": event.unread}
+    over = event.own or leaves  # the agent's work is done, or will not be waited for
+    if event.charge and not over:
+        note = {**note, "charge": event.charge}
     record = Record(
         seq=snapshot.seq + 1,
         kind=kind,
@@ -143,7 +146,7 @@ def _decision(
         digest=event.payload.digest,
         predicates=plan.predicates,
         rulings=rulings,
-        spent=event.spent,
+        spent=event.charged if over else event.spent,
         memory=digest(new_memory) if new_memory is not None else None,
         until_ms=until_ms,
         note=note,

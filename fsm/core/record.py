@@ -56,7 +56,8 @@ class Record:
     whether the event came from the run's own visit. `predicates` holds each predicate asked, in order, with
     its result (None where it raised); `rulings` each guard's verdict. `spent` and `calls` (a digest) cover
     what happened since the record before. `outcome` is how the run stands after this record. `note` says what
-    else there is to know: `unread`, for one, why the payload could not be read and is not there.
+    else there is to know: `unread`, for one, why the payload could not be read and is not there;
+    `charge`, tokens that the guards took for spent and that were not, as the visit went on.
     """
 
     seq: int

@@ -35,8 +35,9 @@ from fsm.define.value import value
 class Event:
     """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
 
-    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record. `unread` says
-    why its class reads it no more: it is for no transition, and only its digest is recorded.
+    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record; `charge` the
+    tokens that its visit, if it ends with this, lacks of `tokens_min`: guards see them as spent. `unread` says why
+    its class reads it no more: it is for no transition, and only its digest is recorded.
     """
 
     payload: Payload
@@ -44,8 +45,14 @@ class Event:
     own: bool = True
     event_id: str | None = None
     spent: Spent = NOTHING
+    charge: int = 0
     unread: str = ""
     note: Mapping[str, str | int] = NO_NOTE
+
+    @property
+    def charged(self) -> Spent:
+        """What will have been spent once the visit is over."""
+        return self.spent + Spent(self.charge) if self.charge else self.spent
 
 
 @value
@@ -214,7 +221,7 @@ class _Selection:
             target=target,
             hop=hop,
             payload=event.payload.value,
-            counters=spending_added(self.spec, self.snapshot, event.spent),
+            counters=spending_added(self.spec, self.snapshot, event.charged),
             at_ms=event.at_ms,
             entered_at_ms=self.snapshot.entered_at_ms,
             started_at_ms=self.snapshot.started_at_ms,

@@ -61,13 +61,14 @@ class View(Protocol[P_co]):
 
     @property
     def remaining(self) -> Mapping[str, int]:
-        """What declared caps leave of `tokens`, `usd_micros` and `hops`; an uncapped one is absent."""
+        """What caps and this visit's limits leave of `tokens`, `usd_micros` and `hops`; an unlimited one is absent."""
         ...
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
         """Report spending; it is recorded with the next call, decision or failure.
 
-        Inside a call's `fn` it is that call's, recorded with its outcome.
+        Inside a call's `fn` it is that call's, recorded with its outcome. Beyond the visit's `tokens_max` or
+        `usd_micros_max` the attempt is over: it is recorded, and the state hears `CallRefused`.
         """
         ...
 

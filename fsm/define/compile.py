@@ -15,9 +15,10 @@ from fsm.define.exits import check_agent_results, check_chains, check_counts, ch
 from fsm.define.functions import arity, check_agent, check_predicate, check_remember, place_guards
 from fsm.define.guard import Placed
 from fsm.define.mistakes import Mistakes, check_bodies, check_memory, check_payloads, check_state, told_briefly
-from fsm.define.parts import Bounds, EverywhereSpec, Named, StateSpec, TransitionSpec, Ways
+from fsm.define.parts import Bounds, EverywhereSpec, Named, PromiseSpec, StateSpec, TransitionSpec, Ways
 from fsm.define.payload import event_name
 from fsm.define.place import Body, Line
+from fsm.define.promise import Promise
 from fsm.define.shape import shape_of
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State
@@ -54,6 +55,7 @@ def compile_machine(
     states = [_state(reading, line) for line in reading.lines.values() if isinstance(line, State)]
     transitions = [_transition(reading, line) for line in reading.lines.values() if isinstance(line, Transition)]
     everywhere = [_everywhere(reading, line) for line in reading.lines.values() if isinstance(line, Everywhere)]
+    promises = [_promise(reading, line) for line in reading.lines.values() if isinstance(line, Promise)]
     check_payloads(mistakes, reading.used)
     if memory is not None:
         check_memory(mistakes, memory, bounds.memory_bytes_max)
@@ -71,6 +73,7 @@ def compile_machine(
         states=tuple(states),
         transitions=tuple(transitions),
         everywhere=tuple(everywhere),
+        promises=tuple(promises),
         payloads=tuple(
             shape_of(reading.classes[event]) for event in sorted(reading.classes) if event not in RUNTIME_EVENTS
         ),
@@ -116,6 +119,9 @@ def _state(reading: _Reading, line: State[Any]) -> StateSpec:
         initial=_events(reading, line, line.initial) if line.initial is not None else (),
         final=line.final,
         timeout_ms=max(1, round(timeout_s * 1000)) if _is_finite(timeout_s) else None,
+        tokens_max=line.tokens_max,
+        usd_micros_max=line.usd_micros_max,
+        tokens_min=line.tokens_min,
         guards=guards,
         otherwise=_ways(reading, line, guards),
         remember=_named(line.remember),
@@ -171,6 +177,29 @@ def _everywhere(reading: _Reading, line: Everywhere) -> EverywhereSpec:
         reading.mistakes.add(line, "everywhere() without guards checks nothing", instead)
     ways = _ways(reading, line, guards)
     return EverywhereSpec(name=reading.name(line), guards=guards, otherwise=ways, place=line.place)
+
+
+def _promise(reading: _Reading, line: Promise) -> PromiseSpec:
+    named = {role: getattr(line, role) for role in ("what", "then", "before")}
+    names = {role: _happening(reading, line, other) for role, other in named.items() if other is not None}
+    twice = next((name for role, name in names.items() if role != "then" and name and name == names.get("then")), "")
+    if line.kind == "never" and names["what"] == names["before"]:
+        twice = names["what"]
+    if twice:
+        reading.mistakes.add(line, f"it names {twice} twice, so it says nothing", "name two different lines")
+    return PromiseSpec(name=reading.name(line), kind=line.kind, place=line.place, **names)
+
+
+def _happening(reading: _Reading, line: Promise, other: object) -> str:
+    """The name of the state or transition a promise is about; "" where it is none of this machine."""
+    known = {name: known for name, known in reading.lines.items() if isinstance(known, State | Transition)}
+    name = reading.mistakes.names.get(id(other), "")
+    if name in known:
+        return name
+    what = f"it is about {name or told_briefly(other)}, which is no state or transition of {reading.cls.__name__}"
+    near = reading.mistakes.near(name or str(other), known)
+    reading.mistakes.add(line, what, f"name a State or a transition that is an attribute of this class{near}")
+    return ""
 
 
 def _resolve(reading: _Reading, line: Line, other: object, role: str) -> str:

@@ -44,7 +44,7 @@ class PayloadInvalid(RuntimeEvent):
 
 
 class CallRefused(RuntimeEvent):
-    """A call of the visit was refused; the agent was stopped there."""
+    """A call of the visit was refused, or (`call` is "") its own spending; the agent was stopped there."""
 
     call: str
     code: str
@@ -86,7 +86,8 @@ def escalated(event: RuntimeEvent) -> AgentFailed | None:
             text = "; ".join([f"returned an invalid {event.event}", *event.problems])
         case CallRefused():
             told = ", ".join(f"{name} {value}" for name, value in event.numbers.items())
-            text = f"call {event.call!r} refused: {event.code} ({told})"
+            refused = f"call {event.call!r}" if event.call else "spending"
+            text = f"{refused} refused: {event.code} ({told})"
         case _:
             return None
     return AgentFailed(error_type=type(event).__name__, message=text, attempt=event.attempt)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Standing
-from fsm.define.parts import BOUND_NAMES, START_HOP, Kind, way_id
+from fsm.define.parts import BOUND_NAMES, START_HOP, Kind, PromiseKind, way_id
 from fsm.define.payload import validation_problems
 
 FORMAT = 1
@@ -40,6 +40,9 @@ class StateForm(TypedDict):
     initial: list[str]
     final: Literal["completed", "failed"] | None
     timeout_ms: int | None
+    tokens_max: NotRequired[int | None]
+    usd_micros_max: NotRequired[int | None]
+    tokens_min: NotRequired[int]
     guards: list[GuardForm]
     otherwise: dict[str, str]
     remember: str | None
@@ -68,6 +71,14 @@ class EverywhereForm(TypedDict):
     otherwise: dict[str, str]
 
 
+class PromiseForm(TypedDict):
+    name: str
+    kind: PromiseKind
+    what: str
+    then: str
+    before: str
+
+
 class FieldForm(TypedDict):
     type: str
     required: bool
@@ -90,6 +101,7 @@ class MachineForm(TypedDict):
     states: list[StateForm]
     transitions: list[TransitionForm]
     everywhere: list[EverywhereForm]
+    promises: NotRequired[list[PromiseForm]]
     payloads: list[ShapeForm]
     memory: ShapeForm | None
     bounds: dict[str, int]
@@ -127,6 +139,12 @@ def _wrong(form: dict[str, Any]) -> Iterator[str]:
     if sum(bool(state["initial"]) for state in form["states"]) != 1:
         yield "not exactly one state is initial"
     yield from (f"there is no bound {name!r}" for name in form["bounds"] if name not in BOUND_NAMES)
+    lines = {*states, *(line["name"] for line in form["transitions"])}
+    for promise in form.get("promises", ()):
+        named = [name for name in (promise["what"], promise["then"], promise["before"]) if name]
+        yield from (
+            f"{promise['name']} promises about {name!r}, which is not there" for name in named if name not in lines
+        )
     for place in places:
         ways = [
             *place["otherwise"].values(),

@@ -1,7 +1,8 @@
 """A machine as plain data, its fingerprint, and the readable difference between two.
 
 The fingerprint is taken of our own normal form, so it does not change with pydantic's release, with a
-docstring, a title, a timeout or another agent: none of these changes how a recorded run is read.
+docstring, a title, a timeout, a promise, what a visit may spend or another agent: none of these changes how a
+recorded run is read.
 """
 
 import hashlib
@@ -10,11 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from fsm.define.guard import Counter, Placed
-from fsm.define.parts import EverywhereSpec, Named, StateSpec, TransitionSpec
+from fsm.define.parts import EverywhereSpec, Named, PromiseSpec, StateSpec, TransitionSpec
 from fsm.define.payload import canonical
 from fsm.define.shape import FieldShape, Shape
 
 Form = dict[str, Any]
+
+UNREAD = ("title", "timeout_ms", "tokens_max", "usd_micros_max", "tokens_min")  # what says nothing about records
 
 
 def digest(form: Form) -> str:
@@ -29,7 +32,7 @@ def changes(before: Form, after: Form) -> tuple[str, ...]:
 
 def _normal(form: Form) -> Form:
     """What decides: the order of lines does, that of the states and payloads a line names does not."""
-    states = [{k: v for k, v in state.items() if k not in ("title", "timeout_ms")} for state in form["states"]]
+    states = [{k: v for k, v in state.items() if k not in UNREAD} for state in form["states"]]
     return {
         "name": form["name"],
         "states": _by_name([_unordered(state, "initial") for state in states]),
@@ -58,6 +61,9 @@ def state_form(state: StateSpec) -> Form:
         "initial": list(state.initial),
         "final": state.final,
         "timeout_ms": state.timeout_ms,
+        "tokens_max": state.tokens_max,
+        "usd_micros_max": state.usd_micros_max,
+        "tokens_min": state.tokens_min,
         "guards": [_placed(guard) for guard in state.guards],
         "otherwise": dict(state.otherwise),
         "remember": state.remember.name if state.remember else None,
@@ -83,6 +89,16 @@ def everywhere_form(line: EverywhereSpec) -> Form:
         "name": line.name,
         "guards": [_placed(guard) for guard in line.guards],
         "otherwise": dict(line.otherwise),
+    }
+
+
+def promise_form(promise: PromiseSpec) -> Form:
+    return {
+        "name": promise.name,
+        "kind": promise.kind,
+        "what": promise.what,
+        "then": promise.then,
+        "before": promise.before,
     }
 
 
@@ -119,6 +135,9 @@ def state_from(item: Form) -> StateSpec:
         initial=tuple(item["initial"]),
         final=item["final"],
         timeout_ms=item["timeout_ms"],
+        tokens_max=item.get("tokens_max"),
+        usd_micros_max=item.get("usd_micros_max"),
+        tokens_min=item.get("tokens_min", 0),
         guards=_guards(item),
         otherwise=dict(item["otherwise"]),
         remember=Named(item["remember"]) if item["remember"] else None,
@@ -141,6 +160,10 @@ def transition_from(item: Form) -> TransitionSpec:
 
 def everywhere_from(item: Form) -> EverywhereSpec:
     return EverywhereSpec(name=item["name"], guards=_guards(item), otherwise=dict(item["otherwise"]))
+
+
+def promise_from(item: Form) -> PromiseSpec:
+    return PromiseSpec(**item)
 
 
 def _guards(item: Form) -> tuple[Placed, ...]:

@@ -12,10 +12,12 @@ from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import StateSpec, TransitionSpec
 from fsm.define.payload import Invalid, former_names, seal, told
 from fsm.define.place import Body, Line, Place
+from fsm.define.promise import Promise
 from fsm.define.state import State
-from fsm.define.transition import Transition
+from fsm.define.transition import Everywhere, Transition
 from fsm.errors import Mistake
 
+UNLIMITED = {"tokens_max": None, "usd_micros_max": None, "tokens_min": 0}
 RESERVED = ("spec", "with_agents", "start")
 
 Where = Line | StateSpec | TransitionSpec | None
@@ -83,10 +85,13 @@ def _is_part(line: Line, body: Body) -> bool:
 
 
 def _naming(line: Line) -> str:
-    shown = {State: "draft = State(...)", Transition: "submit = draft.to(...)"}.get(
-        type(line), "limits = everywhere(...)"
-    )
-    return f"name it: {shown}"
+    shown = {
+        State: "draft = State(...)",
+        Transition: "submit = draft.to(...)",
+        Promise: "safe = never(...)",
+        Everywhere: "limits = everywhere(...)",
+    }
+    return f"name it: {shown[type(line)]}"
 
 
 def _check_names(mistakes: Mistakes, cls: type, lines: Lines) -> None:
@@ -126,6 +131,7 @@ def check_state(mistakes: Mistakes, line: State[Any]) -> None:
     if final is not None:
         given = [name for name in ("agent", "timeout_s", "initial", "otherwise") if getattr(line, name) is not None]
         given += ["guards"] if line.guards else []
+        given += [name for name, none in UNLIMITED.items() if getattr(line, name) != none]
         if given:
             instead = "a final state only ends the run; put guards on the lines to it"
             mistakes.add(line, f"it is final and has {', '.join(given)}", instead)
@@ -133,11 +139,25 @@ def check_state(mistakes: Mistakes, line: State[Any]) -> None:
     is_number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
     if timeout is not None and not (is_number and 0 < timeout < 1e10):  # type: ignore[operator]
         mistakes.add(line, f"timeout_s={timeout!r}", "give a number of seconds above 0, as minutes(5) or days(2)")
+    _check_spending(mistakes, line)
     if line.otherwise is not None and not line.guards and final is None:
         mistakes.add(line, "otherwise= without guards is never taken", "add guards=[...], or drop otherwise=")
     if line.remember is not None and line.initial is None:
         instead = "put remember= on the transition that brings the payload"
         mistakes.add(line, "remember= on a state that is not initial", instead)
+
+
+def _check_spending(mistakes: Mistakes, line: State[Any]) -> None:
+    given = {name: getattr(line, name) for name, none in UNLIMITED.items() if getattr(line, name) != none}
+    wrong = {name: value for name, value in given.items() if type(value) is not int or value < 0}
+    for name, value in wrong.items():
+        mistakes.add(line, f"{name}={value!r}", "give a whole number, 0 or more")
+    if given and line.agent is None and line.final is None:
+        what = f"it has {', '.join(given)} and no agent, so nothing is spent in it"
+        mistakes.add(line, what, "give it agent=, or drop the limit")
+    if not wrong and line.tokens_max is not None and line.tokens_min > line.tokens_max:
+        what = f"tokens_min={line.tokens_min} is more than tokens_max={line.tokens_max}"
+        mistakes.add(line, what, "a visit is charged at least tokens_min and may report at most tokens_max")
 
 
 def check_payloads(mistakes: Mistakes, used: Mapping[str, list[tuple[Any, Line]]]) -> None:

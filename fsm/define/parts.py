@@ -13,6 +13,7 @@ START = "(start)"
 START_HOP = "start"
 
 Kind = Literal["agent", "waiting", "final"]
+PromiseKind = Literal["never", "always_after", "unreachable"]
 Ways = Mapping[str, str]
 
 
@@ -52,11 +53,16 @@ _code: Any = field(default=None, eq=False, repr=False)
 
 @frozen(kw_only=True)
 class StateSpec:
+    """A state; `tokens_max`, `usd_micros_max` and `tokens_min` are of one visit, all its attempts together."""
+
     name: str
     kind: Kind
     initial: tuple[str, ...] = ()
     final: Literal["completed", "failed"] | None = None
     timeout_ms: int | None = None
+    tokens_max: int | None = None
+    usd_micros_max: int | None = None
+    tokens_min: int = 0
     guards: tuple[Placed, ...] = ()
     otherwise: Ways = field(factory=dict)
     remember: Named | None = None
@@ -76,6 +82,22 @@ class TransitionSpec:
     otherwise: Ways = field(factory=dict)
     remember: Named | None = None
     place: Place | None = _code
+
+
+@frozen(kw_only=True)
+class PromiseSpec:
+    """What no run does; `what`, `then` and `before` name states or transitions, "" where the kind has none."""
+
+    name: str
+    kind: PromiseKind
+    what: str
+    then: str = ""
+    before: str = ""
+    place: Place | None = _code
+
+    def __str__(self) -> str:
+        before = [f"before={self.before}"] if self.before else []
+        return f"{self.kind}({', '.join([self.what, *([self.then] if self.then else []), *before])})"
 
 
 @frozen(kw_only=True)

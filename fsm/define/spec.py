@@ -23,6 +23,7 @@ from fsm.define.parts import (
     Bounds,
     EverywhereSpec,
     Hop,
+    PromiseSpec,
     StateSpec,
     TransitionSpec,
     Ways,
@@ -41,6 +42,7 @@ class MachineSpec:
     states: tuple[StateSpec, ...]
     transitions: tuple[TransitionSpec, ...]
     everywhere: tuple[EverywhereSpec, ...] = ()
+    promises: tuple[PromiseSpec, ...] = ()
     payloads: tuple[Shape, ...] = ()
     memory: Shape | None = None
     bounds: Bounds = field(factory=Bounds)
@@ -105,7 +107,7 @@ class MachineSpec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """sha256, in hex, of what decides how records are read: not titles, docstrings, timeouts or agents."""
+        """sha256, in hex, of what decides how records are read: not titles, timeouts, promises or agents."""
         return jsonform.digest(self._form())
 
     def changes(self, after: "MachineSpec") -> tuple[str, ...]:
@@ -133,6 +135,7 @@ class MachineSpec:
             states=tuple(jsonform.state_from(item) for item in form["states"]),
             transitions=tuple(jsonform.transition_from(item) for item in form["transitions"]),
             everywhere=tuple(jsonform.everywhere_from(item) for item in form["everywhere"]),
+            promises=tuple(jsonform.promise_from(item) for item in form.get("promises", ())),
             payloads=tuple(jsonform.shape_from(item) for item in form["payloads"]),
             memory=jsonform.shape_from(form["memory"]) if form["memory"] else None,
             bounds=Bounds(**form["bounds"]),
@@ -145,6 +148,7 @@ class MachineSpec:
             "states": [jsonform.state_form(state) for state in self.states],
             "transitions": [jsonform.transition_form(line) for line in self.transitions],
             "everywhere": [jsonform.everywhere_form(line) for line in self.everywhere],
+            "promises": [jsonform.promise_form(promise) for promise in self.promises],
             "payloads": [jsonform.shape_form(shape) for shape in self.payloads],
             "memory": jsonform.shape_form(self.memory) if self.memory else None,
             "bounds": {name: getattr(self.bounds, name) for name in BOUND_NAMES},

@@ -46,7 +46,11 @@ class State(Line, Generic[In]):
     `initial` names the payload class (or a tuple of them) a run starts with. `timeout_s` bounds one attempt
     of the agent, or the wait since the state was entered. `guards` are asked on every entry, and a refusal
     leads to `otherwise`: a state, or a mapping from verdict code to state that holds "*". `remember`, on the
-    initial state only, folds the starting payload into memory. `usd_micros` are millionths of a dollar.
+    initial state only, folds the starting payload into memory.
+
+    What a visit reports is bounded by `tokens_max` and `usd_micros_max` (millionths of a dollar), summed over its
+    attempts: one that reports more is cut off at once with `CallRefused`, and what it spent is recorded as it is.
+    A visit that ends with less than `tokens_min` is charged that much, so a loop of such visits does spend.
     """
 
     def __init__(
@@ -56,6 +60,9 @@ class State(Line, Generic[In]):
         agent: Agent[In] | None = None,
         final: Final | None = None,
         timeout_s: float | None = None,
+        tokens_max: int | None = None,
+        usd_micros_max: int | None = None,
+        tokens_min: int = 0,
         guards: Sequence[Guard] = (),
         otherwise: "State[Any] | Mapping[str, State[Any]] | None" = None,
         remember: Callable[[Any, Any], BaseModel] | None = None,
@@ -66,6 +73,9 @@ class State(Line, Generic[In]):
         self.agent: Any = agent
         self.final: Final | None = final
         self.timeout_s = timeout_s
+        self.tokens_max = tokens_max
+        self.usd_micros_max = usd_micros_max
+        self.tokens_min = tokens_min
         self.guards = guards
         self.otherwise = otherwise
         self.remember = remember
@@ -99,6 +109,9 @@ class State(Line, Generic[In]):
             agent=agent,
             final=self.final,
             timeout_s=self.timeout_s,
+            tokens_max=self.tokens_max,
+            usd_micros_max=self.usd_micros_max,
+            tokens_min=self.tokens_min,
             guards=self.guards,
             otherwise=self.otherwise,
             remember=self.remember,

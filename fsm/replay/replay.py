@@ -158,6 +158,7 @@ class _Replaying:
             own=record.own,
             event_id=record.event_id,
             spent=record.spent,
+            charge=int(record.note.get("charge", 0)),
             unread=unread,
         )
 

@@ -27,7 +27,7 @@ from fsm.journal.rows import Run
 from fsm.runner.failed import Failed
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
-from fsm.runner.spending import Books
+from fsm.runner.spending import Books, lacking
 from fsm.runner.suspects import Suspects
 from fsm.runner.task import RunTask
 from fsm.runner.threads import Threads
@@ -178,6 +178,7 @@ class Driver:
                 own=own,
                 event_id=event_id,
                 spent=live.take(),
+                charge=lacking(live),
                 unread=unread,
             )
             try:
@@ -206,18 +207,17 @@ class Driver:
                 )
             except Overlooked as overlooked:
                 live.put_back(overlooked.spent)
-                event = evolve(event, spent=live.take())
+                event = evolve(event, spent=live.take(), charge=lacking(live))
 
     def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
-        before, live.snapshot = live.snapshot, decided.decision.snapshot
-        record, after = decided.decision.record, live.snapshot
+        record, after = decided.decision.record, decided.decision.snapshot
         if record is None:
             live.put_back()
             return
+        moved = live.adopt(after, record.spent)
         live.folded += len(plan.event.payload.body)
         if decided.snapshot_bytes is not None:
             live.folded, live.snapshot_bytes = 0, decided.snapshot_bytes
-        moved = after.entered != before.entered
         if moved:
             live.payload, live.earlier, live.covered = plan.event.payload, [], NOTHING
         given_up = self.lives.get(live.run.key) is not live

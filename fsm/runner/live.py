@@ -45,8 +45,9 @@ class Live:
     What is spent inside a call goes into that call's `Purse`, and with it into a row of that call: it was paid
     there, and a call made again is paid again. What is spent outside of calls goes into the next intent or
     record; an attempt that goes on after a loss reports it again, so that it counts only beyond `covered`,
-    what the lost attempts have on record. `spent` is all that the next record has to hold, `in_rows` the part of
-    it that call rows hold. `earlier` are the call rows of this visit's lost attempts.
+    what the lost attempts have on record. `visit` is what the visit's own records hold, `spent` all that the next
+    record has to hold, `in_rows` the part of it that call rows hold. `earlier` are the call rows of this visit's
+    lost attempts.
     """
 
     run: Run
@@ -59,6 +60,7 @@ class Live:
     in_agent: bool = False
     deadline: float | None = None
     watched_at: float | None = None
+    visit: Spent = NOTHING
     spent: Spent = NOTHING
     in_rows: Spent = NOTHING
     purses: set[Purse] = field(factory=set)
@@ -93,12 +95,27 @@ class Live:
         """Of what the next record has to hold, the part that no call row holds."""
         return self.spent - self.in_rows
 
+    @property
+    def in_visit(self) -> Spent:
+        """All that was spent in this visit, by all its attempts."""
+        with self._lock:
+            return sum((purse.spent for purse in self.purses), self.visit + self.spent)
+
     def take(self) -> Spent:
         """What is about to be written into a record."""
         with self._lock:
             self._taken = self.spent, self.in_rows
+            self.visit += self.spent
             self.spent = self.in_rows = NOTHING
         return self._taken[0]
+
+    def adopt(self, snapshot: Snapshot, spent: Spent) -> bool:
+        """Stand as the record says that holds what was taken last; whether it began another visit."""
+        moved = snapshot.entered != self.snapshot.entered
+        with self._lock:
+            self.snapshot = snapshot
+            self.visit = NOTHING if moved else self.visit + (spent - self._taken[0])
+        return moved
 
     @property
     def booked(self) -> Spent:
@@ -108,6 +125,7 @@ class Live:
     def put_back(self, found: Spent = NOTHING) -> None:
         """What was taken last went into no record; `found` is what call rows hold besides."""
         with self._lock:
+            self.visit -= self._taken[0]
             self.spent += self._taken[0] + found
             self.in_rows += self._taken[1] + found
 

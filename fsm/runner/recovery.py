@@ -10,7 +10,7 @@ from fsm.journal.rows import Call, Run, snapshot_bytes
 from fsm.runner.driver import Driver
 from fsm.runner.hearing import hear, in_hand
 from fsm.runner.live import Live
-from fsm.runner.spending import look_back
+from fsm.runner.spending import is_limited, look_back
 
 
 def load(driver: Driver, run: Run) -> Live:
@@ -29,7 +29,7 @@ def load(driver: Driver, run: Run) -> Live:
     except Unread as unread:
         seq, event, problems = unread.record.seq, unread.record.event, tuple(unread.problems)
         raise RunUnreadable(run_id=run.run_id, machine=run.machine, seq=seq, event=event, problems=problems) from unread
-    return Live(
+    live = Live(
         run=run,
         engine=engine,
         snapshot=snapshot,
@@ -37,6 +37,9 @@ def load(driver: Driver, run: Run) -> Live:
         folded=sum(len(record.body or b"") for record in records),
         snapshot_bytes=snapshot_bytes(base) if base else 0,
     )
+    if is_limited(live):
+        live.visit = sum((record.spent for record in read.records(run.key, snapshot.entered)), NOTHING)
+    return live
 
 
 async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> bool:
@@ -88,6 +91,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
         raise
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
+    live.visit += record.spent
     live.spent = live.in_rows = NOTHING
     driver.failed.lift(live.run.key)
     driver.tell(live, record)

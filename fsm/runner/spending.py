@@ -7,6 +7,7 @@ from attrs import define, field
 
 from fsm.clock import Clock
 from fsm.core.record import NOTHING, Spent
+from fsm.define.parts import StateSpec
 from fsm.define.payload import digest
 from fsm.errors import FsmError
 from fsm.journal.journal import Journal
@@ -44,6 +45,33 @@ def look_back(live: Live, read: Reader) -> None:
         if record.attempt >= fresh
     ]
     live.covered = sum(reported, NOTHING)
+
+
+def is_limited(live: Live) -> bool:
+    """Whether it matters what this visit spends."""
+    state = live.engine.spec.state.get(live.snapshot.state)
+    return state is not None and (bool(limits(state)) or state.tokens_min > 0)
+
+
+def limits(state: StateSpec) -> dict[str, int]:
+    """The most that a visit may report, by what is spent; what is not limited is absent."""
+    declared = {"tokens": state.tokens_max, "usd_micros": state.usd_micros_max}
+    return {name: limit for name, limit in declared.items() if limit is not None}
+
+
+def beyond(live: Live) -> tuple[str, dict[str, int]] | None:
+    """The code and numbers of the limit that this visit has gone beyond, if it has."""
+    spent = live.in_visit
+    for name, limit in limits(live.engine.spec.state[live.snapshot.state]).items():
+        if getattr(spent, name) > limit:
+            return f"{name}_max", {name: getattr(spent, name), f"{name}_max": limit}
+    return None
+
+
+def lacking(live: Live) -> int:
+    """The tokens that this visit is charged if it ends now, once what it has spent is taken."""
+    state = live.engine.spec.state.get(live.snapshot.state)
+    return max(0, state.tokens_min - live.visit.tokens) if state is not None else 0
 
 
 @define(eq=False)

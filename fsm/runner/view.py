@@ -1,6 +1,7 @@
 """The view an agent gets: its window on the run, alive for one attempt."""
 
 import asyncio
+import contextlib
 import inspect
 import threading
 from collections.abc import Callable, Mapping
@@ -11,13 +12,14 @@ from pydantic import BaseModel
 
 from fsm.core.snapshot import spending_added
 from fsm.define.agent import Unsure
+from fsm.define.events import CallRefused
 from fsm.define.guard import Placed, Ruling
 from fsm.define.payload import unseal
 from fsm.define.spec import MachineSpec
 from fsm.runner.bodies import prepared
 from fsm.runner.calls import CallDesk, VisitOver, inside
 from fsm.runner.live import Live, calling
-from fsm.runner.spending import reported
+from fsm.runner.spending import beyond, limits, reported
 
 
 @define(eq=False)
@@ -68,12 +70,28 @@ class LiveView:
             assert guard.counter is not None and guard.limit is not None
             rest = max(0, guard.limit - counters.get(guard.counter.key, 0))
             left[guard.counter.of] = min(rest, left.get(guard.counter.of, rest))
+        spent = self._live.in_visit
+        for name, limit in limits(spec.state[self._live.snapshot.state]).items():
+            rest = max(0, limit - getattr(spent, name))
+            left[name] = min(rest, left.get(name, rest))
         return left
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
         now, desk = self._live.snapshot, self._desk
         counts = (now.entered, now.attempt) == (desk.entered, desk.attempt)  # also while it is being cut off
         self._live.spend(reported(tokens, usd_micros), calling.get(), counts)
+        over = beyond(self._live) if counts and self._live.token == desk.token else None
+        if over is not None:
+            if threading.get_ident() == self._thread:
+                self._refuse(*over)
+            else:
+                with contextlib.suppress(RuntimeError):  # the loop is closed: nothing goes on here
+                    self._loop.call_soon_threadsafe(self._refuse, *over)
+            raise VisitOver(f"its spending is refused: {over[0]}")
+
+    def _refuse(self, code: str, numbers: dict[str, int]) -> None:
+        if self._live.token == self._desk.token:
+            self._desk.cut(CallRefused(call="", code=code, numbers=numbers, attempt=self._desk.attempt))
 
     async def call(
         self,

@@ -49,7 +49,7 @@ def own_words(record: Record) -> str:
         case "PayloadInvalid":
             told = "; ".join([str(body.get("event")), *body.get("problems", [])])
         case "CallRefused":
-            told = f"call {body.get('call')}: {body.get('code')}"
+            told = f"{'call ' + body['call'] if body.get('call') else 'spending'}: {body.get('code')}"
         case "CallUnsure":
             told = f"call {body.get('call')} may have happened or not"
         case _:

@@ -113,6 +113,7 @@ def test_an_answer_is_published_with_its_citation_its_way_its_cost_and_its_repla
     ]
     assert re.search(r"^spent: [1-9]\d* of 200,000 tokens, 3 of 100 hops, ", done.stdout, re.MULTILINE)
     assert "replay: 4 records decided again without agents: every decision came out the same" in done.stdout
+    assert "ReviewLoop: every run ends  (by its caps); at most 13 hops, 1 approval" in done.stdout
     assert_replays_without_agents(desk, "night")
 
 

@@ -1,0 +1,124 @@
+"""Upper bounds on the cost of any run of a machine that ends, whatever its size.
+
+Inside a strongly connected component, the moves that its caps bound are taken at most as often as the limits
+say, all together `n` times; between and around them lie `n + 1` stretches through what is left, which is
+bounded in the same way. Across components a run goes one way only, so the longest path through their
+order is the bound. These are bounds and not runs: nobody says that all of it can happen in one.
+"""
+
+from collections.abc import Sequence
+
+from fsm.define.guard import Counter
+from fsm.verify.costs import COSTS, Costs
+from fsm.verify.graph import components
+from fsm.verify.termination import Arc, neighbours, resets, torn
+
+Vector = tuple[int, ...]
+ZERO: Vector = (0,) * len(COSTS)
+DEPTH_MAX = 100
+
+
+class Unbounded(Exception):
+    """The caps do not bound it, or they are nested deeper than DEPTH_MAX."""
+
+
+def longest(arcs: Sequence[Arc], costs: Costs, start: int | None = None, depth: int = 0) -> Vector:
+    """The most that any way along these arcs costs, from `start` or from anywhere; `Unbounded` where it has no end."""
+    if not arcs:
+        return ZERO
+    part: dict[int, int] = {}
+    parts = components(neighbours(arcs))
+    for at, nodes in enumerate(parts):
+        part.update(dict.fromkeys(nodes, at))
+    inside: dict[int, list[Arc]] = {}
+    onward: dict[int, list[Arc]] = {}
+    for arc in arcs:
+        same = part[arc.source] == part[arc.target]
+        (inside if same else onward).setdefault(part[arc.source], []).append(arc)
+    best: list[Vector] = []
+    for at in range(len(parts)):  # each after all that it leads to
+        after = ZERO
+        for arc in onward.get(at, ()):
+            after = _max(after, _plus(price(arc, costs), best[part[arc.target]]))
+        best.append(_plus(around(inside[at], costs, depth), after) if at in inside else after)
+    if start is not None:
+        return best[part[start]] if start in part else ZERO
+    found = ZERO
+    for vector in best:
+        found = _max(found, vector)
+    return found
+
+
+def around(component: Sequence[Arc], costs: Costs, depth: int) -> Vector:
+    """The most that any way inside one component costs."""
+    if depth > DEPTH_MAX:
+        raise Unbounded
+    reset = resets(component)
+    counters = {counter for arc in component for counter in arc.bounded if counter not in reset}
+    if not counters:
+        return _divided(component, reset, costs, depth)
+    choices = [counters, {counter for counter in counters if counter.of != "hops"}]
+    found = [_capped(component, chosen, costs, depth) for chosen in choices if chosen]
+    known = [vector for vector in found if vector is not None]
+    if not known:
+        raise Unbounded
+    return tuple(map(min, *known)) if len(known) > 1 else known[0]
+
+
+def _capped(component: Sequence[Arc], chosen: set[Counter], costs: Costs, depth: int) -> Vector | None:
+    """With the moves that these counters bound taken as often as they allow; None if the rest has no end."""
+    often: dict[Counter, int] = {}
+    dearest: dict[Counter, Vector] = {}
+    left = []
+    for arc in component:
+        counter = next((counter for counter in arc.bounded if counter in chosen), None)
+        if counter is None:
+            left.append(arc)
+            continue
+        step = arc.spends if counter.of == "tokens" else 1
+        often[counter] = max(often.get(counter, 0), -(-arc.below[counter] // step))
+        dearest[counter] = _max(dearest.get(counter, ZERO), price(arc, costs))
+    try:
+        rest = longest(left, costs, depth=depth + 1)
+    except Unbounded:
+        return None
+    total = _times(sum(often.values()) + 1, rest)
+    for counter, times in often.items():
+        total = _plus(total, _times(times, dearest[counter]))
+    return total
+
+
+def _divided(component: Sequence[Arc], reset: set[Counter], costs: Costs, depth: int) -> Vector:
+    """Some moves count a counter that others need below its limit: until it is reached, and from then on."""
+    counter = torn(component, reset)
+    if counter is None:
+        raise Unbounded
+    limit = max(arc.below[counter] for arc in component if counter in arc.below)
+    counting = [arc for arc in component if counter in arc.up]
+    quiet = longest([arc for arc in component if counter not in arc.up], costs, depth=depth + 1)
+    after = longest([arc for arc in component if counter not in arc.below], costs, depth=depth + 1)
+    dearest = ZERO
+    for arc in counting:
+        dearest = _max(dearest, price(arc, costs))
+    return _plus(_plus(_times(limit + 1, quiet), _times(limit, dearest)), after)
+
+
+def price(arc: Arc, costs: Costs) -> Vector:
+    move = arc.move
+    hops, approvals = costs.of(move, 0), costs.of(move, 3)
+    visit = costs.visit[move.target]
+    return (hops, visit[1] or 0, visit[2] or 0, approvals, visit[4] or 0)
+
+
+def _plus(one: Vector, other: Vector) -> Vector:
+    a, b, c, d, e = one
+    v, w, x, y, z = other
+    return (a + v, b + w, c + x, d + y, e + z)
+
+
+def _times(often: int, one: Vector) -> Vector:
+    return tuple([often * cost for cost in one])
+
+
+def _max(one: Vector, other: Vector) -> Vector:
+    return tuple([a if a > b else b for a, b in zip(one, other, strict=True)])

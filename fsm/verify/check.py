@@ -1,0 +1,228 @@
+"""All that can be said of a machine before it runs: `check(spec)`, a report a person reads in ten seconds."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from attrs import frozen
+
+from fsm.define.guard import Counter
+from fsm.define.spec import MachineSpec
+from fsm.verify.bounds import Unbounded, Vector, longest
+from fsm.verify.caps import caps
+from fsm.verify.choice import choosing
+from fsm.verify.costs import SPENDING, Costs, costs_of
+from fsm.verify.figures import Figure, Known, amount, figures
+from fsm.verify.finding import Finding, listed, parts_of
+from fsm.verify.moves import Move, Moves, moves_of
+from fsm.verify.product import SITUATIONS_MAX, Explored, explore, situations_of
+from fsm.verify.promises import Promised, promised, promising
+from fsm.verify.pursuit import pursue
+from fsm.verify.structure import structure
+from fsm.verify.termination import Arc, arcs_of, endless
+from fsm.verify.witness import Leg
+from fsm.verify.worst import Worst, is_real, worst
+
+Kind = Literal["ends", "may run for ever", "not shown to end"]
+TOKENS = (Counter("tokens"),)
+SHOWN_MAX = 8
+LEVELS = ("error", "warning", "note")
+
+
+@frozen(eq=False, kw_only=True)
+class Termination:
+    """Whether every run ends: completed, failed, cancelled or halted.
+
+    `waits` are the states where it may wait for ever instead; `stem` and `loop` show a run without end.
+    `within` names the states of a component that nothing was shown to leave.
+    """
+
+    kind: Kind
+    how: str = ""
+    waits: tuple[str, ...] = ()
+    stem: tuple[Leg, ...] = ()
+    loop: tuple[Leg, ...] = ()
+    within: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        if self.kind == "ends":
+            waits = f", or waits at {listed(list(self.waits), 'or')}" if self.waits else ""
+            return f"every run ends{waits}  ({self.how})"
+        if self.kind == "may run for ever":
+            return f"a run may go on for ever in {listed(list(self.within))}"
+        return f"not shown that every run leaves {listed(list(self.within))}  ({self.how})"
+
+    @property
+    def lines(self) -> list[str]:
+        """The run without end, a line a move."""
+        if not self.loop:
+            return []
+        return [*_shown("first", self.stem), *_shown("then over and over", self.loop)]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits)}
+        return {
+            **told,
+            "within": list(self.within),
+            "stem": [str(leg) for leg in self.stem],
+            "loop": [str(leg) for leg in self.loop],
+        }
+
+
+def _shown(title: str, legs: Sequence[Leg]) -> list[str]:
+    more = [f"      and {len(legs) - SHOWN_MAX:,} more"] if len(legs) > SHOWN_MAX else []
+    return [f"    {title}", *(f"      {leg}" for leg in legs[:SHOWN_MAX]), *more]
+
+
+@frozen(eq=False, kw_only=True)
+class Report:
+    """What `check` found: the verdict on termination, the worst case, promises, and findings, errors first."""
+
+    machine: str
+    states: int
+    situations: int | None
+    termination: Termination
+    figures: tuple[Figure, ...]
+    promises: tuple[Promised, ...] = ()
+    findings: tuple[Finding, ...]
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        return self._of("error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        return self._of("warning")
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        return self._of("note")
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one line."""
+        most = [amount(figure.cost, figure.most) for figure in self.figures if figure.most and figure.cost != "ms"]
+        broken = [answer.promise.name for answer in self.promises if answer.answer != "kept"]
+        told = [f"{self.machine}: {self.termination}"]
+        told += [f"at most {', '.join(most)}"] if most else []
+        told += [f"{len(self.promises) - len(broken)} of {len(self.promises)} promises kept"] if self.promises else []
+        return "; ".join(told)
+
+    def _of(self, level: str) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.level == level)
+
+    def __str__(self) -> str:
+        lines = [f"{self.machine}: {self.termination}", *self.termination.lines]
+        lines += [f"  most {NAMES[figure.cost]:<10} {figure}" for figure in self.figures]
+        lines += [f"  {finding}" for finding in self.findings if finding.level != "note"]
+        if self.notes:
+            lines.append(f"  {len(self.notes)} note{'s' * (len(self.notes) != 1)}")
+        return "\n".join(lines)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        return {
+            "machine": self.machine,
+            "termination": self.termination.data,
+            "worst": [figure.data for figure in self.figures],
+            "promises": [answer.data for answer in self.promises],
+            "findings": [finding.data for finding in self.findings],
+        }
+
+
+NAMES = {"hops": "hops", "tokens": "tokens", "usd_micros": "money", "approvals": "approvals", "ms": "time"}
+
+
+def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
+    """Everything that can be found out about the machine, looking at no more than so many situations."""
+    moves = moves_of(spec)
+    arcs, costs = arcs_of(moves), costs_of(moves)
+    stuck = endless(arcs)
+    above = None if stuck is not None else _above(arcs, costs)
+    explored, found = _explored(moves, costs, arcs, above, situations_max)
+    if stuck is not None and not explored.complete and not found.loop:
+        found = pursue(explored.situations, stuck)
+    termination = _termination(moves, stuck, explored, found)
+    known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
+    answers = promised(moves, situations_max)
+    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
+    return Report(
+        machine=spec.name,
+        states=len(spec.states),
+        situations=len(explored.arcs) if explored.complete else None,
+        termination=termination,
+        figures=figures(known),
+        promises=answers,
+        findings=tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))),
+    )
+
+
+def _above(arcs: list[Arc], costs: Costs) -> Vector | None:
+    try:
+        return longest(arcs, costs, 0)
+    except Unbounded:
+        return None
+
+
+def _explored(
+    moves: Moves, costs: Costs, arcs: list[Arc], above: Vector | None, situations_max: int
+) -> tuple[Explored, Worst]:
+    """All situations, budgets left out that no run can reach: what is not spent without them is not spent with them."""
+    states = {arc.move.target for arc in arcs}
+    known = {of for of, kind in SPENDING.items() if not any(costs.unbounded(state, kind) for state in states)}
+    dead = frozenset(counter for counter in moves.counters if counter.of in known)
+    while True:
+        explored = explore(situations_of(moves, dead), situations_max)
+        found = worst(explored, costs)
+        most = found.most if explored.complete else above
+        left = frozenset(c for c in dead if most and most[SPENDING[c.of]] < _least(moves, c))
+        if left == dead:
+            return explored, found
+        dead = left
+
+
+def _least(moves: Moves, counter: Counter) -> int:
+    """The lowest limit it is held against."""
+    return min(cap.limit for cap in moves.caps if cap.counter == counter and cap.limit is not None)
+
+
+def _termination(moves: Moves, stuck: tuple[Move, ...] | None, explored: Explored, found: Worst) -> Termination:
+    names = explored.states if explored.complete else {move.target for move in moves.all}
+    waits = tuple(
+        state.name
+        for state in moves.spec.states
+        if state.kind == "waiting" and state.timeout_ms is None and state.name in names
+    )
+    if stuck is None:
+        return Termination(kind="ends", how="by its caps" if moves.caps else "it has no loops", waits=waits)
+    if explored.complete and not found.loop:
+        return Termination(kind="ends", how=f"all {len(explored.arcs):,} situations", waits=waits)
+    if found.loop and is_real(explored.situations, (*found.stem, *found.loop)):
+        within = tuple(dict.fromkeys(leg.move.source for leg in found.loop))
+        return Termination(kind="may run for ever", stem=found.stem, loop=found.loop, within=within)
+    within = tuple(dict.fromkeys(move.source for move in stuck))
+    how = "no cap holds in its loops" if explored.complete else f"more than {len(explored.arcs):,} situations"
+    return Termination(kind="not shown to end", how=how, within=within)
+
+
+def _endless(spec: MachineSpec, termination: Termination) -> Iterator[Finding]:
+    if termination.kind == "ends":
+        return
+    hops = list(dict.fromkeys(leg.move.course.line for leg in termination.loop))
+    attribute = hops[0] if hops else termination.within[0]
+    turn = " -> ".join(f"{leg.move.source} by {leg.move.hop}" for leg in termination.loop)
+    what = f"{termination}: {turn}" if turn else str(termination)
+    part = parts_of(spec).get(attribute)
+    instead = f"cap one of its lines: guards=[LoopCap(3)] on `{attribute}`, without since="
+    if not termination.loop:
+        instead = "cap a line of every loop there, without since="
+    if any(a.below and a.guard.counter in TOKENS for leg in termination.loop for a in leg.move.course.asked):
+        instead += "; a TokenBudget ends no loop whose visits may spend nothing: give one of its states tokens_min="
+    yield Finding(
+        level="error",
+        code="endless",
+        attribute=attribute,
+        what=what,
+        instead=instead,
+        place=part.place if part is not None else None,
+    )

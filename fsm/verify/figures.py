@@ -1,0 +1,155 @@
+"""The worst any run can cost: each figure with how sure it is, why, and the run that does it.
+
+Where all situations could be looked at, the figure is that of the longest run through them: *exact*, if that
+run spends no more than its visits may. Beyond that it is the bound of the components. A budget caps
+what is spent: it is looked at between visits, so what it allows is its limit, less one, and one visit more;
+and whatever moves that it does not guard lead to after that.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+from attrs import frozen
+
+from fsm.define.guard import Placed
+from fsm.verify.bounds import Unbounded, Vector, longest
+from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs
+from fsm.verify.finding import listed
+from fsm.verify.moves import Moves
+from fsm.verify.product import Explored
+from fsm.verify.termination import Arc
+from fsm.verify.witness import Leg
+from fsm.verify.worst import Worst, is_real
+
+Mark = Literal["exact", "upper bound", "unknown", "no end"]
+
+
+@frozen(eq=False, kw_only=True)
+class Figure:
+    """The most of one cost, `None` where it is unknown or has no end; `binds` is the budget that makes it so."""
+
+    cost: Cost
+    mark: Mark
+    most: int | None = None
+    why: str = ""
+    binds: str = ""
+    run: tuple[Leg, ...] = ()
+
+    def __str__(self) -> str:
+        told = self.mark if self.most is None else f"{amount(self.cost, self.most)}, {self.mark}"
+        more = [*([f"bound by {self.binds}"] if self.binds else []), *([self.why] if self.why else [])]
+        return f"{told}: {'; '.join(more)}" if more else told
+
+    @property
+    def data(self) -> dict[str, Any]:
+        told = {"cost": self.cost, "mark": self.mark, "most": self.most, "why": self.why, "binds": self.binds}
+        return {**told, "run": [str(leg) for leg in self.run]}
+
+
+def amount(cost: Cost, most: int) -> str:
+    """A cost as people write it."""
+    match cost:
+        case "usd_micros":
+            return f"{most / 1_000_000:,.2f} dollars"
+        case "ms":
+            seconds = -(-most // 1000)
+            return f"{seconds:,} seconds" + (f" ({seconds / 3600:,.1f} hours)" if seconds >= 7200 else "")
+        case _:
+            return f"{most:,} {cost if most != 1 else cost.removesuffix('s')}"
+
+
+@frozen(eq=False)
+class Known:
+    """What was found out about a machine, as far as figures need it."""
+
+    moves: Moves
+    arcs: Sequence[Arc]
+    costs: Costs
+    explored: Explored
+    worst: Worst
+    above: Vector | None
+    ends: bool
+
+    @property
+    def states(self) -> list[str]:
+        """The states runs can come to, in the order written."""
+        names = self.explored.states if self.explored.complete else self._near
+        return [state.name for state in self.moves.spec.states if state.name in names]
+
+    @property
+    def _near(self) -> frozenset[str]:
+        return frozenset(arc.move.target for arc in self.arcs)
+
+
+def figures(known: Known) -> tuple[Figure, ...]:
+    """One for each cost."""
+    return tuple(_figure(known, kind) for kind in range(len(COSTS)))
+
+
+def _figure(known: Known, kind: int) -> Figure:
+    cost = COSTS[kind]
+    missing = [state for state in known.states if known.costs.unbounded(state, kind)]
+    if missing:
+        return Figure(cost=cost, mark="unknown", why=_missing(known, cost, missing))
+    budget = _budget(known, kind)
+    found = _endless(known, kind) if not known.ends else _ending(known, kind)
+    if budget is None or (found.most is not None and found.most <= budget[0]):
+        return found
+    most, cap = budget
+    return Figure(cost=cost, mark="upper bound", most=most, binds=named(cap), why="it is looked at between visits")
+
+
+def _missing(known: Known, cost: Cost, states: list[str]) -> str:
+    kinds = {known.moves.spec.state[state].kind for state in states}
+    verb = ("waits" if len(states) == 1 else "wait") if kinds == {"waiting"} else ""
+    declares = "declares" if len(states) == 1 else "declare"
+    return f"{listed(states)} {f'{verb} without' if verb else f'{declares} no'} {DECLARED[cost]}"
+
+
+def _endless(known: Known, kind: int) -> Figure:
+    cost, loop = COSTS[kind], known.worst.loop
+    if loop and any(known.costs.of(leg.move, kind) for leg in loop):
+        return Figure(cost=cost, mark="no end", why="its loop costs more every time", run=loop)
+    return Figure(cost=cost, mark="unknown", why="a run may go on for ever")
+
+
+def _ending(known: Known, kind: int) -> Figure:
+    cost = COSTS[kind]
+    if known.explored.complete and known.worst.most:
+        run, most = known.worst.runs[kind], known.worst.most[kind]
+        watched = cost in SPENDING and any(counter.of == cost for counter in known.explored.situations.counters)
+        if not watched and is_real(known.explored.situations, run):
+            return Figure(cost=cost, mark="exact", most=most, run=run)
+        return Figure(cost=cost, mark="upper bound", most=most)
+    if known.above is None:
+        return Figure(cost=cost, mark="unknown", why="its caps are nested too deep")
+    return Figure(cost=cost, mark="upper bound", most=known.above[kind])
+
+
+def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
+    """The least that a budget lets a run spend at most, and that budget."""
+    if COSTS[kind] not in SPENDING:
+        return None
+    found: list[tuple[int, Placed]] = []
+    visit = max((known.costs.visit[state][kind] or 0 for state in known.states), default=0)
+    for cap in spending_caps(known.moves, COSTS[kind]):
+        counter, limit = cap.counter, cap.limit
+        assert counter is not None and limit is not None
+        if counter.since or any(limit == other.limit and counter == other.counter for _, other in found):
+            continue
+        free = [arc for arc in known.arcs if arc.below.get(counter, limit + 1) > limit]
+        try:
+            found.append((limit - 1 + visit + longest(free, known.costs)[kind], cap))
+        except Unbounded:
+            continue
+    return min(found, key=lambda item: item[0], default=None)
+
+
+def spending_caps(moves: Moves, cost: Cost) -> Iterable[Placed]:
+    """The budgets of one kind."""
+    return (cap for cap in moves.caps if cap.counter is not None and cap.counter.of == cost)
+
+
+def named(cap: Placed) -> str:
+    """A cap as a person calls it."""
+    return f"{cap.name}({cap.limit:,}) on `{cap.at}`"

@@ -1,0 +1,209 @@
+"""Whether every run of a machine keeps its promises.
+
+First whatever counters do: if no way through the declared hops breaks a promise, no run does. Otherwise caps may
+still keep it, so situations are gone through breadth first, each with how far the promise is; that gives a
+shortest run that breaks it. Runs in which the user's own guards or predicates fail are looked at last.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
+
+from attrs import frozen
+
+from fsm.define.parts import START, PromiseSpec
+from fsm.verify.finding import Finding
+from fsm.verify.moves import Move, Moves
+from fsm.verify.product import SITUATIONS_MAX, Situations, situations_of
+from fsm.verify.witness import Leg
+from fsm.verify.worst import is_real, legs
+
+Answer = Literal["kept", "broken", "unknown"]
+Watch = Callable[[bool, Move], bool | None]
+Place = tuple[str, bool]
+Reached = tuple[int, bool]
+Usable = Mapping[str, list[Move]]
+
+
+@frozen(eq=False)
+class Promised:
+    """What became of a promise, and why; `run` is the shortest run that breaks it, `instead` what to write."""
+
+    promise: PromiseSpec
+    answer: Answer
+    why: str
+    run: tuple[Leg, ...] = ()
+    instead: str = ""
+
+    @property
+    def data(self) -> dict[str, Any]:
+        told = {"name": self.promise.name, "promise": str(self.promise), "answer": self.answer, "why": self.why}
+        return {**told, "instead": self.instead, "run": [str(leg) for leg in self.run]}
+
+
+def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
+    """What becomes of each promise of the machine."""
+    if not moves.spec.promises:
+        return ()
+    situations = situations_of(moves)
+    return tuple(_promised(situations, promise, situations_max) for promise in moves.spec.promises)
+
+
+def promising(answers: Iterable[Promised]) -> list[Finding]:
+    """What is broken, and what nobody knows, as findings."""
+    return [_finding(answer) for answer in answers if answer.answer != "kept"]
+
+
+def _finding(answer: Promised) -> Finding:
+    promise = answer.promise
+    way = " -> ".join(leg.move.target for leg in answer.run)
+    broken = answer.answer == "broken"
+    return Finding(
+        level="error" if broken else "warning",
+        code=f"promise-{answer.answer}",
+        attribute=promise.name,
+        what=f"{promise} is broken: {answer.why}, by {way}" if broken else f"{promise}: {answer.why}",
+        instead=answer.instead,
+        place=promise.place,
+    )
+
+
+def _promised(situations: Situations, promise: PromiseSpec, situations_max: int) -> Promised:
+    watch, looked = watching(promise), 0
+    for faults in (False, True):
+        usable = {
+            source: [move for move in found if move.moved and (faults or not move.fault)]
+            for source, found in situations.moves.by_source.items()
+        }
+        breaking = _breaking(usable, watch)
+        if (START, False) not in breaking:
+            continue
+        found, looked = _search(situations, watch, breaking, situations_max, faults)
+        if found is not None:
+            return _broken(situations, promise, legs(situations, found))
+        if looked > situations_max:
+            why = f"its caps may keep it, and there are more than {situations_max:,} situations to look at"
+            return Promised(promise, "unknown", why, instead="lower the limits of its caps, or split the machine")
+    if looked:
+        return Promised(promise, "kept", f"the caps keep it in each of the {looked:,} situations on a way to break it")
+    return Promised(promise, "kept", "no declared way breaks it, whatever is counted")
+
+
+def watching(promise: PromiseSpec) -> Watch:
+    """How far the promise is after a move, or None if the move breaks it.
+
+    `never` remembers that `before` has happened; `always_after` that `what` has happened and `then` has not. Of
+    one hop, the transition happens before the state that it enters.
+    """
+
+    def never(seen: bool, move: Move) -> bool | None:
+        for name in (move.hop, move.target):
+            if name == promise.what and not seen:
+                return None
+            seen = seen or name == promise.before
+        return seen
+
+    def always_after(due: bool, move: Move) -> bool | None:
+        for name in (move.hop, move.target):
+            if name == promise.before and due:
+                return None
+            due = (due or name == promise.what) and name != promise.then
+        return due
+
+    def unreachable(seen: bool, move: Move) -> bool | None:
+        return None if promise.what in (move.hop, move.target) else seen
+
+    return {"never": never, "always_after": always_after, "unreachable": unreachable}[promise.kind]
+
+
+def _breaking(usable: Usable, watch: Watch) -> set[Place]:
+    """The states, each with how far the promise is, from which some declared way breaks it, caps left aside."""
+    came: dict[Place, list[Place]] = {(START, False): []}
+    found: list[Place] = []
+    work: list[Place] = [(START, False)]
+    while work:
+        place = work.pop()
+        for move in usable[place[0]]:
+            far = watch(place[1], move)
+            if far is None:
+                found.append(place)
+                continue
+            after = (move.target, far)
+            if after not in came:
+                came[after] = []
+                work.append(after)
+            came[after].append(place)
+    return _back(came, found)
+
+
+def _back(came: Mapping[Place, list[Place]], ends: Iterable[Place]) -> set[Place]:
+    seen = set(ends)
+    work = list(seen)
+    while work:
+        for before in came[work.pop()]:
+            if before not in seen:
+                seen.add(before)
+                work.append(before)
+    return seen
+
+
+def _search(
+    situations: Situations, watch: Watch, breaking: set[Place], situations_max: int, faults: bool
+) -> tuple[list[tuple[int, Move, int]] | None, int]:
+    """A shortest run that breaks the promise, within `breaking`; and how many situations were looked at."""
+    first: Reached = (0, False)
+    came: dict[Reached, tuple[Reached, Move]] = {}
+    seen: set[Reached] = {first}
+    work: deque[Reached] = deque([first])
+    while work and len(seen) <= situations_max:
+        now = work.popleft()
+        for move, situation, _ in situations.enabled(now[0]):
+            if not move.moved or (move.fault and not faults):
+                continue
+            far = watch(now[1], move)
+            if far is None:
+                return [*_run(came, now), (now[0], move, situation)], len(seen)
+            after = (situation, far)
+            if after not in seen and (move.target, far) in breaking:
+                seen.add(after)
+                came[after] = (now, move)
+                work.append(after)
+    return None, len(seen)
+
+
+def _run(came: Mapping[Reached, tuple[Reached, Move]], end: Reached) -> list[tuple[int, Move, int]]:
+    found: list[tuple[int, Move, int]] = []
+    while end in came:
+        before, move = came[end]
+        found.append((before[0], move, end[0]))
+        end = before
+    return found[::-1]
+
+
+def _broken(situations: Situations, promise: PromiseSpec, run: tuple[Leg, ...]) -> Promised:
+    if not is_real(situations, run):
+        why = "a budget keeps it or does not: what several visits spend together was not worked out"
+        return Promised(promise, "unknown", why, instead="drop tokens_max= where the promise is at stake")
+    fault = next((leg.move.fault for leg in run if leg.move.fault), "")
+    only = f", where code of yours fails ({fault})" if fault else ""
+    return Promised(promise, "broken", f"{_told(promise)}{only}", run, _instead(promise, run[-1].move.hop))
+
+
+def _told(promise: PromiseSpec) -> str:
+    match promise.kind:
+        case "never":
+            return f"{promise.what} happens without {promise.before} before it"
+        case "always_after":
+            return f"{promise.before} happens after {promise.what}, without {promise.then} in between"
+        case _:
+            return f"{promise.what} happens"
+
+
+def _instead(promise: PromiseSpec, hop: str) -> str:
+    match promise.kind:
+        case "never":
+            return f"let {hop} lead elsewhere, or through {promise.before}"
+        case "always_after":
+            return f"let {hop} lead elsewhere, or through {promise.then}"
+        case _:
+            return f"let {hop} lead elsewhere, or drop the promise"

@@ -1,0 +1,156 @@
+"""A run as evidence: the events that make it, what had to pass, and the counters after each.
+
+It is no drawing of a run but one: `drive` decides it event by event with `core.conclude.decide`, on the
+machine without its code (`without_code`), predicates and guards answering what stands written here.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+
+from fsm.core.conclude import Decision, decide
+from fsm.core.engine import Engine
+from fsm.core.record import NOTHING, Record, Spent
+from fsm.core.select import Event
+from fsm.core.snapshot import Snapshot
+from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.guard import Ruling, Verdict
+from fsm.define.parts import START
+from fsm.define.payload import Payload, digest
+from fsm.define.spec import MachineSpec
+from fsm.verify.moves import FAULTS, Move, is_cap
+
+EMPTY = b"{}"
+
+
+@frozen
+class Leg:
+    """One move of a run: what the visit before it spent, and the counters after it that caps look at."""
+
+    move: Move
+    counts: Mapping[str, int]
+    spent: Spent = NOTHING
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{key} {count}" for key, count in self.counts.items())
+        return f"{self.move}{self._because()}" + (f"  [{counts}]" if counts else "")
+
+    def _because(self) -> str:
+        """What predicates and guards of the user's had to say."""
+        words = {True: "", False: "not ", None: "failing: "}
+        said = [f"{words[answer]}{line}" for line, answer in self.move.predicates]
+        said += [
+            f"{asked.guard.name} on {asked.guard.at} refuses: {asked.code}"
+            for asked in self.move.course.asked
+            if asked.code
+        ]
+        return f" ({', '.join(said)})" if said else ""
+
+
+def legs_of(path: Sequence[Move], counts: Iterable[Mapping[str, int]]) -> tuple[Leg, ...]:
+    return tuple(Leg(move, count) for move, count in zip(path, counts, strict=True))
+
+
+def scenario(spec: MachineSpec, legs: Iterable[Leg], loop: Iterable[Leg] = ()) -> dict[str, Any]:
+    """The run as plain data; `loop` is what it does over and over after that."""
+    told: dict[str, Any] = {
+        "format": 1,
+        "machine": spec.name,
+        "fingerprint": spec.fingerprint,
+        "events": [_form(spec, leg) for leg in legs],
+    }
+    again = [_form(spec, leg) for leg in loop]
+    return {**told, "loop": again} if again else told
+
+
+def scenario_json(spec: MachineSpec, legs: Iterable[Leg], loop: Iterable[Leg] = ()) -> str:
+    return json.dumps(scenario(spec, legs, loop), indent=1)
+
+
+def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
+    move = leg.move
+    return {
+        "event": move.event,
+        "own": _own(spec, move),
+        "source": move.source,
+        "state": move.target,
+        "hop": move.hop,
+        "outcome": move.outcome,
+        "predicates": [list(answer) for answer in move.predicates],
+        "guards": [[ruling.guard, ruling.at, ruling.standing, ruling.verdict.code] for ruling in _rulings(move)],
+        "spent": [leg.spent.tokens, leg.spent.usd_micros],
+        "counters": dict(leg.counts),
+    }
+
+
+def without_code(spec: MachineSpec) -> Engine:
+    """The machine's engine, none of whose predicates and guards has code: they answer as a scenario says."""
+    return Engine(MachineSpec.from_json(spec.to_json()))
+
+
+def drive(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot | None = None) -> Snapshot:
+    """The snapshot after all events of a scenario, each decided by the engine; `ValueError` where it goes elsewhere."""
+    now = snapshot or Snapshot()
+    for decision in decisions(engine, events, now):
+        now = decision.snapshot
+    return now
+
+
+def decisions(engine: Engine, events: Iterable[Mapping[str, Any]], snapshot: Snapshot) -> Iterator[Decision]:
+    """The same, one decision after the other."""
+    now = snapshot
+    for at, told in enumerate(events, 1):
+        decision = _decided(engine, now, told)
+        record = decision.record
+        found = (record.hop, record.state) if record is not None else ("", now.state)
+        if found != (told["hop"], told["state"]):
+            wanted = f"{told['hop'] or told['outcome']} to {told['state']}"
+            raise ValueError(f"event {at}, {told['event']}: the machine goes {found[0]} to {found[1]}, not {wanted}")
+        now = decision.snapshot
+        yield decision
+
+
+def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision:
+    rulings = tuple(
+        Ruling(guard, at, standing, Verdict("refuse" if code else "allow", code))
+        for guard, at, standing, code in told["guards"]
+    )
+    recorded = Record(
+        seq=now.seq + 1,
+        kind="taken",
+        at_ms=0,
+        source=now.state,
+        state=now.state,
+        outcome="running",
+        predicates=tuple((line, answer) for line, answer in told["predicates"]),
+        rulings=rulings,
+    )
+    event = Event(
+        payload=Payload(told["event"], None, EMPTY, digest(EMPTY)),
+        at_ms=now.at_ms + 1,
+        own=told["own"],
+        event_id=None if told["own"] else f"event-{now.seq + 1}",
+        spent=Spent(*told["spent"]),
+    )
+    return decide(engine, now, event, recorded)
+
+
+def _own(spec: MachineSpec, move: Move) -> bool:
+    if move.event == "Cancelled":
+        return False
+    return move.source == START or move.event in RUNTIME_EVENTS or spec.state[move.source].kind == "agent"
+
+
+def _rulings(move: Move) -> list[Ruling]:
+    """What guards that do not count have to answer, in the order asked; `remember` speaks through one too."""
+    asked = [asked for asked in move.course.asked if not is_cap(asked.guard)]
+    found = [_ruling(a.guard.name, a.guard.at, a.code or "", a.guard.standing) for a in asked]
+    if move.fault in FAULTS[3:]:
+        found.append(_ruling("remember", move.course.line, move.fault))
+    return found
+
+
+def _ruling(name: str, at: str, code: str, standing: Any = "transition") -> Ruling:
+    return Ruling(name, at, standing, Verdict("refuse" if code else "allow", code))

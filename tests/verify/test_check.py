@@ -1,0 +1,485 @@
+"""What `check` says of machines whose answers are worked out by hand, and the text that a user reads."""
+
+from typing import Any, ClassVar
+
+import attrs
+import pytest
+from pydantic import BaseModel
+
+from fsm import (
+    AgentFailed,
+    Counter,
+    Facts,
+    Guard,
+    Kind,
+    Machine,
+    MachineSpec,
+    Standing,
+    State,
+    TimedOut,
+    Verdict,
+    View,
+    allow,
+    any_of,
+    everywhere,
+)
+from fsm.core.snapshot import Snapshot
+from fsm.verify.check import Report, check
+from fsm.verify.finding import Finding
+from fsm.verify.witness import drive, scenario, scenario_json, without_code
+from guards import LoopCap, TokenBudget
+from machines import ReviewLoop
+from tests.core.trip import answer
+
+
+class Word(BaseModel):
+    pass
+
+
+class Other(BaseModel):
+    pass
+
+
+class Third(BaseModel):
+    pass
+
+
+def is_good(word: Word) -> bool:
+    raise AssertionError("no predicate is asked")
+
+
+def most(report: Report) -> dict[str, int | None]:
+    return {figure.cost: figure.most for figure in report.figures}
+
+
+def marks(report: Report) -> dict[str, str]:
+    return {figure.cost: figure.mark for figure in report.figures}
+
+
+def found(report: Report, code: str) -> Finding:
+    (finding,) = [finding for finding in report.findings if finding.code == code]
+    return finding
+
+
+def codes(report: Report) -> set[str]:
+    return {finding.code for finding in report.findings}
+
+
+def driven(spec: MachineSpec, report: Report, cost: str) -> Snapshot:
+    """Where the run of this figure ends, on the real engine."""
+    (run,) = [figure.run for figure in report.figures if figure.cost == cost]
+    return drive(without_code(spec), scenario(spec, run)["events"])
+
+
+# --- termination ----------------------------------------------------------------------------------
+
+
+class EachOther(Machine):
+    """Each cap begins again where the other one leads."""
+
+    left = State(initial=Word, agent=answer)
+    right = State[Any](agent=answer)
+    done = State[Any](final="completed")
+
+    over = left.to(right, on=Word, guards=[LoopCap(2, since=left)], otherwise=done)
+    back = right.to(left, on=Word, guards=[LoopCap(2, since=right)], otherwise=done)
+    broken = any_of(left, right).to(done, on=AgentFailed)
+
+
+def test_two_caps_that_reset_each_other_run_for_ever():
+    report = check(EachOther.spec)
+    verdict = report.termination
+    assert verdict.kind == "may run for ever"
+    assert [leg.move.hop for leg in verdict.loop] == ["back", "over"]
+    told = scenario(EachOther.spec, verdict.stem, verdict.loop)
+    engine = without_code(EachOther.spec)
+    snapshot = drive(engine, told["events"])
+    for _ in range(5):
+        snapshot = drive(engine, told["loop"], snapshot)
+    assert snapshot.counters["hops"] == len(told["events"]) - 1 + 10
+    error = found(report, "endless")
+    assert error.level == "error" and error.attribute == "back" and "test_check.py" in str(error)
+    assert "a run may go on for ever in `right` and `left`: right by back -> left by over" in str(error)
+    assert "-> cap one of its lines: guards=[LoopCap(3)] on `back`, without since=" in str(error)
+    assert marks(report) == dict.fromkeys(("hops", "ms"), "no end") | {"tokens": "unknown", "usd_micros": "unknown"} | {
+        "approvals": "unknown"
+    }
+
+
+def test_one_lasting_cap_ends_it():
+    class Ending(EachOther):
+        back = EachOther.back.but(guards=[LoopCap(2)])
+
+    report = check(Ending.spec)
+    assert report.termination.kind == "ends" and report.termination.how == "by its caps"
+    assert most(report)["hops"] == 6  # over, back, over, back, over, and back's otherwise
+
+
+class Budgeted(Machine):
+    """A loop behind a budget."""
+
+    write = State(initial=Word, agent=answer, tokens_max=100, usd_micros_max=0)
+    judge = State[Any](agent=answer, tokens_max=0, usd_micros_max=0)
+    person = State[Any](timeout_s=60)
+    done = State[Any](final="completed")
+    lost = State[Any](final="failed")
+
+    submit = write.to(judge, on=Word)
+    again = judge.to(write, on=Word)
+    good = judge.to(done, on=Other)
+    accept = person.to(done, on=Word)
+    drop = person.to(lost, on=TimedOut)
+    broken = any_of(write, judge).to(lost, on=AgentFailed)
+    limits = everywhere(TokenBudget(1_000), otherwise=person)
+
+
+def test_a_loop_that_may_spend_nothing_is_not_bounded_by_a_budget():
+    report = check(Budgeted.spec)
+    assert report.termination.kind == "may run for ever"
+    assert {leg.move.hop for leg in report.termination.loop} == {"submit", "again"}
+    assert all(not leg.spent for leg in report.termination.loop)
+    assert "give one of its states tokens_min=" in found(report, "endless").instead
+    # what it spends is bounded all the same: 999 tokens, and one visit
+    tokens = report.figures[1]
+    assert (tokens.most, tokens.mark, tokens.binds) == (1_099, "upper bound", "TokenBudget(1,000) on `limits`")
+
+
+def test_a_budget_bounds_a_loop_whose_visits_must_spend():
+    class Charged(Budgeted):
+        write = State(initial=Word, agent=answer, tokens_max=100, usd_micros_max=0, tokens_min=10)
+
+    report = check(Charged.spec)
+    assert report.termination.kind == "ends"
+    # 99 turns of 10 tokens each leave 990 spent; the hundredth visit trips the budget, and a person is asked
+    assert most(report)["hops"] == 2 * 99 + 2 and marks(report)["hops"] == "exact"
+    assert driven(Charged.spec, report, "hops").counters["hops"] == 200
+    assert driven(Charged.spec, report, "hops").spent.tokens == 1_000
+
+
+def test_a_budget_that_nothing_can_reach_is_told():
+    class Rich(Budgeted):
+        again = Budgeted.again.but(guards=[LoopCap(3)], otherwise=Budgeted.person)
+
+    report = check(Rich.spec)
+    tokens = report.figures[1]
+    assert (tokens.most, tokens.mark) == (400, "exact")  # four visits of 100
+    assert driven(Rich.spec, report, "tokens").spent.tokens == 400
+    assert str(found(report, "dead-budget")).endswith(
+        "TokenBudget(1,000) on `limits` never refuses: no run spends more than 400 tokens\n"
+        "      -> lower its limit, or drop it"
+    )
+
+
+def test_a_budget_that_every_completed_run_trips_is_told():
+    class Poor(Budgeted):
+        write = State(initial=Word, agent=answer, tokens_max=2_000, usd_micros_max=0, tokens_min=1_500)
+
+    report = check(Poor.spec)
+    assert "every run that completes must be refused by TokenBudget(1,000) on `limits`" in str(
+        found(report, "always-trips")
+    )
+
+
+@pytest.mark.parametrize("place", ["transition", "state", "run"])
+def test_a_loop_cap_bounds_a_loop_on_every_place(place: str):
+    at = [LoopCap(2)]
+
+    class Capped(Machine):
+        work = State(initial=Word, agent=answer)
+        check = State[Any](agent=answer, guards=at if place == "state" else [])
+        done = State[Any](final="completed")
+
+        go = work.to(check, on=Word)
+        back = check.to(work, on=Word, guards=at if place == "transition" else [])
+        end = check.to(done, on=Other)
+        limits = everywhere(*(at if place == "run" else [LoopCap(1_000)]))
+
+    report = check(Capped.spec)
+    assert report.termination.kind == "ends"
+    # go back, twice, then go end; go back, twice, and halted; go back, and halted
+    hops = {"transition": 6, "state": 4, "run": 2}[place]
+    assert most(report)["hops"] == hops and marks(report)["hops"] == "exact"
+    assert driven(Capped.spec, report, "hops").counters["hops"] == hops
+
+
+# --- chains, waits, people ------------------------------------------------------------------------
+
+
+class Chained(Machine):
+    """Refusals that lead to refusals; an otherwise hop asks the entry guards of its target."""
+
+    work = State(initial=Word, agent=answer)
+    first = State[Any](agent=answer, guards=[LoopCap(1)], otherwise=None)
+    last = State[Any]()
+    door = State[Any](agent=answer, guards=[LoopCap(1)], otherwise=last)
+    done = State[Any](final="completed")
+
+    go = work.to(first, on=Word, guards=[LoopCap(1)], otherwise=door)
+    again = any_of(first, door).to(work, on=Word)
+    end = last.to(done, on=Word)
+    broken = any_of(work, first, door).to(last, on=AgentFailed)
+
+
+def test_chains_of_refusals_are_followed_to_their_end():
+    report = check(Chained.spec)
+    assert report.termination.kind == "ends" and report.termination.waits == ("last",)
+    # go again; door again; then through the door's own otherwise to `last`, and a person
+    assert most(report)["hops"] == 6 and marks(report)["hops"] == "exact"
+    run = report.figures[0].run
+    assert [leg.move.hop for leg in run] == ["start", "go", "again", "go.otherwise", "again", "door.otherwise", "end"]
+    assert driven(Chained.spec, report, "hops").state == "done"
+    assert "every run ends, or waits at `last`" in str(report)
+    assert str(found(report, "no-timeout").instead) == "give it timeout_s=, and a line last.to(..., on=TimedOut)"
+    assert most(report)["approvals"] == 1 and "`last` waits without timeout_s" in str(report)
+
+
+def test_the_review_loop():
+    report = check(ReviewLoop.spec)
+    assert str(report.termination) == "every run ends  (by its caps)"
+    # four rounds of research, draft and review, less the hop back the fourth time: 11; to the person, and out: 13
+    assert most(report)["hops"] == 13 and most(report)["approvals"] == 1
+    # twelve visits of 300 s, each taken up again three times at most; a person has two days
+    assert most(report)["ms"] == 1000 * (12 * 300 * 4 + 2 * 86_400)
+    assert {mark for cost, mark in marks(report).items() if cost in ("hops", "approvals", "ms")} == {"exact"}
+    assert str(report.figures[1]) == "unknown: `research`, `draft` and `review` declare no tokens_max"
+    assert not report.errors and not report.warnings
+    assert codes(report) == {"idle-cap", "choice-default"}  # LoopCap(100): the caps before it end every run
+    end = driven(ReviewLoop.spec, report, "hops")
+    assert (end.counters["hops"], end.counters["fires:reject"], end.outcome) == (13, 3, "completed")
+
+
+def test_a_machine_without_its_code_is_proven_alike():
+    for spec in (ReviewLoop.spec, EachOther.spec, Budgeted.spec, Chained.spec):
+        bare = check(MachineSpec.from_json(spec.to_json()))
+        report = check(spec)
+        assert str(bare.termination) == str(report.termination)
+        assert [figure.data for figure in bare.figures] == [figure.data for figure in report.figures]
+        proven = [finding.what for finding in report.findings if not finding.code.startswith("choice")]
+        assert [finding.what for finding in bare.findings] == proven
+
+
+# --- structure ------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Weather(Guard):
+    kind: ClassVar[Kind] = "env"
+    codes: ClassVar[tuple[str, ...]] = ("rain",)
+
+    def check(self, facts: Facts, /) -> Verdict:
+        return allow()
+
+
+def test_a_guard_of_the_world_bounds_nothing():
+    class Turning(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[Weather()])
+        end = work.to(done, on=Other)
+
+    report = check(Turning.spec)
+    assert report.termination.kind == "may run for ever"
+    assert str(found(report, "nowhere-to-go")).splitlines()[1:] == [
+        "      where Weather refuses (rain), a run in `work` halts: no otherwise says where it leads",
+        "      -> give `again` an otherwise=",
+    ]
+    assert found(report, "failure-halts").level == "note"
+
+
+def test_what_is_wrong_with_the_shape_of_a_machine():
+    class Odd(Machine):
+        work = State(initial=Word, agent=answer)
+        island = State[Any](agent=answer)
+        trap = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        good = work.to(done, on=Word, when=is_good)
+        same = work.to(trap, on=Word, when=is_good)
+        rest = work.to(trap, on=Word)
+        never = work.to(done, on=Word)
+        off = island.to(done, on=Word)
+        turn = trap.to(trap, on=Word, guards=[LoopCap(1)])
+
+    report = check(Odd.spec)
+    told = {(finding.code, finding.attribute) for finding in report.findings}
+    shadowed = {("shadowed", "same"), ("shadowed", "never")}
+    assert told >= {("unreachable", "island"), ("no-end", "trap"), ("nowhere-to-go", "turn")} | shadowed
+    assert ("dead-end", "trap") in told
+    texts = {finding.attribute: finding.what for finding in report.findings if finding.code == "shadowed"}
+    assert texts["never"] == "never the candidate: `rest`, written before it, matches whenever it does"
+    assert texts["same"] == "never the candidate: `good`, written before it, matches whenever it does"
+    assert [finding.level for finding in report.errors] == ["error"]
+
+
+def test_lines_on_what_never_comes_up():
+    class Silent(Machine):
+        work = State(initial=Word, agent=answer)
+        person = State[Any]()
+        done = State[Any](final="completed")
+
+        ask = work.to(person, on=Word)
+        late = any_of(work, person).to(done, on=TimedOut)
+        lost = person.to(done, on=AgentFailed)
+        end = person.to(done, on=Word)
+
+    what = {finding.attribute: finding.what for finding in check(Silent.spec).findings if finding.code == "never-taken"}
+    assert what == {
+        "late": "never taken from `person`: TimedOut does not come up there, it has no timeout",
+        "lost": "never taken from `person`: AgentFailed does not come up there, it has no agent, "
+        "and its timeout leads elsewhere",
+    }
+
+
+async def only_other(view: View[Any]) -> Other:
+    return Other()
+
+
+def test_a_line_on_what_the_agent_does_not_return():
+    class Narrow(Machine):
+        work = State(initial=Word, agent=only_other)
+        done = State[Any](final="completed")
+
+        end = work.to(done, on=Other)
+        more = work.to(done, on=Third)
+
+    note = found(check(Narrow.spec), "not-returned")
+    assert (note.level, note.attribute) == ("note", "more")
+    assert note.what == "the agent of `work` does not return Third: only an event from outside takes it there"
+
+
+@attrs.frozen
+class VisitsOf(Guard):
+    """A cap on how often some state was visited, wherever it stands."""
+
+    kind: ClassVar[Kind] = "cap"
+    codes: ClassVar[tuple[str, ...]] = ("often",)
+    state: str
+    limit: int
+
+    def counted(self, standing: Standing, owner: str) -> Counter:
+        return Counter("visits", self.state)
+
+    def limit_of(self) -> int:
+        return self.limit
+
+
+def test_a_line_that_its_caps_never_let_pass():
+    class Closed(Machine):
+        work = State(initial=Word, agent=answer)
+        more = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        on = work.to(more, on=Word, guards=[VisitsOf("work", 1)], otherwise=done)  # it has been there already
+        end = more.to(done, on=Word)
+        fail = any_of(work, more).to(done, on=AgentFailed)
+
+    report = check(Closed.spec)
+    told = {(finding.code, finding.attribute) for finding in report.findings}
+    assert told == {("unreachable", "more"), ("never-taken", "on")}
+    assert most(report)["hops"] == 1
+
+
+def test_a_situation_with_every_way_refused():
+    class Ended(Machine):
+        work = State(initial=Word, agent=answer)
+        person = State[Any](timeout_s=10)
+        done = State[Any](final="completed")
+
+        ask = work.to(person, on=Word)
+        back = person.to(work, on=Word, guards=[LoopCap(2)], otherwise=done)
+        turn = work.to(work, on=Other)
+        lapse = person.to(work, on=TimedOut, guards=[LoopCap(1)])
+        limits = everywhere(LoopCap(6))
+
+    report = check(Ended.spec)
+    ends = {finding.attribute: finding.what for finding in report.findings if finding.code == "dead-end"}
+    assert list(ends) == ["work", "person"]  # the machine's cap stops both; and a timeout only once leads on
+    assert ends["work"].startswith("a run can come to `work` with every way out refused (fires:back 2, ")
+    assert ends["work"].endswith("hops 6)")
+
+
+def test_a_report_as_text_and_as_data():
+    report = check(Budgeted.spec)
+    told = str(report)
+    assert told.splitlines()[0] == "Budgeted: a run may go on for ever in `write` and `judge`"
+    assert told.splitlines()[1:6] == [
+        "    first",
+        "      Word: (start) -> write by start",
+        "    then over and over",
+        "      Word: write -> judge by submit",
+        "      Word: judge -> write by again",
+    ]
+    assert "  most tokens     1,099 tokens, upper bound: bound by TokenBudget(1,000) on `limits`" in told
+    data = report.data
+    assert data["termination"]["kind"] == "may run for ever" and len(data["termination"]["loop"]) == 2
+    assert {finding["code"] for finding in data["findings"]} == codes(report)
+    assert '"loop"' in scenario_json(Budgeted.spec, report.termination.stem, report.termination.loop)
+
+
+def test_beyond_the_limit_of_situations_there_are_upper_bounds():
+    report = check(ReviewLoop.spec, situations_max=10)
+    assert report.situations is None and report.termination.kind == "ends"
+    assert marks(report)["hops"] == "upper bound" and most(report)["hops"] == 13
+
+
+def test_a_counter_that_other_lines_count_bounds_a_loop():
+    class Counted(Machine):
+        task = State(initial=Word, agent=answer)
+        look = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        go = task.to(look, on=Word)
+        back = look.to(task, on=Word, guards=[VisitsOf("look", 3)], otherwise=done)
+
+    report = check(Counted.spec)
+    assert report.termination.how == "by its caps"
+    assert most(report)["hops"] == 6 and marks(report)["hops"] == "exact"  # go back go back go, and the refusal
+    above = check(Counted.spec, situations_max=2)
+    assert marks(above)["hops"] == "upper bound" and (most(above)["hops"] or 0) >= 6
+
+
+def test_what_a_guard_of_the_world_puts_off_takes_its_time():
+    class Late(Machine, defer_s_max=100, resumes_max=0):
+        task = State(initial=Word, agent=answer, timeout_s=10)
+        done = State[Any](final="completed")
+
+        end = task.to(done, on=Word, guards=[Weather()])
+
+    assert most(check(Late.spec))["ms"] == 110_000
+
+
+def test_a_machine_without_loops_needs_no_caps():
+    class Straight(Machine):
+        task = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        end = task.to(done, on=Word)
+        broken = task.to(done, on=AgentFailed)
+
+    report = check(Straight.spec)
+    assert str(report.termination) == "every run ends  (it has no loops)"
+    assert report.findings == ()
+
+
+def test_a_scenario_of_another_machine_is_refused():
+    report = check(ReviewLoop.spec)
+    events = scenario(ReviewLoop.spec, report.figures[0].run)["events"]
+    events[3]["hop"] = "approve"
+    with pytest.raises(ValueError, match="event 4, Verdict: the machine goes reject to research, not approve to"):
+        drive(without_code(ReviewLoop.spec), events)
+
+
+def test_beyond_the_limit_dead_ends_are_only_suspected():
+    class Narrow(Machine):
+        task = State(initial=Word, agent=answer)
+        look = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        go = task.to(look, on=Word, guards=[LoopCap(3)])
+        back = look.to(task, on=Word)
+        end = look.to(done, on=Other)
+
+    assert found(check(Narrow.spec), "dead-end").what.endswith("with every way out refused (fires:go 3)")
+    end = found(check(Narrow.spec, situations_max=2), "dead-end")
+    assert end.attribute == "task" and "a cap stands on each, without otherwise" in end.what

@@ -1,0 +1,223 @@
+"""What predicates choose, found by asking them."""
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from fsm import Machine, MachineSpec, State, unbound
+from fsm.verify.choice import CALLS_MAX, Choice, choices, choosing
+from machines import ReviewLoop
+
+
+class Brief(BaseModel):
+    text: str = ""
+
+
+class Word(Enum):
+    YES = "yes"
+    NO = "no"
+    LATER = "later"
+
+
+class Inner(BaseModel):
+    n: Annotated[int, Field(ge=3)]
+
+
+class Verdict(BaseModel):
+    word: Literal["yes", "no", "later"]
+    urgent: bool = False
+    note: Annotated[str, Field(min_length=2)]
+    inner: Inner
+    score: float
+
+
+class Ruled(BaseModel):
+    word: Word | None
+
+
+def is_yes(verdict: Verdict) -> bool:
+    return verdict.word == "yes"
+
+
+def is_no(verdict: Verdict) -> bool:
+    return verdict.word == "no"
+
+
+def is_not_later(verdict: Verdict) -> bool:
+    return verdict.word != "later"
+
+
+def is_urgent(verdict: Verdict) -> bool:
+    return verdict.urgent
+
+
+def is_broken(verdict: Verdict) -> bool:
+    return {"yes": True, "no": False}[verdict.word]
+
+
+def is_ruled_yes(ruled: Ruled) -> bool:
+    return ruled.word is Word.YES
+
+
+class Base(Machine):
+    ask = State(initial=Brief, agent=unbound)
+    done = State(final="completed")
+    yes = ask.to(done, on=Verdict, when=is_yes)
+
+
+def test_values_that_no_line_takes_are_named_by_the_fields_that_matter():
+    assert choices(Base.spec) == [
+        Choice("missing", "ask", "Verdict", (), ("word='no'", "word='later'"), own=True),
+    ]
+
+
+def test_values_that_two_lines_take():
+    class Twice(Base):
+        no = Base.ask.to(Base.done, on=Verdict, when=is_not_later)
+        later = Base.ask.to(Base.done, on=Verdict)
+
+    assert choices(Twice.spec) == [
+        Choice("overlap", "ask", "Verdict", ("yes", "no"), ("word='yes'",), own=True),
+        Choice("default", "ask", "Verdict", ("later",), ("word='later'",), own=True),
+    ]
+
+
+def test_two_fields_that_matter_are_named_together():
+    class Urgent(Base):
+        now = Base.ask.to(Base.done, on=Verdict, when=is_urgent)
+
+    overlap, missing = choices(Urgent.spec)
+    assert overlap.values == ("word='yes', urgent=True",)
+    assert missing.values == ("word='no', urgent=False", "word='later', urgent=False")
+
+
+def test_a_predicate_that_fails_is_said_and_stops_the_asking():
+    class Broken(Base):
+        yes = Base.ask.to(Base.done, on=Verdict, when=is_broken)
+        no = Base.ask.to(Base.done, on=Verdict, when=is_no)
+
+    (found,) = choices(Broken.spec)
+    assert (found.kind, found.lines, found.values) == ("raises", ("yes",), ("word='later'",))
+    assert found.error == "KeyError: 'later'"
+
+
+def test_enums_and_optional_ones():
+    class Ruling(Machine):
+        ask = State(initial=Brief)
+        done = State(final="completed")
+        yes = ask.to(done, on=Ruled, when=is_ruled_yes)
+
+    (found,) = choices(Ruling.spec)
+    assert found.values == ("word=Word.NO", "word=Word.LATER", "word=None")
+    assert not found.own
+
+
+def test_payloads_that_no_validator_lets_through_are_none():
+    class Strict(Verdict):
+        @model_validator(mode="after")
+        def only_yes(self) -> "Strict":
+            if self.word != "yes":
+                raise ValueError("no")
+            return self
+
+    class Only(Machine):
+        ask = State(initial=Brief, agent=unbound)
+        done = State(final="completed")
+        yes = ask.to(done, on=Strict, when=is_yes)
+
+    assert choices(Only.spec) == []
+
+
+def test_never_more_than_so_many_calls():
+    calls: list[int] = []
+    big = Enum("big", {f"V{n}": n for n in range(40)})  # type: ignore[misc]
+
+    class Wide(BaseModel):
+        a: big
+        b: big
+        c: bool
+        d: bool
+
+    def counted(wide: Wide) -> bool:
+        calls.append(1)
+        return wide.c
+
+    class Many(Machine):
+        ask = State(initial=Brief, agent=unbound)
+        done = State(final="completed")
+        yes = ask.to(done, on=Wide, when=counted)
+
+    (found,) = choices(Many.spec)
+    assert found.values == ("c=False",)
+    assert len(calls) == 160 <= CALLS_MAX
+
+
+def test_a_machine_without_its_code_and_one_that_asks_the_memory_say_nothing():
+    assert choices(MachineSpec.from_json(Base.spec.to_json())) == []
+
+
+def test_the_shipped_machine_reaches_its_rejection_by_default():
+    assert choices(ReviewLoop.spec) == [
+        Choice("default", "review", "Verdict", ("reject",), ("good=False",), own=True),
+    ]
+
+
+def told(machine: type[Machine]) -> list[tuple[str, str, str, str]]:
+    return [(found.level, found.attribute, found.what, found.instead) for found in choosing(machine.spec)]
+
+
+def test_what_a_user_reads():
+    class Twice(Base):
+        no = Base.ask.to(Base.done, on=Verdict, when=is_not_later)
+
+    class Broken(Base):
+        yes = Base.ask.to(Base.done, on=Verdict, when=is_broken)
+        rest = Base.ask.to(Base.done, on=Verdict)
+
+    assert told(Twice) == [
+        (
+            "warning",
+            "no",
+            "`yes` and `no` both match Verdict with word='yes': `yes` is taken, as it is written first",
+            "narrow one when=, so that the order of the lines does not decide",
+        ),
+        (
+            "warning",
+            "ask",
+            "no line from here takes Verdict with word='later', so the run halts",
+            "write ask.to(..., on=Verdict) without when= below the others",
+        ),
+    ]
+    assert told(Broken) == [
+        (
+            "note",
+            "rest",
+            "only as the default it takes Verdict with word='no'",
+            "nothing, if that is meant; a when= of its own says so",
+        ),
+        (
+            "warning",
+            "yes",
+            "its predicate fails on Verdict with word='later': KeyError: 'later'",
+            "let the predicate answer True or False for every valid payload",
+        ),
+    ]
+    assert all(str(found.place).startswith("test_choice.py:") for found in choosing(Broken.spec))
+
+
+def test_many_values_are_not_all_listed():
+    class Nine(BaseModel):
+        word: Literal["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+
+    def is_a(nine: Nine) -> bool:
+        return nine.word == "a"
+
+    class Small(Machine):
+        ask = State(initial=Brief)
+        done = State(final="completed")
+        yes = ask.to(done, on=Nine, when=is_a)
+
+    ((level, at, what, _),) = told(Small)
+    values = "word='b', word='c', word='d', word='e', word='f' or 3 more"
+    assert (level, at, what) == ("note", "ask", f"no line from here takes Nine with {values}, so it is unhandled")

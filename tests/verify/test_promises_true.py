@@ -1,0 +1,124 @@
+"""What is said of promises against all that small machines can do, found by driving `decide` itself."""
+
+import random
+from collections import Counter as Tally
+from collections import deque
+from functools import partial
+
+import pytest
+from attrs import evolve
+
+from fsm import MachineSpec, Spent
+from fsm.core.conclude import decide
+from fsm.core.select import Event
+from fsm.core.snapshot import Snapshot
+from fsm.define.parts import START, PromiseKind, PromiseSpec
+from fsm.verify.moves import moves_of
+from fsm.verify.promises import promised
+from fsm.verify.witness import drive, scenario, without_code
+from tests.verify.random_machines import Brute, Situation, machine
+
+DECISIONS_MAX = 6_000
+PROMISES = 4
+KINDS: tuple[PromiseKind, ...] = ("never", "always_after", "unreachable")
+
+Ways = dict[Situation, set[tuple[str, Situation]]]
+"""From each situation by which hop to which."""
+
+
+def ways(brute: Brute) -> Ways:
+    """Everything again, with the hop taken."""
+    found: Ways = {}
+    for state, counts in brute.arcs:
+        here = state, counts
+        found[here] = set()
+        before = 5 if state != START else -1
+        counters = dict(zip(brute.limits, counts, strict=True))
+        snapshot = Snapshot(state=state, seq=before, entered=before, counters=counters)
+        for payload, own in brute.events(state):
+            for tokens in brute.spending(state):
+                event_id = None if own else "e"
+                event = Event(payload=payload, at_ms=1, own=own, event_id=event_id, spent=Spent(tokens=tokens))
+                for decision in brute.chooser.everything(partial(decide, brute.engine, snapshot, event)):
+                    if decision.record is not None and decision.record.hop:
+                        found[here].add((decision.record.hop, brute.situation(decision.snapshot)))
+    return found
+
+
+def shortest(found: Ways, start: Situation, promise: PromiseSpec) -> int | None:
+    """How many hops the shortest run has that breaks the promise; None if there is none."""
+    seen = {(start, frozenset[str]())}
+    work = deque([(start, frozenset[str](), 0)])
+    while work:
+        here, known, length = work.popleft()
+        for hop, after in found[here]:
+            now: frozenset[str] | None = known
+            for name in (hop, after[0]):
+                now = None if now is None else happened(promise, now, name)
+            if now is None:
+                return length + 1
+            if (after, now) not in seen:
+                seen.add((after, now))
+                work.append((after, now, length + 1))
+    return None
+
+
+def happened(promise: PromiseSpec, known: frozenset[str], name: str) -> frozenset[str] | None:
+    """What is known of the run so far; None if this breaks the promise. Written without a look at the other."""
+    if promise.kind == "unreachable":
+        return None if name == promise.what else known
+    if promise.kind == "never":
+        if name == promise.what and promise.before not in known:
+            return None
+        return known | {name} if name == promise.before else known
+    if name == promise.before and promise.what in known:
+        return None
+    if name == promise.then:
+        return frozenset()
+    return frozenset({name}) if name == promise.what else known
+
+
+def chosen(spec: MachineSpec, chance: random.Random) -> tuple[PromiseSpec, ...]:
+    names = [*(state.name for state in spec.states), *(line.name for line in spec.transitions)]
+    found = []
+    for at in range(PROMISES):
+        what, then, before = chance.sample(names, 3)
+        kind: PromiseKind = chance.choice(KINDS)
+        before = chance.choice([before, what]) if kind == "always_after" else before if kind == "never" else ""
+        then = then if kind == "always_after" else ""
+        found.append(PromiseSpec(name=f"p{at}", kind=kind, what=what, then=then, before=before))
+    return tuple(found)
+
+
+def held(seed: int) -> list[str]:
+    """The answers for one machine, each held against brute force."""
+    spec, chooser = machine(seed)
+    spec = evolve(spec, promises=chosen(spec, random.Random(seed)))
+    brute = Brute(spec, chooser)
+    if not brute.explore(DECISIONS_MAX):
+        return ["too large"]
+    found, engine = ways(brute), without_code(spec)
+    told: list[str] = []
+    for answer in promised(moves_of(spec)):
+        truth = shortest(found, brute.start, answer.promise)
+        assert (answer.answer == "broken") <= (truth is not None), f"{seed}: {answer.promise} cannot be broken"
+        assert (answer.answer == "kept") <= (truth is None), f"{seed}: {answer.promise} is broken in {truth} hops"
+        if truth is not None and answer.run:
+            assert len(answer.run) >= truth
+            assert len(answer.run) == truth or not any(leg.move.fault for leg in answer.run)
+        drive(engine, scenario(spec, answer.run)["events"])
+        told.append(answer.answer if "caps keep" not in answer.why else "kept by caps")
+    return told
+
+
+def test_what_is_said_of_promises_is_true():
+    tally = Tally(answer for seed in range(400) for answer in held(seed))
+    assert tally["broken"] > 300 and tally["kept"] > 300 and tally["kept by caps"] > 20, tally
+    assert tally["unknown"] < tally["kept"] / 10, tally
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_what_is_said_of_many_promises_is_true():
+    tally = Tally(answer for seed in range(1_000, 12_000) for answer in held(seed))
+    assert tally["kept by caps"] > 500, tally
