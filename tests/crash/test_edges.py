@@ -151,7 +151,7 @@ def test_an_event_that_outlived_its_sender_is_decided_by_whoever_comes_next(worl
     peer.order("start", ONE, "Parlour", {"text": "well?"})
     world.until(lambda: stands(world, "waiting"))
     peer.stop()
-    sender = Peer.begin(world, "sender", crash={"inbox.committed": 1})
+    sender = Peer.begin(world, "sender", crash={"inbox.committed": 1}, poll_s=3_600.0)  # it does not look itself
     sender.order("send", ONE, "Answer", {"text": "yes"}, "event-1")
     assert world.ended(sender.process) == KILLED
     assert [posted.event_id for posted in inbox(world)] == ["event-1"]

@@ -78,12 +78,14 @@ async def carry(folder: Path, *, machine: str, run_id: str) -> None:
         await runner.finished(run_id)
 
 
-async def serve(folder: Path, *, name: str, lease_s: float = 10.0, stall_s_max: float = 5.0) -> None:
+async def serve(
+    folder: Path, *, name: str, lease_s: float = 10.0, stall_s_max: float = 5.0, poll_s: float = 0.01
+) -> None:
     """Follow the orders in a file, a line each, until one says stop; answers go into another file."""
     journal = SqliteJournal(folder / "runs.db", lease_s=lease_s, stall_s_max=stall_s_max)
     tasks: set[asyncio.Task[None]] = set()
     async with Runner(
-        journal, machines=[Mill, *MACHINES], observers=[acknowledge(folder)], poll_s=0.01, name=name
+        journal, machines=[Mill, *MACHINES], observers=[acknowledge(folder)], poll_s=poll_s, name=name
     ) as runner:
         say(folder, f"answers-{name}", "ready", os.getpid())
         done = 0
