@@ -46,12 +46,13 @@ class Choice:
 def choices(spec: MachineSpec) -> list[Choice]:
     """All that can be found by asking the predicates; nothing for a machine loaded from JSON."""
     found: list[Choice] = []
+    leaving: dict[str, dict[str, list[TransitionSpec]]] = {state.name: {} for state in spec.states}
+    for line in spec.transitions:
+        for source in line.sources:
+            for event in line.events:
+                leaving[source].setdefault(event, []).append(line)
     for state in spec.states:
-        events = dict.fromkeys(
-            event for line in spec.transitions if state.name in line.sources for event in line.events
-        )
-        for event in events:
-            lines = [line for line in spec.transitions if state.name in line.sources and event in line.events]
+        for event, lines in leaving[state.name].items():
             asked = _asked(spec.classes.get(event), lines)
             if asked is not None:
                 found += _found(state.name, event, lines, asked, own=state.kind == "agent")

@@ -73,3 +73,9 @@ def test_a_loop_without_a_cap_is_found_in_a_large_machine():
     report = check(MachineSpec(name="Large", states=spec.states, transitions=(*spec.transitions, free)), 20_000)
     assert report.termination.kind == "may run for ever"
     assert report.errors[0].code == "endless"
+
+
+def test_the_whole_report_of_a_large_machine():
+    report = check(large(10_000, 2_000))
+    assert report.termination.kind == "ends" and report.situations is None
+    assert (report.figures[0].most, report.figures[0].mark) == (40_000, "upper bound")
