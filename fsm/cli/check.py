@@ -43,11 +43,11 @@ def command(
     situations_max: int,
     as_json: bool,
 ) -> None:
-    """Say what is wrong with a machine's definition.
+    """Prove a machine before it runs: mistakes, endings, worst case, promises.
 
-    And what its runs can come to: whether each ends, what the worst one costs, which promises are kept, each with a
-    run that shows it. Every finding names its attribute, file and line, and what to write instead. TARGET is
-    FILE.py:Machine, or a .json file that holds a machine's spec. Exits with 1 if there is any error.
+    Whether every run ends, what the worst one costs, which promises are kept, each with a run that shows it; and all
+    mistakes of a definition at once. Every finding names its attribute, file and line, and what to write instead.
+    TARGET is FILE.py:Machine, or a .json file that holds a machine's spec. Exits with 1 if there is any error.
     """
     from fsm.cli.parts.specs import spec_of
     from fsm.errors import DefinitionError

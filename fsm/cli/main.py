@@ -22,7 +22,7 @@ VERBS = {
     "why": "Say why a run does not move, and what would move it.",
     "replay": "Decide every record of a run again, without agents, and compare.",
     "diagram": "Draw a machine, or a run on its machine.",
-    "check": "Say what is wrong with a machine's definition.",
+    "check": "Prove a machine before it runs: mistakes, endings, worst case, promises.",
     "machines": "List the machines at hand, and those of a journal.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",
     "backup": "Copy a journal, also while it is being written.",
