@@ -19,7 +19,7 @@ from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import convoy, hops, looking_back, memory, parts, sampled, size
+from tests.benchmarks import convoy, hops, looking_back, memory, parts, proofs, sampled, size
 from tests.benchmarks.compare import FULL, PEERS_PYTHON, QUICK, compare
 from tests.benchmarks.loop import Figure
 from tests.benchmarks.report import RESULTS, markdown
@@ -32,6 +32,7 @@ MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "parts": ("A hop by part", parts.measure),
     "samples": ("Where the threads are found at work", sampled.measure),
     "replay": ("Looking back", lambda rounds: looking_back.measure()),
+    "proofs": ("Proofs", lambda rounds: proofs.measure()),
     "memory": ("Memory", lambda rounds: memory.measure()),
     "convoy": ("Company", convoy.measure),
 }
