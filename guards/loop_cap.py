@@ -44,8 +44,9 @@ class LoopCap(Guard):
             return wrong
         if self.scope not in (None, "transition", "state", "run"):
             return f"LoopCap(scope={self.scope!r})", 'write "transition", "state" or "run", or leave it out'
-        if not isinstance(self.since, State | None):
-            return f"LoopCap(since={self.since!r})", "name a State of the machine, as since=draft"
+        since: object = self.since
+        if not isinstance(since, State | None):
+            return f"LoopCap(since={since!r})", "name a State of the machine, as since=draft"
         if self.scope in (None, "run", standing):
             return None
         where = "in everywhere()" if standing == "run" else f"on a {standing}"
