@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 from attrs import field, frozen
 
 from fsm import Counter, Guard, Kind, Standing, State
-from fsm.define.guard import whole_number
+from fsm.define.guard import not_whole
 
 
 @frozen
@@ -21,15 +21,9 @@ class LoopCap(Guard):
     kind: ClassVar[Kind] = "cap"
     codes: ClassVar[tuple[str, ...]] = ("loop_cap",)
 
-    limit: int = field(validator=whole_number(1))
+    limit: int
     scope: Literal["transition", "state", "run"] | None = field(default=None, kw_only=True)
     since: State[Any] | None = field(default=None, kw_only=True)
-
-    def __attrs_post_init__(self) -> None:
-        if self.scope not in (None, "transition", "state", "run"):
-            raise ValueError(f'LoopCap(scope={self.scope!r}): write "transition", "state" or "run", or leave it out')
-        if not isinstance(self.since, State | None):
-            raise TypeError(f"LoopCap(since={self.since!r}): name a State of the machine, as since=draft")
 
     def counted(self, standing: Standing, owner: str) -> Counter:
         since = self.since.name if self.since is not None else ""
@@ -45,6 +39,14 @@ class LoopCap(Guard):
         return self.limit
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
+        wrong = not_whole(self, "limit", 1)
+        if wrong is not None:
+            return wrong
+        if self.scope not in (None, "transition", "state", "run"):
+            return f"LoopCap(scope={self.scope!r})", 'write "transition", "state" or "run", or leave it out'
+        since: object = self.since
+        if not isinstance(since, State | None):
+            return f"LoopCap(since={since!r})", "name a State of the machine, as since=draft"
         if self.scope in (None, "run", standing):
             return None
         where = "in everywhere()" if standing == "run" else f"on a {standing}"

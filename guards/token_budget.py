@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from attrs import field, frozen
+from attrs import frozen
 
 from fsm import Counter, Guard, Kind, Standing
-from fsm.define.guard import whole_number
+from fsm.define.guard import not_whole
 
 
 @frozen
@@ -19,10 +19,13 @@ class TokenBudget(Guard):
     kind: ClassVar[Kind] = "cap"
     codes: ClassVar[tuple[str, ...]] = ("token_budget",)
 
-    tokens_max: int = field(validator=whole_number(1))
+    tokens_max: int
 
     def counted(self, standing: Standing, owner: str) -> Counter:
         return Counter("tokens")
 
     def limit_of(self) -> int:
         return self.tokens_max
+
+    def mistake(self, standing: Standing) -> tuple[str, str] | None:
+        return not_whole(self, "tokens_max", 1)

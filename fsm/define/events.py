@@ -5,6 +5,7 @@ What a state does not handle escalates: `PayloadInvalid`, `TimedOut` and `CallRe
 to a person, not a failure.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict
@@ -19,12 +20,16 @@ class RuntimeEvent(BaseModel):
 
 
 class AgentFailed(RuntimeEvent):
-    """The agent raised, or its visit ended in a way the state does not handle by itself."""
+    """The agent raised, or its visit ended in a way the state does not handle by itself.
+
+    `where` is the place in the user's code it was raised from, as `agents.py:17 in write`; "" if nothing was raised.
+    """
 
     error_type: str
     message: str
     attempt: int
     retriable: bool = False
+    where: str = ""
 
 
 class TimedOut(RuntimeEvent):
@@ -77,13 +82,18 @@ RUNTIME_EVENTS: Final[dict[str, type[RuntimeEvent]]] = {
 }
 
 
+def invalid_words(event: str, problems: Iterable[str]) -> str:
+    """What a `PayloadInvalid` says, in one sentence."""
+    return f"the agent returned {event}: {'; '.join(problems)}"
+
+
 def escalated(event: RuntimeEvent) -> AgentFailed | None:
     """The `AgentFailed` that an unhandled event becomes; None where the ladder ends."""
     match event:
         case TimedOut():
-            text = f"no answer within {event.timeout_ms} ms"
+            text = f"no answer within {event.timeout_ms / 1000:.10g} s"
         case PayloadInvalid():
-            text = "; ".join([f"returned an invalid {event.event}", *event.problems])
+            text = invalid_words(event.event, event.problems)
         case CallRefused():
             told = ", ".join(f"{name} {value}" for name, value in event.numbers.items())
             refused = f"call {event.call!r}" if event.call else "spending"

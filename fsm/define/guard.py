@@ -8,9 +8,9 @@ Kinds: `cap`, an exact count against a limit; `data`, a check of the payload, wh
 something outside the run (a clock, a breaker, a person) that may refuse for ever; `sure`, always allows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import attrs
 from attrs import field, frozen
@@ -133,15 +133,12 @@ class Placed:
         return Verdict("refuse", self.codes[0], numbers) if count >= self.limit else Verdict("allow", "", numbers)
 
 
-def whole_number(least: int) -> Callable[[Any, "attrs.Attribute[Any]", Any], None]:
-    """A validator for a guard's parameter: an int, `least` or more."""
-
-    def check(guard: Any, attribute: "attrs.Attribute[Any]", value: Any) -> None:
-        if type(value) is not int or value < least:
-            told = f"{type(guard).__name__}({attribute.name}={value!r}): give a whole number, {least} or more"
-            raise ValueError(told) if type(value) is int else TypeError(told)
-
-    return check
+def not_whole(guard: "Guard", name: str, least: int) -> tuple[str, str] | None:
+    """What is wrong with a parameter that must be an int, `least` or more; for a guard's `mistake`."""
+    value = getattr(guard, name)
+    if type(value) is int and value >= least:
+        return None
+    return f"{type(guard).__name__}({name}={value!r})", f"give a whole number, {least} or more"
 
 
 def _param(value: object) -> int | str:
@@ -175,7 +172,10 @@ class Guard:
         return None
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
-        """What is wrong with this guard at such a place: (what, what to write instead), or None."""
+        """What is wrong with its parameters, or with it at such a place: (what, what to write instead), or None.
+
+        Said here, and not raised where the guard is made, it is told with the user's line and all other mistakes.
+        """
         return None
 
     def params(self) -> dict[str, int | str]:

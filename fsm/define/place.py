@@ -3,6 +3,7 @@
 import inspect
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -11,6 +12,9 @@ from attrs import frozen
 
 # As it is spelled in the frames of our own code: a path through a symbolic link is another text.
 _OURS = str(Path(sys._getframe().f_code.co_filename).parent.parent) + os.sep
+_STANDARD = str(Path(traceback.__file__).parent) + os.sep
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+WHERE_MAX = 200
 
 
 @frozen
@@ -65,6 +69,26 @@ def here() -> Place:
     """The user's line that is being executed."""
     frame = next(_outside(), None)
     return _place(frame) if frame is not None else Place("?", 0)
+
+
+def raised_at(error: BaseException) -> str:
+    """The user's line that an error was raised from, as `agents.py:17 in write`: the innermost that is theirs.
+
+    If none is, it is the innermost of all; "" for an error that was never raised.
+    """
+    steps = list(traceback.walk_tb(error.__traceback__))
+    if not steps:
+        return ""
+    theirs = (step for step in reversed(steps) if not _is_library(step[0].f_code.co_filename))
+    frame, line = next(theirs, steps[-1])
+    told = f"{Place(frame.f_code.co_filename, line)} in {frame.f_code.co_name}"
+    return told[:WHERE_MAX].encode("utf-8", "replace").decode()
+
+
+def _is_library(file: str) -> bool:
+    """Ours, the standard library's, or an installed package's."""
+    installed = not INSTALLED.isdisjoint(Path(file).parts)
+    return installed or file.startswith((_OURS, _STANDARD, "<frozen "))
 
 
 def _body() -> tuple[Body | None, Place]:

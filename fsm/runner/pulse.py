@@ -6,6 +6,7 @@ import logging
 from attrs import define, field
 
 from fsm.errors import JournalClosed
+from fsm.runner.blocked import Blocked
 from fsm.runner.driver import Driver
 from fsm.runner.outside import Outside
 
@@ -27,6 +28,7 @@ class Pulse:
     _stale: bool = False
     _tasks: "list[asyncio.Task[None]]" = field(factory=list)
     _looking: asyncio.Lock = field(factory=asyncio.Lock)
+    _blocked: Blocked = field(factory=Blocked)
 
     def keep(self) -> None:
         """The beat alone: whatever takes long from here on, the lease is kept."""
@@ -42,10 +44,15 @@ class Pulse:
                 task.cancel()
 
     async def _beat(self) -> None:
-        """The lease is kept, deadlines are noticed."""
-        driver = self.driver
+        """The lease is kept, deadlines are noticed, and so is an event loop that comes back late.
+
+        That is measured by the loop's own clock, which nobody moves.
+        """
+        driver, loop = self.driver, asyncio.get_running_loop()
+        back_s = loop.time()
         while True:
             try:
+                self._blocked.look(driver.lives.values(), loop.time() - back_s)
                 driver.journal.tick(driver.threads.hung)
                 driver.watchdog.look(driver.clock.monotonic())
             except JournalClosed as closed:
@@ -55,6 +62,7 @@ class Pulse:
                 log.exception("a beat failed; going on")
             due = driver.watchdog.next()
             rest = self.poll_s if due is None else min(self.poll_s, max(0.0, due - driver.clock.monotonic()))
+            back_s = loop.time() + rest
             await asyncio.sleep(rest)
 
     async def _watch(self) -> None:

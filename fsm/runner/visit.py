@@ -6,6 +6,7 @@ of the runtime's events, which the machine may declare a way for.
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from fsm.crash import point
 from fsm.define.agent import is_async
 from fsm.define.events import RUNTIME_BYTES_MAX, AgentFailed, PayloadInvalid, RuntimeEvent
 from fsm.define.payload import Invalid, Payload, excerpt, seal, unseal
+from fsm.define.place import raised_at
 from fsm.define.spec import MachineSpec
 from fsm.journal.journal import Journal
 from fsm.runner.bodies import told
@@ -24,6 +26,8 @@ from fsm.runner.calls import CallDesk
 from fsm.runner.live import Live
 from fsm.runner.threads import Threads
 from fsm.runner.view import LiveView
+
+log = logging.getLogger("fsm.runner")
 
 MESSAGE_MAX = 1_000
 
@@ -66,16 +70,16 @@ async def attempt(
             result = await threads.run(lambda: state.agent(view), f"{live.run.run_id} {state.name}")
             result = await result if inspect.isawaitable(result) else result
         await task.catch_up()
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as error:
         if live.token != token or not task.take_back():
             raise
-        return _own(_failed(live, "CancelledError", "the agent cancelled itself"))
+        return _own(_failed(live, "CancelledError", "the agent cancelled itself", where=raised_at(error)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         if isinstance(error, GeneratorExit) and asyncio.current_task() is not live.task:
             raise  # not the agent's: this very coroutine is being thrown away
-        return _own(_failed(live, *told(error))) if live.token == token else None
+        return _raised(live, error) if live.token == token else None
     if live.token != token:
         return None
     point("visit.returned")
@@ -94,9 +98,20 @@ def _own(event: RuntimeEvent) -> Payload:
     return seal(event, RUNTIME_BYTES_MAX)
 
 
-def _failed(live: Live, error_type: str, message: str, retriable: bool = False) -> AgentFailed:
+def _raised(live: Live, error: BaseException) -> Payload:
+    """The record holds the place alone; the whole traceback is there for who asks the log for it."""
+    now = live.snapshot
+    log.debug("run %s: attempt %d in %s failed", live.run.run_id, now.attempt, now.state, exc_info=error)
+    return _own(_failed(live, *told(error), where=raised_at(error)))
+
+
+def _failed(live: Live, error_type: str, message: str, retriable: bool = False, where: str = "") -> AgentFailed:
     return AgentFailed(
-        error_type=error_type, message=message[:MESSAGE_MAX], attempt=live.snapshot.attempt, retriable=retriable
+        error_type=error_type,
+        message=message[:MESSAGE_MAX],
+        attempt=live.snapshot.attempt,
+        retriable=retriable,
+        where=where,
     )
 
 
@@ -104,8 +119,10 @@ def _returned(live: Live, result: Any) -> Payload:
     """The payload an agent returned, or `PayloadInvalid` saying why it is none."""
     spec, state = live.engine.spec, live.snapshot.state
     name = type(result).__name__
+    if result is None:
+        return _invalid(live, "None", [f"did it forget `return`? {_takes(spec, state)}"], excerpt(result))
     if not isinstance(result, BaseModel):
-        return _invalid(live, name, [f"the agent of {state} returned {name}, not a payload"], excerpt(result))
+        return _invalid(live, name, [f"that is no payload; {_takes(spec, state)}"], excerpt(result))
     try:
         event = spec.name_of(type(result))
         if event is None or isinstance(result, RuntimeEvent) or not live.engine.handles(state, event):
@@ -116,11 +133,17 @@ def _returned(live: Live, result: Any) -> Payload:
 
 
 def _untaken(spec: MachineSpec, state: str, cls: type[BaseModel]) -> str:
-    taken = spec.events_from(state)
-    if cls.__name__ in taken:
+    if issubclass(cls, RuntimeEvent):
+        return f"that is the runtime's own to say; {_takes(spec, state)}"
+    if cls.__name__ in spec.events_from(state):
         twin = spec.classes[cls.__name__]
         return f"it is the {cls.__name__} of {cls.__module__}; the one of {twin.__module__} is taken from {state}"
-    return f"no transition takes {cls.__name__} from {state}; it takes {', '.join(taken) or 'nothing'}"
+    return f"no transition takes it; {_takes(spec, state)}"
+
+
+def _takes(spec: MachineSpec, state: str) -> str:
+    """What an agent of the state may return."""
+    return f"{state} takes {' or '.join(spec.events_from(state)) or 'nothing'}"
 
 
 def _invalid(live: Live, event: str, problems: list[str], seen: str) -> Payload:

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fsm.core.record import Record
-from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.events import RUNTIME_EVENTS, invalid_words
 from fsm.define.guard import Counter, Placed, Ruling
 from fsm.show.words import block, count, duration, moment, money, safe, shown
 
@@ -43,11 +43,13 @@ def own_words(record: Record) -> str:
     body = json.loads(record.body)
     match record.event:
         case "AgentFailed":
-            told = f"{body.get('error_type')}: {body.get('message')}"
+            told = f"{body.get('error_type')}: {body.get('message')}" + (
+                f" at {body['where']}" if body.get("where") else ""
+            )
         case "TimedOut":
             told = f"after {duration(body.get('timeout_ms', 0))}"
         case "PayloadInvalid":
-            told = "; ".join([str(body.get("event")), *body.get("problems", [])])
+            told = invalid_words(str(body.get("event")), body.get("problems", []))
         case "CallRefused":
             told = f"{'call ' + body['call'] if body.get('call') else 'spending'}: {body.get('code')}"
         case "CallUnsure":

@@ -50,7 +50,11 @@ def test_a_completed_run_ends_with_0(fsm: Fsm):
 @pytest.mark.parametrize(
     ("topic", "outcome", "cause"),
     [
-        ("burst", "stuck", "AgentFailed (ValueError: the [red]ball[/red]\\u001b[31m burst), and no transition takes"),
+        (
+            "burst",
+            "stuck",
+            "AgentFailed (ValueError: the [red]ball[/red]\\u001b[31m burst at moving_desk.py:51 in write), and no",
+        ),
         ("bad", "stopped", "LoopCap on `reject` refused firing 2 of 1, and `reject` declares no otherwise"),
     ],
 )

@@ -317,8 +317,8 @@ def test_what_a_state_does_not_handle_escalates(
 @pytest.mark.parametrize(
     ("event", "told"),
     [
-        (TIMED_OUT, ("TimedOut", "no answer within 100 ms")),
-        (INVALID, ("PayloadInvalid", "returned an invalid Word; says: Field required")),
+        (TIMED_OUT, ("TimedOut", "no answer within 0.1 s")),
+        (INVALID, ("PayloadInvalid", "the agent returned Word: says: Field required")),
         (REFUSED, ("CallRefused", "call 'search' refused: no_money (left 0)")),
     ],
 )

@@ -11,7 +11,7 @@ from fsm.core.engine import Engine
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
-from guards import LoopCap
+from guards import LoopCap, TokenBudget
 
 
 class Brief(BaseModel):
@@ -26,28 +26,40 @@ async def write(view: View[Any]) -> Draft:
     return Draft()
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_is_at_least_one(limit: int) -> None:
-    with pytest.raises(ValueError, match=rf"^LoopCap\(limit={limit}\): give a whole number, 1 or more$"):
-        LoopCap(limit)
-
-
-@pytest.mark.parametrize("limit", ["3", 3.0, None, True])
-def test_a_limit_is_a_whole_number(limit: Any) -> None:
-    with pytest.raises(TypeError, match=r"^LoopCap\(limit=.*\): give a whole number, 1 or more$"):
-        LoopCap(limit)
+@pytest.mark.parametrize("limit", [0, -1, "3", 3.0, None, True])
+def test_a_limit_is_a_whole_number_of_at_least_one(limit: Any) -> None:
+    assert LoopCap(limit).mistake("run") == (f"LoopCap(limit={limit!r})", "give a whole number, 1 or more")
 
 
 def test_the_scope_is_one_of_three() -> None:
     scope: Any = "machine"
-    with pytest.raises(ValueError, match=r"LoopCap\(scope='machine'\): write \"transition\", \"state\" or \"run\""):
-        LoopCap(3, scope=scope)
+    instead = 'write "transition", "state" or "run", or leave it out'
+    assert LoopCap(3, scope=scope).mistake("run") == ("LoopCap(scope='machine')", instead)
 
 
 @pytest.mark.parametrize("since", ["draft", State, 3])
 def test_since_is_a_state(since: Any) -> None:
-    with pytest.raises(TypeError, match=r"LoopCap\(since=.*\): name a State of the machine, as since=draft"):
-        LoopCap(3, since=since)
+    instead = "name a State of the machine, as since=draft"
+    assert LoopCap(3, since=since).mistake("run") == (f"LoopCap(since={since!r})", instead)
+
+
+def test_what_is_wrong_with_a_cap_is_told_at_its_line_with_all_other_mistakes() -> None:
+    wrong: Any = "machine"
+    with pytest.raises(DefinitionError) as raised:
+
+        class Wrong(Machine):
+            draft = State(initial=Brief, agent=write, timeout_s=0)
+            done = State(final="completed")
+            submit = draft.to(done, on=Draft, guards=[LoopCap(0)])
+            limits = everywhere(LoopCap(9, scope=wrong), TokenBudget(0))
+
+    assert [(found.attribute, found.what) for found in raised.value.mistakes] == [
+        ("draft", "timeout_s=0"),
+        ("submit", "LoopCap(limit=0)"),
+        ("limits", "LoopCap(scope='machine')"),
+        ("limits", "TokenBudget(tokens_max=0)"),
+    ]
+    assert all(found.where.startswith("test_loop_cap.py:") for found in raised.value.mistakes)
 
 
 def test_what_is_counted_follows_from_where_it_stands() -> None:

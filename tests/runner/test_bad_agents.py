@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
+import inspect
+import json
+import logging
 import math
+import re
 import subprocess
 import sys
 import textwrap
@@ -32,7 +36,9 @@ from fsm import (
     allow,
     unbound,
 )
+from fsm.define.payload import unseal
 from fsm.errors import PayloadRefused
+from fsm.show.telling import own_words
 from fsm.testing import MovableClock, hang, scripted
 from tests.helpers import assert_sound, running
 
@@ -105,17 +111,17 @@ async def ran(db: Path, machine: type[Machine], agent: Any) -> tuple[Run, Record
 
 
 RETURNED: dict[str, tuple[Callable[[], object], str, str]] = {
-    "none": (lambda: None, "NoneType", "the agent of work returned NoneType, not a payload"),
-    "a string": (lambda: "done", "str", "the agent of work returned str, not a payload"),
-    "a dict that would fit": (lambda: {"text": "x"}, "dict", "the agent of work returned dict, not a payload"),
-    "the class itself": (lambda: Done, "ModelMetaclass", "returned ModelMetaclass, not a payload"),
-    "an undeclared payload": (Stranger, "Stranger", "no transition takes Stranger from work; it takes Done"),
-    "a subclass": (lambda: Better(text="x"), "Better", "no transition takes Better from work; it takes Done"),
-    "the starting payload": (lambda: Job(task="a"), "Job", "no transition takes Job from work; it takes Done"),
+    "none": (lambda: None, "None", "did it forget `return`? work takes Done or Temperamental"),
+    "a string": (lambda: "done", "str", "that is no payload; work takes Done or Temperamental"),
+    "a dict that would fit": (lambda: {"text": "x"}, "dict", "that is no payload; work takes Done or Temperamental"),
+    "the class itself": (lambda: Done, "ModelMetaclass", "that is no payload; work takes Done or Temperamental"),
+    "an undeclared payload": (Stranger, "Stranger", "no transition takes it; work takes Done or Temperamental"),
+    "a subclass": (lambda: Better(text="x"), "Better", "no transition takes it; work takes Done or Temperamental"),
+    "the starting payload": (lambda: Job(task="a"), "Job", "no transition takes it; work takes Done or Temperamental"),
     "an event of the runtime": (
         lambda: AgentFailed(error_type="E", message="forged", attempt=1),
         "AgentFailed",
-        "no transition takes AgentFailed from work; it takes Done",
+        "that is the runtime's own to say; work takes Done or Temperamental",
     ),
     "a field missing": (Done.model_construct, "Done", "text: Field required"),
     "a field of another type": (lambda: Done.model_construct(text=["x"], score=1.0), "Done", "text"),
@@ -156,7 +162,7 @@ async def test_without_a_way_the_run_halts_stuck_and_says_the_same(db: Path, nam
     run, record, event = await ran(db, Bare, scripted(lambda view: made()))
     assert (run.state, run.outcome, record.kind, record.hop) == ("work", "stuck", "halted", "")
     assert isinstance(event, AgentFailed) and event.error_type == "PayloadInvalid"
-    assert event.message.startswith(f"returned an invalid {cls}; ") and problem in event.message
+    assert event.message.startswith(f"the agent returned {cls}: ") and problem in event.message
 
 
 async def test_a_bound_smaller_than_the_report_of_its_violation(db: Path) -> None:
@@ -219,6 +225,65 @@ async def test_what_an_agent_raises_becomes_agent_failed(db: Path, name: str, th
     assert isinstance(event, AgentFailed) and event.attempt == 1
     assert (kind or event.error_type, event.retriable) == (event.error_type, False)
     assert event.message == message or (not kind and message in event.message)
+
+
+def line_of(fn: Any, text: str) -> int:
+    """Where in this file `text` stands in the source of `fn`."""
+    lines, first = inspect.getsourcelines(fn)
+    return first + next(number for number, line in enumerate(lines) if text in line)
+
+
+def choices(body: str) -> Any:
+    return json.loads(body)["choices"]
+
+
+async def asks(view: Any) -> Done:
+    return Done(text=choices("{}"))
+
+
+def misreads(view: Any) -> Done:
+    return Done(text=choices("not JSON"))
+
+
+async def calls(view: Any) -> Done:
+    return Done(text=await view.call("choose", choices, "{}"))
+
+
+async def gives_up(view: Any) -> Done:
+    raise asyncio.CancelledError
+
+
+RAISED_AT = {
+    asks: ("KeyError", choices, "json.loads"),
+    misreads: ("JSONDecodeError", choices, "json.loads"),
+    calls: ("KeyError", calls, "view.call"),
+    gives_up: ("CancelledError", gives_up, "raise"),
+}
+
+
+@pytest.mark.parametrize("agent", RAISED_AT, ids=lambda agent: agent.__name__)
+async def test_what_failed_names_the_place_in_the_users_own_code(
+    db: Path, agent: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not a line of the standard library or the runtime; the traceback is in the log, for who asks for it."""
+    kind, fn, text = RAISED_AT[agent]
+    caplog.set_level(logging.DEBUG, "fsm.runner")
+    _, record, event = await ran(db, Caring, agent)
+    where = f"test_bad_agents.py:{line_of(fn, text)} in {fn.__name__}"
+    assert isinstance(event, AgentFailed) and (event.error_type, event.where) == (kind, where)
+    assert own_words(record).endswith(f" at {where}")
+    logged = [entry for entry in caplog.records if entry.exc_info]
+    assert [entry.levelname for entry in logged] == ["DEBUG"] * (agent is not gives_up)
+
+
+async def test_what_fails_outside_of_the_users_code_names_the_innermost_place(db: Path) -> None:
+    _, _, event = await ran(db, Caring, scripted(ValueError("no")))
+    assert re.fullmatch(r"testing\.py:\d+ in \w+", event.where)
+
+
+async def test_a_failure_recorded_before_it_named_a_place_is_still_read() -> None:
+    old = b'{"attempt":1,"error_type":"E","message":"m","retriable":false}'
+    assert unseal(AgentFailed, old) == AgentFailed(error_type="E", message="m", attempt=1)
 
 
 @pytest.mark.parametrize("threaded", [False, True], ids=["async", "sync"])
@@ -311,7 +376,7 @@ async def test_an_agent_that_hangs_is_timed_out(db: Path, machine: type[Machine]
             assert (record.event, record.body) == ("TimedOut", b'{"attempt":1,"timeout_ms":5000}')
         else:
             assert (record.event, run.outcome) == ("AgentFailed", "stuck")
-            assert record.body is not None and b'"message":"no answer within 5000 ms"' in record.body
+            assert record.body is not None and b'"message":"no answer within 5 s"' in record.body
 
 
 async def test_a_late_result_never_wins(db: Path) -> None:

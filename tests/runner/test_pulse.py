@@ -1,14 +1,18 @@
 """When a runner looks into its journal: after a commit, at a timer's time, and once in a while anyway."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
+import pytest
 from pydantic import BaseModel
 
-from fsm import Machine, Runner, SqliteJournal, State, TimedOut
+from fsm import Machine, Runner, SqliteJournal, State, TimedOut, View, unbound
 from fsm.define.payload import seal
+from fsm.runner import blocked
 from fsm.runner.pulse import ADOPT_S, FRESH_S
 from fsm.runner.waiting import Waiting
 from fsm.testing import MovableClock
@@ -100,3 +104,92 @@ async def test_who_waits_is_woken_by_commits_only_and_not_at_each(db: Path) -> N
             await looks.after(1)
         assert looks.wakings.made - quiet in (2, 3), "every FRESH_S of a busy time"
         finished.cancel()
+
+
+class Hop(BaseModel):
+    pass
+
+
+class Busy(Machine):
+    first = State(initial=Job, agent=unbound)
+    second = State(agent=unbound)
+    done = State(final="completed")
+    on = first.to(second, on=Hop)
+    out = second.to(done, on=Hop)
+
+
+async def blocking(view: View[Any]) -> Hop:
+    """Longer than BLOCKED_S of these tests, many times over."""
+    await asyncio.sleep(0.03)
+    time.sleep(0.3)  # noqa: ASYNC251  blocking the loop is what this is about
+    return Hop()
+
+
+async def courteous(view: View[Any]) -> Hop:
+    return Hop()
+
+
+async def warned(db: Path, caplog: pytest.LogCaptureFixture, runs: int, first: Any, second: Any) -> list[str]:
+    """What is warned of while so many runs go through, one after the other."""
+    machine = Busy.with_agents(first=first, second=second)
+    async with running(db, machine, poll_s=0.01) as runner:
+        for n in range(runs):
+            await runner.start(machine, Job(), run_id=f"r{n}")
+            assert (await runner.settled(f"r{n}")).ended
+            await asyncio.sleep(0.03)
+    return [entry.getMessage() for entry in caplog.records if "event loop was blocked" in entry.getMessage()]
+
+
+async def test_an_async_agent_that_blocks_the_event_loop_is_named_once(
+    db: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "BLOCKED_S", 0.2)
+    told = await warned(db, caplog, 3, blocking, courteous)
+    assert (
+        "the async agent of first of Busy (run r0)" in told[0] and "-> if it blocks, make it a plain `def`" in told[0]
+    )
+    assert sum("first of Busy" in text for text in told) == 1
+
+
+async def test_a_plain_def_that_takes_as_long_blocks_nothing(
+    db: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "BLOCKED_S", 0.2)
+
+    def slow(view: View[Any]) -> Hop:
+        threading.Event().wait(0.3)
+        return Hop()
+
+    assert await warned(db, caplog, 1, slow, slow) == []
+
+
+async def test_only_who_was_at_work_is_named(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    holding = asyncio.Event()
+
+    async def holds(view: View[Any]) -> Hop:
+        await holding.wait()
+        return Hop()
+
+    machine = Busy.with_agents(first=holds, second=holds)
+    async with running(db, machine, poll_s=3_600) as runner:
+        for n in range(3):
+            await runner.start(machine, Job(), run_id=f"r{n}")
+        await asyncio.sleep(0)
+        lives, watch = list(runner._driver.lives.values()), blocked.Blocked()
+        watch.look(lives, blocked.BLOCKED_S / 2)
+        assert caplog.messages == []
+        watch.look(lives, 2.34)
+        watch.look(lives, 5.0)
+        assert [text.splitlines()[0] for text in caplog.messages] == [
+            "the event loop was blocked for 2.3 s, and with it every run here; "
+            "at work was the async agent of first of Busy (run r0)"
+        ]
+        for live in lives:
+            live.in_agent = False
+        blocked.Blocked().look(lives, 5.0)
+        assert len(caplog.messages) == 1
+        for live in lives:
+            live.in_agent = True
+        holding.set()
+        for n in range(3):
+            await runner.settled(f"r{n}")

@@ -258,8 +258,7 @@ def test_a_stuck_run_says_which_predicates_answered_no():
         ),
         (
             TimedOut(timeout_ms=1_500, attempt=1),
-            "stuck: AgentFailed (TimedOut: no answer within 1500 ms), and no transition takes AgentFailed"
-            " from `review`",
+            "stuck: AgentFailed (TimedOut: no answer within 1.5 s), and no transition takes AgentFailed from `review`",
             "broken = review.to(..., on=TimedOut)",
         ),
     ],
