@@ -1,6 +1,7 @@
 """What the journal holds about why a run stands where it stands: all that `why` looks at."""
 
 import json
+import re
 from typing import Any
 
 from attrs import field, frozen
@@ -84,6 +85,17 @@ class Evidence:
             elif call.kind == "outcome":
                 found.pop(call.key, None)
         return list(found.values())
+
+    @property
+    def made_again(self) -> list[str]:
+        """The names of the calls that this visit finished, and that an explicit resume makes again under new keys."""
+        ended = [call for call in self.calls if call.kind == "outcome" and call.status != "undone"]
+        return list(dict.fromkeys(call.name for call in ended if self._is_keyed_by_place(call)))
+
+    def _is_keyed_by_place(self, call: Call) -> bool:
+        """Whether its key is made of visit, name, argument digest and occurrence: the user gave it none."""
+        run, name = re.escape(self.run.run_id), re.escape(call.name)
+        return re.fullmatch(rf"{run}:{self.run.entered}(\.\d+)?:{name}:[0-9a-f]{{16}}:\d+", call.key) is not None
 
     @property
     def question(self) -> dict[str, Any] | None:

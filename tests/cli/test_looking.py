@@ -248,7 +248,7 @@ def test_why_tells_what_a_run_waits_for_and_what_to_type(fsm: Fsm, two_runs: str
     result = fsm("why", "fast")
     assert result.exit_code == 3
     assert "waits in `hall` for Word, 1 d 23 h left of its 2 d timeout" in result.output
-    assert "fsm send fast-1 Word --payload '{\"open\": false}'\n" in result.output
+    assert "fsm send fast-1 Word --payload '{\"open\": false}' -m FILE.py:Door\n" in result.output
 
 
 def test_why_of_an_ended_run(fsm: Fsm, two_runs: str):
@@ -293,8 +293,8 @@ def test_why_of_a_run_whose_runner_was_killed(fsm: Fsm, folder: Path):
     assert f"(pid {process.pid}, alive)" in running["answer"]
     assert "call `model` open for" in running["answer"]
     assert left["answer"].startswith("nobody advances it: its runner ")
-    assert left["answer"].endswith("; `fsm resume slow` goes on")
-    assert left["moves"][0]["command"] == "fsm resume slow"
+    assert left["answer"].endswith("; `fsm resume slow -m FILE.py:Loop` goes on")
+    assert left["moves"][0]["command"] == "fsm resume slow -m FILE.py:Loop"
 
 
 SLOW = """async def judge(view: View[Draft]) -> Review:

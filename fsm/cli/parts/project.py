@@ -52,7 +52,8 @@ def here(db: str | None, targets: Sequence[str] = ()) -> Here:
     """What the commands that follow must say again: machines that the project lists need not be named."""
     found = project()
     listed = [_place(target, found.folder) for target in found.machines]
-    return Here(db, tuple(target for target in targets if _place(target, Path.cwd()) not in listed))
+    unlisted = tuple(target for target in targets if _place(target, Path.cwd()) not in listed)
+    return Here(db, unlisted, bool(listed))
 
 
 def split(target: str) -> tuple[str, str]:
