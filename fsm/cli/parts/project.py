@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from fsm.show.here import Here
 
-DB = "runs.db"
+DB, FILE = "runs.db", "pyproject.toml"
 
 
 @frozen
@@ -34,7 +34,7 @@ def project() -> Project:
     """The project of the current folder. Raises `click.UsageError` where its file is wrong."""
     here = Path.cwd()
     for folder in (here, *here.parents):
-        file = folder / "pyproject.toml"
+        file = folder / FILE
         if file.is_file():
             return _read(file)
     return Project(here)
@@ -52,6 +52,7 @@ def here(db: str | None, targets: Sequence[str] = ()) -> Here:
     """What the commands that follow must say again: machines that the project lists need not be named."""
     found = project()
     listed = [_place(target, found.folder) for target in found.machines]
+    listed += [(name, "") for _, name in listed if name]  # a plain name is found there too
     unlisted = tuple(target for target in targets if _place(target, Path.cwd()) not in listed)
     return Here(db, unlisted, bool(listed))
 
