@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import field, frozen
@@ -108,6 +109,11 @@ class Evidence:
         return None if known else body
 
     @property
+    def left(self) -> bool:
+        """Whether it is under way, and nobody advances it."""
+        return self.run.outcome == "running" and (self.owner is None or not self.owner.alive)
+
+    @property
     def unstarted(self) -> bool:
         """Whether it has not come into its first state yet."""
         return self.run.state == START
@@ -141,12 +147,24 @@ def evidence(
     )
 
 
+def left_of(reader: Reader, runs: Iterable[Run], now: float) -> frozenset[int]:
+    """The keys of those under way that nobody advances; each runner is looked at once."""
+    under_way = [run for run in runs if run.outcome == "running"]
+    alive = {epoch for epoch in {run.owner for run in under_way} if _is_alive(reader, epoch, now)}
+    return frozenset(run.key for run in under_way if run.owner not in alive)
+
+
+def _is_alive(reader: Reader, epoch: int, now: float) -> bool:
+    """The lease counts; a free lock tells sooner that its process is gone."""
+    return epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
+
+
 def owner_of(reader: Reader, epoch: int, now: float) -> Owner | None:
-    """The runner of this epoch. The lease counts; a free lock tells sooner that its process is gone."""
+    """The runner of this epoch."""
     row = next((row for row in reader.runners() if row.epoch == epoch), None)
     if row is None:
         return None
-    alive = not row.closed and epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
+    alive = _is_alive(reader, epoch, now)
     return Owner(
         name=row.name, pid=row.pid, alive=alive, silent_ms=_silent_ms(row, now), hung=tuple(json.loads(row.hung))
     )

@@ -65,7 +65,7 @@ def _answer(found: Evidence) -> tuple[Case, str]:
         return "stopped", f"{'never started' if found.unstarted else 'halted, stopped'}: {cause(found)}"
     if run.outcome == "stuck":
         return "stuck", f"stuck: {cause(found)}"
-    if run.outcome == "running" and (found.owner is None or not found.owner.alive):
+    if found.left:
         return "left", _left(found)
     if found.put_off is not None:
         return "deferred", _deferred(found, found.put_off)

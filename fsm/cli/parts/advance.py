@@ -92,8 +92,8 @@ async def _advance(stay: Stay, path: str, drawn: Screen) -> None:
     async with Runner(path, machines=[stay.machine], adopt=False) as runner:
         read, clock = runner.journal.read, SystemClock()
         before = position(read, stay.run_id)
+        await stay.act(runner)  # what it refuses does not go on, and is an error alone
         drawn.say(head(stay.run_id, stay.machine.spec.name, before, path))
-        await stay.act(runner)
         run = read.run(stay.run_id)
         watch = Watch(read, run, stay.machine.spec, before, drawn, clock)
         async with watch.shown():

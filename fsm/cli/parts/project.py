@@ -42,9 +42,13 @@ def project() -> Project:
 
 def journal_path(given: str | None) -> str:
     """The journal to use: the one given, the project's, or runs.db here."""
-    if given is not None:
-        return given
-    found = project()
+    path = given if given is not None else _own_journal(project())
+    if Path(path).is_dir():
+        raise click.UsageError(f"{path} is a folder, and a journal is one file\n  -> --db {Path(path) / DB}")
+    return path
+
+
+def _own_journal(found: Project) -> str:
     return str(found.folder / found.db) if found.db is not None else DB
 
 
