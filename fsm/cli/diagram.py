@@ -26,8 +26,9 @@ fsm diagram desk.py:Desk --format dot | dot -Tsvg > desk.svg
 def command(what: str, form: str, db: str | None, as_json: bool) -> None:
     """Draw a machine, or a run on its machine.
 
-    TARGET is FILE.py:Machine, or a .json file that holds a machine's spec. For a RUN nothing is imported: the
-    journal knows its machine, and the picture shows visits, hops taken, refusals, and where the run stands.
+    TARGET is FILE.py:Machine, the name of a machine of [tool.fsm], or a .json file that holds a machine's spec.
+    For a RUN nothing is imported: the journal knows its machine, and the picture shows visits, hops taken,
+    refusals, and where the run stands.
     """
     from fsm.show.data import diagram_data
     from fsm.show.diagram import diagram
@@ -63,6 +64,11 @@ def _found(what: str, db: str | None) -> "tuple[MachineSpec, str | None, Overlay
         from fsm.cli.parts.target import machine
 
         return machine(what).spec, None, None
+    from fsm.cli.parts.target import of_project
+
+    own = of_project(what)
+    if own is not None:
+        return own.spec, None, None
     from fsm.cli.parts.journals import find_run, reading
     from fsm.show.overlay import overlay
 

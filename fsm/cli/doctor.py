@@ -53,6 +53,7 @@ def _replayed(reader: "Reader", quiet: bool) -> "list[Replay]":
     from rich.progress import track
 
     from fsm.replay.replay import replay_run
+    from fsm.show.words import count
 
     runs, console = reader.runs(), Console(stderr=True)
     shown = track(runs, "replaying", console=console, transient=True, disable=quiet or not console.is_terminal)
@@ -61,7 +62,7 @@ def _replayed(reader: "Reader", quiet: bool) -> "list[Replay]":
     records = sum(replay.records for replay in replays)
     if not quiet and runs:
         agree = "every chain holds" if not diverged else f"{len(diverged):,} of {len(runs):,} runs are not sound"
-        click.echo(f"replayed  {len(runs):,} runs, {records:,} records: {agree}")
+        click.echo(f"replayed  {count(len(runs), 'run')}, {count(records, 'record')}: {agree}")
     return diverged
 
 

@@ -77,5 +77,5 @@ def main() -> None:
     file: --db, or db in [tool.fsm] of pyproject.toml, or else runs.db. A run's id may be abbreviated.
 
     Every verb has --json, and exits with 0 if all is well, 1 if something failed, 2 if it was called
-    wrongly, 3 if a run waits for somebody.
+    wrongly, 3 if a run waits for somebody, 130 if it was interrupted.
     """

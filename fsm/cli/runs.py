@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from fsm.journal.rows import Run
 
 LIMIT = 20
+LEFT = "running, nobody at work"
+START = "start one: fsm run FILE.py:Machine --input JSON"
 OUTCOMES = ("running", "waiting", "completed", "failed", "cancelled", "stopped", "stuck", "ended", "halted")
 COLUMNS = ("run", "machine", "state", "outcome", "records", "tokens", "since", "labels")
 RUN, MACHINE, STATE, OUTCOME, RECORDS, TOKENS, SINCE, LABELS = range(len(COLUMNS))
@@ -51,24 +53,38 @@ def command(
     `since` says how long ago a run's last record was written. Runs *ended* are completed, failed or cancelled;
     those *halted* are stopped by a guard or stuck, and stand until they are resumed.
     """
+    from pathlib import Path
+
     from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.project import journal_path
+    from fsm.clock import SystemClock
     from fsm.journal.search import Search, count, find, spent
     from fsm.show.data import run_data
+    from fsm.show.evidence import left_of
+
+    path = journal_path(db)
+    if db is None and not Path(path).exists():
+        if as_json:
+            emit([])
+        else:
+            click.echo(f"no runs yet: {path} is not there\n  -> {START}")
+        return
 
     search = Search(machine=machine, state=state, outcomes=_outcomes(outcomes), labels=labels)
     with reading(db) as reader:
         found = count(reader, search)
         runs = find(reader, search, found if everything else limit)
         spending = spent(reader, [run.key for run in runs])
+        left = left_of(reader, runs, SystemClock().monotonic())
         none_at_all = not found and not count(reader, Search())
     if as_json:
-        emit([run_data(run, spending[run.key]) for run in runs])
+        emit([run_data(run, spending[run.key], run.key in left) for run in runs])
     elif runs:
-        _table(runs, spending)
+        _table(runs, spending, left)
         if found > len(runs):
             click.echo(f"\n{found - len(runs):,} more of {found:,} runs: fsm runs --all, or --limit {len(runs) * 5}")
     elif none_at_all:
-        click.echo("no runs yet\n  -> start one: fsm run FILE.py:Machine --input JSON")
+        click.echo(f"no runs yet\n  -> {START}")
     else:
         click.echo("no run matches\n  -> leave something out, or list them all: fsm runs --all")
 
@@ -80,12 +96,12 @@ def _outcomes(given: "Sequence[str]") -> frozenset[str]:
     return frozenset().union(*(groups[name] for name in given))
 
 
-def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]") -> None:
+def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]", left: "frozenset[int]") -> None:
     from fsm.cli.parts.output import Output, cell, widths
     from fsm.clock import SystemClock
 
     now_ms, output = SystemClock().now_ms(), Output()
-    rows = [COLUMNS, *(_row(run, spending[run.key].tokens, now_ms) for run in runs)]
+    rows = [COLUMNS, *(_row(run, spending[run.key].tokens, run.key in left, now_ms) for run in runs)]
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows[1:])]
     gives = [kept.index(place) for place in (LABELS, MACHINE, STATE, RUN) if place in kept]
     wide = widths([[row[place] for place in kept] for row in rows], output.width, gives)
@@ -93,19 +109,21 @@ def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]") -> None:
         parts: list[str | tuple[str, str]] = []
         for place, width in zip(kept, wide, strict=True):
             text = row[place].rjust(width) if place in TO_THE_RIGHT else cell(row[place], width)
-            parts += [(text, _style(place, runs[number - 1].outcome)) if number else (text, "dim"), "  "]
+            parts += [(text, _style(place, row[OUTCOME])) if number else (text, "dim"), "  "]
         output.line(*parts)
 
 
 def _style(place: int, outcome: str) -> str:
     from fsm.show.words import colour
 
-    return {RUN: "bold", OUTCOME: colour(outcome), SINCE: "dim", LABELS: "dim"}.get(place, "")
+    stands = "yellow" if outcome == LEFT else colour(outcome)
+    return {RUN: "bold", OUTCOME: stands, SINCE: "dim", LABELS: "dim"}.get(place, "")
 
 
-def _row(run: "Run", tokens: int, now_ms: int) -> tuple[str, ...]:
+def _row(run: "Run", tokens: int, left: bool, now_ms: int) -> tuple[str, ...]:
     from fsm.show.words import ago, safe
 
     labels = " ".join(f"{safe(name)}={safe(value)}" for name, value in run.labels.items())
     counts = (f"{run.seq + 1:,}", f"{tokens:,}" if tokens else "")
-    return safe(run.run_id), safe(run.machine), safe(run.state), run.outcome, *counts, ago(now_ms - run.at_ms), labels
+    outcome = LEFT if left else run.outcome
+    return safe(run.run_id), safe(run.machine), safe(run.state), outcome, *counts, ago(now_ms - run.at_ms), labels

@@ -45,7 +45,7 @@ def command(
     run, machine = at_hand(db, run_id, targets)
     spec = machine.spec
     taken = {name for line in spec.transitions for name in line.events if name not in RUNTIME_EVENTS}
-    body = payload(named(event, spec, taken, "takes"), text, "--payload")
+    body = payload(named(event, spec, taken, "takes", run.state), text, "--payload")
     sent = Sent(event, run.seq)
 
     async def act(runner: Runner) -> None:

@@ -78,10 +78,13 @@ def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "
     from fsm.cli.parts.lines import Lines, head
     from fsm.clock import SystemClock
     from fsm.journal.search import spent
+    from fsm.show.evidence import left_of
     from fsm.show.path import caps
 
+    clock = SystemClock()
+    left = bool(left_of(reader, [run], clock.monotonic()))
     spec, spending = reader.spec(run.fingerprint), spent(reader, [run.key])[run.key]
-    head(output, run, spending, caps(reader, run), SystemClock().now_ms())
+    head(output, run, left, spending, caps(reader, run), clock.now_ms())
     output.line()
     return Lines(output, spec, run.seq, with_calls)
 
@@ -105,10 +108,13 @@ def _one(reader: "Reader", run: "Run", seq: int, everything: bool, as_json: bool
 
 
 def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
+    from fsm.clock import SystemClock
     from fsm.journal.search import spent
     from fsm.show.data import run_data
+    from fsm.show.evidence import left_of
 
-    return {"run": run_data(run, spent(reader, [run.key])[run.key])}
+    left = bool(left_of(reader, [run], SystemClock().monotonic()))
+    return {"run": run_data(run, spent(reader, [run.key])[run.key], left)}
 
 
 def _print_document(reader: "Reader", run: "Run") -> None:

@@ -29,12 +29,14 @@ def command(run_id: str, targets: tuple[str, ...], db: str | None, as_json: bool
     from fsm.clock import SystemClock
     from fsm.show.data import why_data
     from fsm.show.evidence import evidence
+    from fsm.show.here import Here
     from fsm.show.why import why
 
     with reading(db) as reader:
         run = find_run(reader, run_id)
         code, trouble = _code(targets, run.machine)
-        answer = why(evidence(reader, run, SystemClock(), code, here(db, targets)))
+        given = here(db, targets) if code is not None or trouble else Here(db)
+        answer = why(evidence(reader, run, SystemClock(), code, given))
     if trouble:
         answer = attrs.evolve(answer, notes=(*answer.notes, trouble))
     if as_json:

@@ -21,12 +21,14 @@ if TYPE_CHECKING:  # to list runs needs none of these
 Data = dict[str, Any]
 
 
-def run_data(run: Run, spent: Spent) -> Data:
+def run_data(run: Run, spent: Spent, left: bool) -> Data:
+    """A run; `left` where it is under way and nobody advances it."""
     return {
         "run_id": run.run_id,
         "machine": run.machine,
         "state": run.state,
         "outcome": run.outcome,
+        "left": left,
         "records": run.seq + 1,
         "labels": run.labels,
         **asdict(spent),

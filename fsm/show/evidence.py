@@ -1,6 +1,8 @@
 """What the journal holds about why a run stands where it stands: all that `why` looks at."""
 
 import json
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import field, frozen
@@ -86,6 +88,17 @@ class Evidence:
         return list(found.values())
 
     @property
+    def made_again(self) -> list[str]:
+        """The names of the calls that this visit finished, and that an explicit resume makes again under new keys."""
+        ended = [call for call in self.calls if call.kind == "outcome" and call.status != "undone"]
+        return list(dict.fromkeys(call.name for call in ended if self._is_keyed_by_place(call)))
+
+    def _is_keyed_by_place(self, call: Call) -> bool:
+        """Whether its key is made of visit, name, argument digest and occurrence: the user gave it none."""
+        run, name = re.escape(self.run.run_id), re.escape(call.name)
+        return re.fullmatch(rf"{run}:{self.run.entered}(\.\d+)?:{name}:[0-9a-f]{{16}}:\d+", call.key) is not None
+
+    @property
     def question(self) -> dict[str, Any] | None:
         """The call of whose fate the run asks, as its `CallUnsure` says; None once an outcome is known."""
         record = next((record for record in (self.last, self.entry) if record.event == "CallUnsure"), None)
@@ -94,6 +107,11 @@ class Evidence:
         body: dict[str, Any] = json.loads(record.body)
         known = any(call.kind == "outcome" and call.key == body["key"] for call in self.calls)
         return None if known else body
+
+    @property
+    def left(self) -> bool:
+        """Whether it is under way, and nobody advances it."""
+        return self.run.outcome == "running" and (self.owner is None or not self.owner.alive)
 
     @property
     def unstarted(self) -> bool:
@@ -129,12 +147,24 @@ def evidence(
     )
 
 
+def left_of(reader: Reader, runs: Iterable[Run], now: float) -> frozenset[int]:
+    """The keys of those under way that nobody advances; each runner is looked at once."""
+    under_way = [run for run in runs if run.outcome == "running"]
+    alive = {epoch for epoch in {run.owner for run in under_way} if _is_alive(reader, epoch, now)}
+    return frozenset(run.key for run in under_way if run.owner not in alive)
+
+
+def _is_alive(reader: Reader, epoch: int, now: float) -> bool:
+    """The lease counts; a free lock tells sooner that its process is gone."""
+    return epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
+
+
 def owner_of(reader: Reader, epoch: int, now: float) -> Owner | None:
-    """The runner of this epoch. The lease counts; a free lock tells sooner that its process is gone."""
+    """The runner of this epoch."""
     row = next((row for row in reader.runners() if row.epoch == epoch), None)
     if row is None:
         return None
-    alive = not row.closed and epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
+    alive = _is_alive(reader, epoch, now)
     return Owner(
         name=row.name, pid=row.pid, alive=alive, silent_ms=_silent_ms(row, now), hung=tuple(json.loads(row.hung))
     )

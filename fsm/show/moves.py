@@ -1,6 +1,7 @@
 """What would move a run: commands to paste, and changes to its machine."""
 
 import json
+from collections.abc import Iterable
 
 from attrs import frozen
 
@@ -47,14 +48,20 @@ def moves(found: Evidence, case: str, places: Places) -> list[Move]:
 
 
 def _command(verb: str, found: Evidence, *more: str) -> str:
-    return found.here.command(verb, found.run.run_id, *more)
+    return found.here.command(verb, found.run.run_id, *more, machine=found.run.machine)
 
 
 def _resume(found: Evidence, text: str) -> Move:
-    """Resuming; where the machine at hand has changed, accepting it."""
+    """Resuming, and what it costs a halted run; where the machine at hand has changed, accepting it."""
+    if found.run.halted and found.made_again:
+        text += f"; its finished calls are made again, under new keys: {joined(_quoted(found.made_again), 'and')}"
     if found.changed:
         return Move(f"{text}, under the changed machine", _command("resume", found, "--accept"))
     return Move(text, _command("resume", found))
+
+
+def _quoted(names: Iterable[str]) -> list[str]:
+    return [f"`{safe(name)}`" for name in names]
 
 
 def _sending(found: Evidence) -> list[Move]:
@@ -111,10 +118,10 @@ def _unstopped(found: Evidence, places: Places) -> list[Move]:
     placed = [guard for part in attributes(found.spec) for guard in part.guards]
     guard = next((guard for guard in placed if (guard.at, guard.name) == (refusal.at, refusal.guard)), None)
     if guard is not None and guard.limit is not None:
-        accept, again = _command("resume", found, "--accept"), _command("resume", found)
+        accept = _command("resume", found, "--accept")
         return [
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
-            Move("or resume it as it is: it goes on if its agent returns what another line takes", again),
+            _resume(found, "or resume it as it is: it goes on if its agent returns what another line takes"),
         ]
     return [
         _resume(found, "resume it: it tries again, with a new attempt"),

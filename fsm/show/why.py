@@ -65,7 +65,7 @@ def _answer(found: Evidence) -> tuple[Case, str]:
         return "stopped", f"{'never started' if found.unstarted else 'halted, stopped'}: {cause(found)}"
     if run.outcome == "stuck":
         return "stuck", f"stuck: {cause(found)}"
-    if run.outcome == "running" and (found.owner is None or not found.owner.alive):
+    if found.left:
         return "left", _left(found)
     if found.put_off is not None:
         return "deferred", _deferred(found, found.put_off)
@@ -148,7 +148,7 @@ def _unsure(question: Mapping[str, Any]) -> str:
 
 def _left(found: Evidence) -> str:
     run, owner = found.run, found.owner
-    resume = f"`fsm resume {run.run_id}` goes on"
+    resume = f"`{found.here.command('resume', run.run_id, machine=run.machine)}` goes on"
     if owner is None:
         return f"nobody advances it: it was let go in `{safe(run.state)}`, its last record is {_aged(found)}; {resume}"
     when = f"died {ago(owner.silent_ms)}" if owner.silent_ms is not None else "has died, or its host was restarted"
@@ -191,11 +191,13 @@ def _notes(found: Evidence, case: Case) -> list[str]:
         notes.append(_unsure(found.question))
     if case == "left" and found.open_calls:
         names = joined([f"`{safe(call.name)}`" for call in found.open_calls], "and")
-        notes.append(f"when it was left, {names} was in flight: resumed, it is made once more under the same key")
+        fate = "resumed, it is repeated under the same key, or refused or asked about, as its code says (unsure=)"
+        notes.append(f"when it was left, {names} was in flight and may have happened; {fate}")
     if case == "left" and found.put_off is not None:
         notes.append(_deferred(found, found.put_off))
-    if found.refused:
-        notes.append(f"{count(len(found.refused), 'event')} from outside refused in this visit")
+    for kind, told in (("refused", "refused"), ("unhandled", "not taken by any transition")):
+        if number := sum(record.kind == kind for record in found.refused):
+            notes.append(f"{count(number, 'event')} from outside {told} in this visit")
     if run.dropped:
         notes.append(f"{count(run.dropped, 'more event')} refused and only counted, beyond refusals_max")
     lost = sum(record.note.get("why") == "lost" for record in found.since)

@@ -3,6 +3,8 @@
 import json
 from datetime import UTC, datetime
 
+from attrs import evolve
+
 from fsm.cli.parts.lines import Columns
 from fsm.cli.parts.output import text_of
 from fsm.core.record import Record
@@ -29,10 +31,19 @@ def test_a_record_is_never_read_as_markup_or_control_codes():
     )
     told, columns = line(run_of(record), record), Columns(3, 6, 8)
     row = text_of(columns.row(told, cut=False)).plain
-    assert row.startswith("  3  +84 ms     to do   halted    AgentFailed E: [red] ")
+    assert row.startswith("  3  +84 ms       to do   halted    AgentFailed E: [red] ")
     texts = [row, *(text_of([part]).plain for part in columns.beneath(told))]
     assert all(text.isprintable() and "\u202e" not in text for text in texts)
     assert "✗ [b]Cap[/b] on reject refused (full\\u001b[2J, n 1: \\u202eback)" in texts
+
+
+def test_a_long_time_stays_in_its_column():
+    rows = []
+    for after_ms in (84, 109_000, 3_599_000, 86_000_000):
+        record = Record(seq=3, kind="halted", at_ms=after_ms, source="a", state="there", outcome="stopped", event="E")
+        run = evolve(run_of(record), started_at_ms=0)
+        rows.append(text_of(Columns(3, 6, 8).row(line(run, record), cut=False)).plain)
+    assert len({row.index("there") for row in rows}) == 1, rows
 
 
 def run_of(record: Record) -> Run:

@@ -116,6 +116,16 @@ def test_no_runs_say_what_to_do_next(fsm: Fsm, two_runs: str):
     assert fsm("runs", "--outcome", "sad").exit_code == 2
 
 
+def test_without_a_journal_there_are_no_runs_yet(fsm: Fsm, folder: Path):
+    told = fsm("runs")
+    assert (told.exit_code, told.output) == (
+        0,
+        "no runs yet: runs.db is not there\n  -> start one: fsm run FILE.py:Machine --input JSON\n",
+    )
+    assert json.loads(fsm("runs", "--json").output) == []
+    assert fsm("runs", "--db", "other.db").exit_code == 1  # a journal that was named is missed
+
+
 def test_a_journal_of_many_runs_answers_at_once(fsm: Fsm, two_runs: str, folder: Path):
     import sqlite3
 
@@ -248,7 +258,7 @@ def test_why_tells_what_a_run_waits_for_and_what_to_type(fsm: Fsm, two_runs: str
     result = fsm("why", "fast")
     assert result.exit_code == 3
     assert "waits in `hall` for Word, 1 d 23 h left of its 2 d timeout" in result.output
-    assert "fsm send fast-1 Word --payload '{\"open\": false}'\n" in result.output
+    assert "fsm send fast-1 Word --payload '{\"open\": false}' -m FILE.py:Door\n" in result.output
 
 
 def test_why_of_an_ended_run(fsm: Fsm, two_runs: str):
@@ -286,15 +296,22 @@ def test_why_of_a_run_whose_runner_was_killed(fsm: Fsm, folder: Path):
     with subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stdout.readline() == b"here\n"
         _, running = why(fsm, "slow")
+        (at_work,) = json.loads(fsm("runs", "--json").output)
+        assert (at_work["outcome"], at_work["left"]) == ("running", False)
         process.kill()
         process.wait()
     _, left = why(fsm, "slow")
+    assert "running, nobody at work" in fsm("runs").output
+    assert fsm("show", "slow").output.startswith("run slow of Loop: running, nobody at work in review\n")
+    (listed,) = json.loads(fsm("runs", "--json").output)
+    shown = json.loads(fsm("show", "slow", "--json").output)["run"]
+    assert (listed["outcome"], listed["left"], shown["left"]) == ("running", True, True)
     assert (running["case"], left["case"]) == ("running", "left")
     assert f"(pid {process.pid}, alive)" in running["answer"]
     assert "call `model` open for" in running["answer"]
     assert left["answer"].startswith("nobody advances it: its runner ")
-    assert left["answer"].endswith("; `fsm resume slow` goes on")
-    assert left["moves"][0]["command"] == "fsm resume slow"
+    assert left["answer"].endswith("; `fsm resume slow -m FILE.py:Loop` goes on")
+    assert left["moves"][0]["command"] == "fsm resume slow -m FILE.py:Loop"
 
 
 SLOW = """async def judge(view: View[Draft]) -> Review:

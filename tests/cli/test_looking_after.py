@@ -125,8 +125,10 @@ def test_doctor_finds_runs_that_nobody_advances_and_events_that_nobody_reads(fsm
     connection.close()
     result = fsm("doctor", "runs.db")
     assert result.exit_code == 0
-    assert "1 run is under way, and nobody advances it: left\n  -> fsm resume --db runs.db\n" in result.output
+    command = "fsm resume --db runs.db -m FILE.py:Machine"
+    assert f"1 run is under way, and nobody advances it: left\n  -> {command}\n" in result.output
     assert "1 event waits in an inbox, and no runner is at work" in result.output
+    assert "replayed  1 run, 1 record: every chain holds\n" in result.output
 
 
 @pytest.mark.parametrize("name", ["copy.db", "sub/copy.db"])

@@ -67,3 +67,9 @@ def test_a_run_is_found_by_the_beginning_of_its_id(fsm: Fsm, two_runs: str):
     missing = fsm("replay", "second", "--db", two_runs)
     assert missing.exit_code == 1
     assert "-> list those that are there: fsm runs --db" in missing.output
+
+
+def test_help_names_every_exit_code(fsm: Fsm):
+    told = " ".join(fsm("--help").output.split())
+    for code in (0, 1, 2, 3, 130):
+        assert f" {code} if " in told

@@ -16,6 +16,12 @@ def test_the_nearest_file_counts_and_paths_are_relative_to_it(folder: Path, monk
     assert journal_path("here.db") == "here.db"
 
 
+def test_a_folder_is_no_journal(folder: Path):
+    (folder / "kept").mkdir()
+    with pytest.raises(click.UsageError, match=r"kept is a folder, and a journal is one file\n  -> --db kept/runs\.db"):
+        journal_path("kept")
+
+
 def test_without_a_word_runs_are_kept_in_runs_db(folder: Path):
     (folder / "pyproject.toml").write_text("[project]\nname = 'x'\n")
     assert journal_path(None) == "runs.db"

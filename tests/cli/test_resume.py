@@ -28,7 +28,8 @@ def test_an_ended_run_cannot_be_resumed(fsm: Fsm):
     fsm(*ORDERED, ORDER, "--run-id", "42")
     fsm("cancel", "42", *CODE)
     result = fsm("resume", "42", *CODE)
-    assert result.exit_code == 1 and "cannot be resumed: it has ended (cancelled)" in result.stderr
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: run '42' cannot be resumed: it has ended (cancelled)")
 
 
 def test_a_changed_machine_is_told_and_can_be_accepted(fsm: Fsm, folder: Path):

@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
+from fsm.cli.parts.given import payload
 from tests.cli.conftest import Fsm
 from tests.cli.moving import DEADLINE_S, DESK, ORDER, ORDERED, gated, is_calling, started, state_of, until
 
@@ -51,11 +54,50 @@ def test_an_event_its_state_does_not_take_ends_with_1_and_says_what_it_takes(fsm
 def test_a_payload_of_an_unknown_name_is_met_with_the_nearest(fsm: Fsm, waiting: str):
     result = fsm("send", waiting, "Aproval", "--payload", APPROVAL, *CODE)
     assert result.exit_code == 2
-    assert "Desk takes no event 'Aproval'; did you mean Approval?\nIt takes:\n  Approval {" in result.stderr
+    assert "Desk takes no event 'Aproval'; did you mean Approval?\nperson takes:\n  Approval {" in result.stderr
+    assert "\n  Rework {" in result.stderr.partition("Other states of Desk take:\n  Draft {")[0]
     result = fsm("send", waiting, "Approval", "--payload", '{"by": ""}', *CODE)
     assert result.exit_code == 2
     assert "  - by: String should have at least 1 character" in result.stderr
     assert '  -> it wants {"by": "...", "stars": 1}' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("event", "told"),
+    [
+        ("approve", "approve is a transition; it takes Remark"),
+        ("TimedOut", "only the runtime sends it"),
+    ],
+)
+def test_what_is_no_event_from_outside_is_told_apart(fsm: Fsm, waiting: str, event: str, told: str):
+    result = fsm("send", waiting, event, *CODE)
+    assert result.exit_code == 2
+    assert f"Desk takes no event '{event}'; {told}\n" in result.stderr
+
+
+def test_a_field_that_the_payload_does_not_have_is_refused(fsm: Fsm, waiting: str):
+    result = fsm("send", waiting, "Rework", "--payload", '{"gat": "x"}', *CODE)
+    assert result.exit_code == 2
+    assert "  - gat: there is no such field; did you mean gate?\n  -> it wants" in result.stderr
+
+
+def test_a_class_that_takes_what_is_given_to_it_is_not_second_guessed():
+    class Open(BaseModel, extra="allow"):
+        tone: str = ""
+
+    class Renamed(BaseModel):
+        tone: str = Field(default="", validation_alias=AliasChoices("tone", "tonne"))
+
+    class Reader(BaseModel):
+        tone: str = ""
+
+        @model_validator(mode="before")
+        @classmethod
+        def read(cls, data: Any) -> Any:
+            return {"tone": data["tonne"]}
+
+    for cls in (Open, Renamed, Reader):
+        assert payload(cls, '{"tonne": "dry"}', "--payload").model_dump()["tone"] in ("dry", "")
 
 
 def test_the_same_event_id_counts_once_and_the_document_holds_the_decision(fsm: Fsm, waiting: str):

@@ -8,6 +8,7 @@ import pytest
 
 from fsm.cli.parts.target import TargetError, machine, machines
 from fsm.errors import DefinitionError
+from tests.cli.conftest import Fsm
 
 FLOW = """
 from fsm import Machine, State
@@ -135,3 +136,31 @@ def test_without_a_target_the_machines_are_those_of_the_project(folder: Path, mo
     monkeypatch.chdir(folder / "deep" / "down")
     assert [found.spec.name for found in machines(())] == ["Door"]
     assert [found.spec.name for found in machines(("../../door.py",))] == ["Door"]
+
+
+def test_a_module_without_a_name_stands_for_all_its_machines(folder: Path, fsm: Fsm):
+    write(folder, two="from door import *\nclass One(Door): pass\nclass Two(Door): pass\n")
+    assert [found.spec.name for found in machines(("two.py",))] == ["One", "Two"]
+    (folder / "pyproject.toml").write_text('[tool.fsm]\nmachines = ["two.py"]\n')
+    assert [found.spec.name for found in machines(())] == ["One", "Two"]
+    assert machine("Two").spec.name == "Two"
+    write(folder, empty="")
+    with pytest.raises(click.UsageError, match=r"empty\.py defines no machine"):
+        machines(("empty.py",))
+
+
+def test_a_plain_name_is_that_of_a_machine_of_the_project(folder: Path, fsm: Fsm):
+    (folder / "pyproject.toml").write_text('[tool.fsm]\nmachines = ["door.py:Door", "broken.py:Broken"]\n')
+    assert fsm("diagram", "Door").output.startswith("Door")
+    started = fsm("run", "Door", "--input", '{"by": "ann"}', "--run-id", "42")
+    assert started.exit_code == 3
+    assert "-m" not in started.stdout
+    assert fsm("diagram", "42").exit_code == 0
+
+
+def test_an_error_of_a_listed_machine_says_where_it_is_listed(folder: Path):
+    (folder / "pyproject.toml").write_text('[tool.fsm]\nmachines = ["none.py:Door"]\n')
+    with pytest.raises(
+        click.UsageError, match=r"'none\.py:Door' in \[tool\.fsm\] of .*pyproject\.toml: there is no file"
+    ):
+        machines(())

@@ -122,6 +122,7 @@ def evidence(made: Trip, later_ms: int = 0, **known: Any) -> Evidence:
         entry=records[entered],
         since=tuple(records[entered + 1 :]),
         now_ms=made.now_ms + later_ms,
+        here=Here(listed=True),
     )
     return evolve(found, **known)
 
@@ -149,7 +150,7 @@ def test_a_waiting_run_says_for_what_and_how_long_yet():
 
 def test_what_moves_a_waiting_run_are_commands_with_a_payload_to_fill_in():
     made = rejected()
-    answer = why(evidence(made, timers=timeout(made, DAY), here=Here("my runs.db")))
+    answer = why(evidence(made, timers=timeout(made, DAY), here=Here("my runs.db", listed=True)))
     assert commands(answer) == [
         """fsm send 42 Approval --payload '{"by": "...", "level": 0}' --db 'my runs.db'""",
         """fsm send 42 Refusal --payload '{"by": "..."}' --db 'my runs.db'""",
@@ -275,8 +276,33 @@ def test_a_run_whose_runner_died_says_when_and_what_was_in_flight():
     answer = why(evidence(made, owner=DEAD, calls=(intent(made.records[0]),)))
     assert answer.case == "left"
     assert answer.answer == ("nobody advances it: its runner desk-1 (pid 77) died 3 min ago; `fsm resume 42` goes on")
-    assert "`model` was in flight" in answer.notes[0]
+    assert answer.notes[0] == (
+        "when it was left, `model` was in flight and may have happened; resumed, it is repeated under the same key,"
+        " or refused or asked about, as its code says (unsure=)"
+    )
     assert commands(answer) == ["fsm resume 42"]
+
+
+def test_a_halted_run_names_the_calls_that_a_resume_makes_again():
+    made = trip(Strict, Brief(), AgentFailed(error_type="E", message="", attempt=1))
+    ended = evolve(intent(made.records[0]), kind="outcome", status="ok", name="charge", key=f"42:0:charge:{'a' * 16}:1")
+    keyed = evolve(ended, name="ship", key="42:ship:order-7")
+    undone = evolve(ended, status="undone", name="mail", key=f"42:0:mail:{'a' * 16}:1")
+    (again, *_) = why(evidence(made, calls=(ended, keyed, undone))).moves
+    assert again.text == "resume it: its agent tries again; its finished calls are made again, under new keys: `charge`"
+    assert "made again" not in why(evidence(made)).moves[0].text
+
+
+def test_without_the_code_at_hand_commands_leave_a_place_for_it():
+    answer = why(evidence(trip(Desk, Brief()), owner=DEAD, here=Here()))
+    assert commands(answer) == ["fsm resume 42 -m FILE.py:Desk"]
+    assert "`fsm resume 42 -m FILE.py:Desk` goes on" in answer.answer
+
+
+def test_events_that_no_transition_takes_are_not_called_refused():
+    made = rejected()
+    made.send(Draft(), "mail-8")
+    assert "1 event from outside not taken by any transition in this visit" in why(evidence(made)).notes
 
 
 def test_a_run_that_was_let_go_says_so():

@@ -19,7 +19,7 @@ from fsm.cli.parts.screen import Screen, screen
 from fsm.cli.parts.target import machines
 from fsm.cli.parts.watch import Watch, head, position
 from fsm.clock import SystemClock
-from fsm.core.record import Record
+from fsm.core.record import ENDED, Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.machine import Machine
 from fsm.errors import Fenced, FsmError, MachineChanged, MachineUnknown, RunHalted, RunnerStopped, RunNotFound
@@ -92,7 +92,8 @@ async def _advance(stay: Stay, path: str, drawn: Screen) -> None:
     async with Runner(path, machines=[stay.machine], adopt=False) as runner:
         read, clock = runner.journal.read, SystemClock()
         before = position(read, stay.run_id)
-        drawn.say(head(stay.run_id, stay.machine.spec.name, before, path))
+        if before.outcome not in ENDED:  # it does not go on
+            drawn.say(head(stay.run_id, stay.machine.spec.name, before, path))
         await stay.act(runner)
         run = read.run(stay.run_id)
         watch = Watch(read, run, stay.machine.spec, before, drawn, clock)

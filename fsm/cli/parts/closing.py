@@ -82,7 +82,7 @@ def code(found: Stand) -> int:
 
 def _document(found: Stand) -> Data:
     return {
-        **run_data(found.run, _spent(found)),
+        **run_data(found.run, _spent(found), found.evidence.left),
         "hops": found.snapshot.counters.get("hops", 0),
         "interrupted": found.interrupted,
         "next": _steps(found),

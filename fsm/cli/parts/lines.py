@@ -14,17 +14,16 @@ from fsm.show.path import CallTold, Cap, Gap, PathLine
 from fsm.show.telling import compact, pretty
 from fsm.show.words import ago, colour, count, duration, moment, safe, spending
 
-STATE_MAX, HOP_MAX, NAME = 16, 22, 10
+STATE_MAX, HOP_MAX, NAME, TIME = 16, 22, 10, len("59 min 59 s")
 BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
 MARKS = {"allow": ("✓", "green"), "refuse": ("✗", "red"), "defer": ("…", "yellow")}
 STATUS = {"ok": "green", "failed": "red", "spent": "dim"}
 
 
-def head(output: Output, run: Run, spent: Spent, caps: Iterable[Cap], now_ms: int) -> None:
+def head(output: Output, run: Run, left: bool, spent: Spent, caps: Iterable[Cap], now_ms: int) -> None:
     """What the run is, how it stands, and what it has used of what it may."""
-    output.line(
-        ("run ", "dim"), (safe(run.run_id), "bold"), (" of ", "dim"), safe(run.machine), (": ", "dim"), *_stands(run)
-    )
+    name = (safe(run.run_id), "bold")
+    output.line(("run ", "dim"), name, (" of ", "dim"), safe(run.machine), (": ", "dim"), *_stands(run, left))
     if run.labels:
         output.paragraph(
             *named("labels", " ".join(f"{safe(k)}={safe(v)}" for k, v in run.labels.items())), hang=NAME + 2
@@ -42,8 +41,9 @@ def named(name: str, text: str) -> tuple[Part, ...]:
     return (f"  {name:<{NAME}}", "dim"), text
 
 
-def _stands(run: Run) -> tuple[Part, ...]:
-    return (run.outcome, f"bold {colour(run.outcome)}"), (" in ", "dim"), safe(run.state)
+def _stands(run: Run, left: bool) -> tuple[Part, ...]:
+    nobody = (", nobody at work", "bold yellow") if left else ""
+    return (run.outcome, f"bold {colour(run.outcome)}"), nobody, (" in ", "dim"), safe(run.state)
 
 
 def _cap(cap: Cap) -> str:
@@ -73,14 +73,14 @@ class Columns:
     @property
     def indent(self) -> int:
         """Of what stands beneath a record."""
-        return self.seq + 13
+        return self.seq + TIME + 4
 
     def row(self, line: PathLine, cut: bool) -> list[Part]:
         """A record in one line; names too long for their column are `cut` only where the line is."""
         way = " ".join([safe(line.hop) or line.kind, *line.caps])
         return [
             (f"{line.seq:>{self.seq}}  ", "dim"),
-            (f"+{duration(line.after_ms):<9} ", "dim"),
+            (f"+{duration(line.after_ms):<{TIME}} ", "dim"),
             (cell(safe(line.state), self.state), f"bold {_moved(line)}" if line.hop else "dim"),
             "  ",
             (cell(way, self.hop) if cut else f"{way:<{self.hop}}", "yellow" if line.objections or not line.hop else ""),

@@ -30,7 +30,7 @@ def db_option(function: F) -> F:
 
 
 def machine_option(function: F) -> F:
-    text = "FILE.py:Machine, the code of the run; without it the machines of [tool.fsm]. May be repeated."
+    text = "FILE.py:Machine, or FILE.py for all its machines; without it those of [tool.fsm]. May be repeated."
     return click.option("--machine", "-m", "targets", metavar="TARGET", multiple=True, help=text)(function)
 
 

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from fsm.show.here import Here
 
-DB = "runs.db"
+DB, FILE = "runs.db", "pyproject.toml"
 
 
 @frozen
@@ -34,7 +34,7 @@ def project() -> Project:
     """The project of the current folder. Raises `click.UsageError` where its file is wrong."""
     here = Path.cwd()
     for folder in (here, *here.parents):
-        file = folder / "pyproject.toml"
+        file = folder / FILE
         if file.is_file():
             return _read(file)
     return Project(here)
@@ -42,9 +42,13 @@ def project() -> Project:
 
 def journal_path(given: str | None) -> str:
     """The journal to use: the one given, the project's, or runs.db here."""
-    if given is not None:
-        return given
-    found = project()
+    path = given if given is not None else _own_journal(project())
+    if Path(path).is_dir():
+        raise click.UsageError(f"{path} is a folder, and a journal is one file\n  -> --db {Path(path) / DB}")
+    return path
+
+
+def _own_journal(found: Project) -> str:
     return str(found.folder / found.db) if found.db is not None else DB
 
 
@@ -52,7 +56,9 @@ def here(db: str | None, targets: Sequence[str] = ()) -> Here:
     """What the commands that follow must say again: machines that the project lists need not be named."""
     found = project()
     listed = [_place(target, found.folder) for target in found.machines]
-    return Here(db, tuple(target for target in targets if _place(target, Path.cwd()) not in listed))
+    listed += [(name, "") for _, name in listed if name]  # a plain name is found there too
+    unlisted = tuple(target for target in targets if _place(target, Path.cwd()) not in listed)
+    return Here(db, unlisted, bool(listed))
 
 
 def split(target: str) -> tuple[str, str]:

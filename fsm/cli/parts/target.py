@@ -14,8 +14,9 @@ from pathlib import Path
 from types import ModuleType
 
 import click
+from attrs import evolve
 
-from fsm.cli.parts.project import project, split
+from fsm.cli.parts.project import FILE, Project, project, split
 from fsm.define.machine import Machine
 
 OURS = ("fsm", "guards", "machines")
@@ -27,23 +28,73 @@ class TargetError(click.ClickException):
     exit_code = 1
 
 
-def machine(target: str, folder: Path | None = None) -> type[Machine]:
-    """The machine that `target` names; a file's path is relative to `folder`, or to the current one.
+def machine(target: str) -> type[Machine]:
+    """The machine that `target` names; a plain name is that of a machine of the project, if it has one so named.
 
     Raises `click.UsageError` where there is no such file or machine, `DefinitionError` where the definition is
     wrong, `TargetError` where the file itself fails.
     """
+    own = of_project(target, ("",))
+    if own is not None:
+        return own
     where, name = split(target)
-    module = _file((folder or Path.cwd()) / where) if where.endswith(".py") else _module(where)
+    module = _loaded(where, Path.cwd())
     return _named(module, name) if name else _only(module, where)
 
 
 def machines(targets: Sequence[str]) -> list[type[Machine]]:
-    """The machines given on the command line; where none is, those of the project."""
-    if targets:
-        return [machine(target) for target in targets]
+    """The machines given on the command line; where none is, those of the project.
+
+    A target without a machine's name stands for all that its module makes.
+    """
+    if not targets:
+        return _of(project())
+    found: list[type[Machine]] = []
+    for target in targets:
+        own = of_project(target, ("",))
+        found += [own] if own is not None else _all(target, Path.cwd())
+    return found
+
+
+def of_project(name: str, also: Sequence[str] = ()) -> type[Machine] | None:
+    """The machine that the project lists under this plain name; `also` in entries of other names, "" for none.
+
+    Nothing else is imported, so that a run's id which is no machine's name never imports anything.
+    """
+    if not name.isidentifier():
+        return None
     found = project()
-    return [machine(target, found.folder) for target in found.machines]
+    wanted = [target for target in found.machines if split(target)[1] in (name, *also)]
+    machines = _of(evolve(found, machines=wanted))
+    return next((machine for machine in machines if name in (machine.spec.name, machine.__name__)), None)
+
+
+def _of(found: Project) -> list[type[Machine]]:
+    """What the project lists; an error says where it was listed."""
+    machines: list[type[Machine]] = []
+    for target in found.machines:
+        try:
+            machines += _all(target, found.folder)
+        except click.ClickException as error:
+            told = f"{target!r} in [tool.fsm] of {found.folder / FILE}: {error.message}"
+            raise type(error)(told) from error
+    return machines
+
+
+def _all(target: str, folder: Path) -> list[type[Machine]]:
+    where, name = split(target)
+    module = _loaded(where, folder)
+    if name:
+        return [_named(module, name)]
+    own = list(dict.fromkeys(_machines(module).values()))
+    if not own:
+        raise click.UsageError(f"{where} defines no machine")
+    return own
+
+
+def _loaded(where: str, folder: Path) -> ModuleType:
+    """The file or module; a file's path is relative to `folder`."""
+    return _file(folder / where) if where.endswith(".py") else _module(where)
 
 
 def _file(path: Path) -> ModuleType:
