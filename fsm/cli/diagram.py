@@ -51,19 +51,11 @@ def command(what: str, form: str, db: str | None, as_json: bool) -> None:
 
 def _found(what: str, db: str | None) -> "tuple[MachineSpec, str | None, Overlay | None]":
     """The machine to draw, and the run to draw on it."""
-    from pathlib import Path
 
-    from fsm.define.spec import MachineSpec
+    if what.endswith((".json", ".py")) or ":" in what:
+        from fsm.cli.parts.specs import spec_of
 
-    if what.endswith(".json"):
-        try:
-            return MachineSpec.from_json(Path(what).read_text(encoding="utf-8")), None, None
-        except (OSError, ValueError) as error:
-            raise click.UsageError(f"{what}: {error}") from None
-    if ":" in what or what.endswith(".py"):
-        from fsm.cli.parts.target import machine
-
-        return machine(what).spec, None, None
+        return spec_of(what), None, None
     from fsm.cli.parts.target import of_project
 
     own = of_project(what)

@@ -36,7 +36,9 @@ def test_a_spec_in_a_file_is_drawn(fsm: Fsm, folder: Path):
     (folder / "door.json").write_text(machine("door.py").spec.to_json())
     assert fsm("diagram", "door.json").output == fsm("diagram", "door.py").output
     (folder / "bad.json").write_text("[]")
-    assert fsm("diagram", "bad.json").exit_code == 2
+    refused = fsm("diagram", "bad.json")
+    assert refused.exit_code == 1, "as for fsm check"
+    assert "bad.json: not a machine" in refused.output and "-> write it with spec.to_json()" in refused.output
 
 
 def test_what_is_not_there_is_said(fsm: Fsm, two_runs: str):
