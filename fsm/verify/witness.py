@@ -5,7 +5,7 @@ machine without its code (`without_code`), predicates and guards answering what 
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -47,10 +47,6 @@ class Leg:
             if asked.code
         ]
         return f" ({', '.join(said)})" if said else ""
-
-
-def legs_of(path: Sequence[Move], counts: Iterable[Mapping[str, int]]) -> tuple[Leg, ...]:
-    return tuple(Leg(move, count) for move, count in zip(path, counts, strict=True))
 
 
 def scenario(spec: MachineSpec, legs: Iterable[Leg], loop: Iterable[Leg] = ()) -> dict[str, Any]:
