@@ -11,6 +11,7 @@ from typing import Any
 from fsm.core.asking import refusing
 from fsm.core.engine import Engine
 from fsm.core.record import ENDED, Kind, Outcome, Record
+from fsm.core.retrying import Retrying
 from fsm.core.select import Event, Plan, Way, select
 from fsm.core.snapshot import Snapshot, apply, is_pending
 from fsm.define.guard import Ruling
@@ -34,9 +35,11 @@ def decide(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | 
 
 def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str, Any]) -> Decision:
     """The decision for `plan`; `shared` holds the rows of guards shared between runs."""
+    if plan.retry is not None:
+        return _retried(engine, snapshot, plan, plan.retry)
     if plan.way is None:
         return _unhandled(engine, snapshot, plan)
-    rulings: list[Ruling] = []
+    rulings: list[Ruling] = [*plan.before]
     way: Way = plan.way
     while True:
         rulings += way.rulings
@@ -49,6 +52,15 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str
     if untils:
         return _deferred(engine, snapshot, plan, tuple(rulings), max(untils))
     return _taken(engine, snapshot, plan, tuple(rulings), way)
+
+
+def _retried(engine: Engine, snapshot: Snapshot, plan: Plan, retry: Retrying) -> Decision:
+    """The attempt begins again, after its pause, and no sooner than a guard says that puts it off."""
+    engine.go(snapshot.state, retry.hop)
+    until_ms = max([retry.at_ms, *(ruling.verdict.until_ms or 0 for ruling in retry.rulings)])
+    return _decision(
+        engine, snapshot, plan, "retried", "running", rulings=retry.rulings, hop=retry.hop, until_ms=until_ms
+    )
 
 
 def _taken(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], way: Way) -> Decision:
@@ -79,8 +91,8 @@ def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan) -> Decision:
     if plan.event.payload.event == "Cancelled":
         return _decision(engine, snapshot, plan, "ended", "cancelled")
     if plan.event.own:
-        return _decision(engine, snapshot, plan, "halted", "stuck")
-    return _noted(engine, snapshot, plan, "unhandled", ())
+        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=plan.before)
+    return _noted(engine, snapshot, plan, "unhandled", plan.before)
 
 
 def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: tuple[Ruling, ...]) -> Decision:
@@ -128,7 +140,7 @@ def _decision(
         note = {**note, "superseded": snapshot.pending.event_id or snapshot.pending.seq}
     if event.unread:
         note = {**note, "unread": event.unread}
-    over = event.own or leaves  # the agent's work is done, or will not be waited for
+    over = (event.own and kind != "retried") or leaves  # the agent's work is done, or will not be waited for
     if event.charge and not over:
         note = {**note, "charge": event.charge}
     record = Record(
@@ -147,6 +159,7 @@ def _decision(
         predicates=plan.predicates,
         rulings=rulings,
         spent=event.charged if over else event.spent,
+        strikes=event.strikes,
         memory=digest(new_memory) if new_memory is not None else None,
         until_ms=until_ms,
         note=note,

@@ -11,14 +11,14 @@ from typing_extensions import TypedDict
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Standing
-from fsm.define.parts import BOUND_NAMES, START_HOP, Kind, PromiseKind, way_id
+from fsm.define.parts import BOUND_NAMES, START_HOP, Kind, PromiseKind, retry_id, way_id
 from fsm.define.payload import validation_problems
 
 FORMAT = 1
 
 
 class CounterForm(TypedDict):
-    of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
+    of: Literal["fires", "visits", "hops", "tokens", "usd_micros", "strikes", "elapsed_ms"]
     subject: str
     since: str
 
@@ -34,6 +34,13 @@ class GuardForm(TypedDict):
     limit: int | None
 
 
+class RetryForm(TypedDict):
+    attempts_max: int
+    base_ms: int
+    cap_ms: int
+    when: str
+
+
 class StateForm(TypedDict):
     name: str
     kind: Kind
@@ -46,6 +53,7 @@ class StateForm(TypedDict):
     guards: list[GuardForm]
     otherwise: dict[str, str]
     remember: str | None
+    retry: NotRequired[RetryForm]
     title: str
 
 
@@ -63,6 +71,7 @@ class TransitionForm(TypedDict):
     guards: list[GuardForm]
     otherwise: dict[str, str]
     remember: str | None
+    carries: NotRequired[bool]
 
 
 class EverywhereForm(TypedDict):
@@ -166,6 +175,7 @@ def _hop_ids(form: dict[str, Any]) -> Iterator[str]:
     yield from (line["name"] for line in form["transitions"])
     for place in (*form["states"], *form["transitions"], *form["everywhere"]):
         yield from (way_id(place["name"], code) for code in place["otherwise"])
+        yield from (retry_id(place["name"]) for _ in range("retry" in place))
 
 
 def _twice(names: Iterable[str]) -> list[str]:

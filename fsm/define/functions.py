@@ -11,16 +11,17 @@ from fsm.define.guard import Guard, Kind, Placed, Standing
 from fsm.define.mistakes import Mistakes, told_briefly
 from fsm.define.payload import told
 from fsm.define.place import Line
+from fsm.define.retry import Retry
 from fsm.define.state import State
 
 AN_AGENT = "async def write(view: View[Brief]) -> Draft"
 A_PREDICATE = "def is_good(payload) -> bool"
 A_REMEMBER = "def note(memory, payload) -> memory"
 KINDS = get_args(Kind)
+ATTEMPTS_MAX = 1_000
 
 
-def check_agent(mistakes: Mistakes, line: State[Any]) -> None:
-    agent = line.agent
+def check_agent(mistakes: Mistakes, line: State[Any], agent: Any) -> None:
     if agent is None:
         return
     if not callable(agent):
@@ -51,6 +52,29 @@ def check_remember(mistakes: Mistakes, line: Line, remember: Any, memory: type[B
         mistakes.add(line, *wants)
     if remember is not None and memory is None:
         mistakes.add(line, "remember= in a machine without memory", "class X(Machine, memory=Notes)")
+
+
+def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
+    """Whether the retry of a state, if it has one, can be compiled."""
+    retry: object = line.retry
+    found = len(mistakes.found)
+    if line.agent is None and (retry is not None or line.fallback is not None):
+        given = "retry=" if retry is not None else "fallback="
+        mistakes.add(line, f"it has {given} and no agent that could fail", "give it agent=, or drop that")
+    if retry is not None and not isinstance(retry, Retry):
+        mistakes.add(line, f"retry={retry!r}", "write retry=Retry(attempts_max=3)")
+    if isinstance(retry, Retry):
+        if type(retry.attempts_max) is not int or not 2 <= retry.attempts_max <= ATTEMPTS_MAX:
+            what = f"Retry(attempts_max={retry.attempts_max!r})"
+            mistakes.add(line, what, f"give a whole number of attempts, 2 to {ATTEMPTS_MAX}, the first one included")
+        pauses = (retry.base_s, retry.cap_s)
+        if not all(type(pause) in (int, float) and 0 <= pause < 1e9 for pause in pauses) or pauses[0] > pauses[1]:
+            what = f"Retry(base_s={retry.base_s!r}, cap_s={retry.cap_s!r})"
+            mistakes.add(line, what, "give seconds, 0 or more, the cap no less than the base")
+        wants = _function_mistake("when", retry.when, (1,), "def worth_it(failure) -> bool")
+        if wants:
+            mistakes.add(line, *wants)
+    return len(mistakes.found) == found
 
 
 def _function_mistake(role: str, fn: Any, arities: tuple[int, ...], shape: str) -> tuple[str, str] | None:

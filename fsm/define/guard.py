@@ -76,11 +76,12 @@ def _counter_key(counter: "Counter") -> str:
 class Counter:
     """Something a run counts, a fold of its records.
 
-    `of` is what counts: firings of a hop, visits of a state, hops of the run, or its spending; `subject`
-    names the hop or state. With `since`, every entry of that state starts the count again.
+    `of` is what counts: firings of a hop, visits of a state, hops of the run, its spending, the failures in a row
+    of something it depends on, or milliseconds since it was started; `subject` names the hop, the state or what is
+    depended on. With `since`, every entry of that state starts the count again.
     """
 
-    of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
+    of: Literal["fires", "visits", "hops", "tokens", "usd_micros", "strikes", "elapsed_ms"]
     subject: str = ""
     since: str = ""
     key: str = field(init=False, eq=False, default=attrs.Factory(_counter_key, takes_self=True))
@@ -110,8 +111,9 @@ class Checks(Protocol):
 class Placed:
     """A guard at its place in a machine: all of it but the code, and the code where there is one.
 
-    `counter` and `limit` are set for a `cap`: it refuses with its first code once the counter has reached
-    the limit. `check` is None for a machine loaded from JSON; `at` is the attribute it stands on.
+    With `counter` and `limit` it takes no code: it refuses with its first code once the counter has reached
+    the limit. A `cap` always has them, and its counter never falls unless by `since`. `check` is None for a
+    machine loaded from JSON; `at` is the attribute it stands on.
     """
 
     name: str
@@ -125,7 +127,7 @@ class Placed:
     check: Checks | None = field(default=None, eq=False, repr=False)
 
     def count(self, counters: Mapping[str, int]) -> Verdict | None:
-        """The verdict of a cap, which takes no code; None for every other guard."""
+        """The verdict of a guard that counts, which takes no code; None for every other."""
         if self.counter is None or self.limit is None:
             return None
         count = counters.get(self.counter.key, 0)
@@ -153,7 +155,7 @@ def _param(value: object) -> int | str:
 class Guard:
     """What every guard is: subclass it with `attrs.frozen`, name its `codes` and `kind`, write `check`.
 
-    A `cap` writes `counted` and `limit_of` instead of `check`: counting is the kernel's work.
+    One that counts writes `counted` and `limit_of` instead of `check`: counting is the kernel's work.
     """
 
     kind: ClassVar[Kind] = "data"
@@ -164,11 +166,11 @@ class Guard:
         raise NotImplementedError
 
     def counted(self, standing: Standing, owner: str) -> Counter | None:
-        """What a cap counts when it stands there; None if this guard is no cap."""
+        """What it counts when it stands there; None if this guard does not count."""
         return None
 
     def limit_of(self) -> int | None:
-        """The count at which a cap refuses."""
+        """The count at which it refuses."""
         return None
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:

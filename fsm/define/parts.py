@@ -6,7 +6,7 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
-from fsm.define.guard import Placed
+from fsm.define.guard import Counter, Placed
 from fsm.define.place import Place
 
 START = "(start)"
@@ -52,6 +52,17 @@ _code: Any = field(default=None, eq=False, repr=False)
 
 
 @frozen(kw_only=True)
+class RetrySpec:
+    """How a state's attempts begin again; `guard` is the cap that `attempts_max` is, on the hop of the retry."""
+
+    attempts_max: int
+    base_ms: int
+    cap_ms: int
+    when: Named
+    guard: Placed
+
+
+@frozen(kw_only=True)
 class StateSpec:
     """A state; `tokens_max`, `usd_micros_max` and `tokens_min` are of one visit, all its attempts together."""
 
@@ -63,6 +74,7 @@ class StateSpec:
     tokens_max: int | None = None
     usd_micros_max: int | None = None
     tokens_min: int = 0
+    retry: RetrySpec | None = None
     guards: tuple[Placed, ...] = ()
     otherwise: Ways = field(factory=dict)
     remember: Named | None = None
@@ -73,6 +85,8 @@ class StateSpec:
 
 @frozen(kw_only=True)
 class TransitionSpec:
+    """A transition; one that `carries` enters its target with the payload of the visit it leaves, not its event's."""
+
     name: str
     sources: tuple[str, ...]
     target: str
@@ -81,6 +95,7 @@ class TransitionSpec:
     guards: tuple[Placed, ...] = ()
     otherwise: Ways = field(factory=dict)
     remember: Named | None = None
+    carries: bool = False
     place: Place | None = _code
 
 
@@ -110,18 +125,40 @@ class EverywhereSpec:
 
 @frozen
 class Hop:
-    """One declared way from state to state: a transition, an `otherwise` of something, or the start."""
+    """One declared way from state to state: a transition, an `otherwise` of something, a retry, or the start."""
 
     id: str
     owner: str
     sources: frozenset[str]
     target: str
     otherwise: bool = False
+    carries: bool = False
 
 
 def way_id(owner: str, code: str) -> str:
     """The id of the hop an `otherwise` declares for a verdict code."""
     return f"{owner}.otherwise" if code == "*" else f"{owner}.otherwise.{code}"
+
+
+def retry_spec(state: str, attempts_max: int, base_ms: int, cap_ms: int, when: Named) -> RetrySpec:
+    """The retry of a state: its hop is capped at what it may add to the first attempt, anew in every visit."""
+    hop = retry_id(state)
+    guard = Placed(
+        name="Retry",
+        at=hop,
+        standing="state",
+        kind="cap",
+        codes=("attempts_max",),
+        params={"attempts_max": attempts_max},
+        counter=Counter("fires", hop, since=state),
+        limit=attempts_max - 1,
+    )
+    return RetrySpec(attempts_max=attempts_max, base_ms=base_ms, cap_ms=cap_ms, when=when, guard=guard)
+
+
+def retry_id(state: str) -> str:
+    """The id of the hop that a retry in a state is."""
+    return f"{state}.retry"
 
 
 def way_for(otherwise: Ways, code: str) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define
 from pydantic import BaseModel
 
-from fsm.core.snapshot import spending_added
+from fsm.core.snapshot import with_told
 from fsm.define.agent import Unsure
 from fsm.define.events import CallRefused
 from fsm.define.guard import Placed, Ruling
@@ -64,7 +64,7 @@ class LiveView:
     @property
     def remaining(self) -> Mapping[str, int]:
         spec = self._live.engine.spec
-        counters = spending_added(spec, self._live.snapshot, self._live.reported)
+        counters = with_told(spec, self._live.snapshot.counters, self._live.reported)
         left: dict[str, int] = {}
         for guard in _run_caps(spec):
             assert guard.counter is not None and guard.limit is not None
