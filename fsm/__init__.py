@@ -15,6 +15,7 @@ _NAMES = {
     "fsm.define.machine": "Machine",
     "fsm.define.parts": "Bounds",
     "fsm.define.promise": "always_after never unreachable",
+    "fsm.define.retry": "Retry retriable",
     "fsm.define.spec": "MachineSpec",
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",

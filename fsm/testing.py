@@ -24,7 +24,7 @@ from fsm.core.record import MOVES, Spent
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.agent import Unsure
-from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, TimedOut
+from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
 from fsm.define.guard import Ruling
 from fsm.define.machine import Machine
 from fsm.define.parts import START
@@ -121,6 +121,7 @@ class StubView:
     payload: Any
     memory: Any = None
     refusal: Ruling | None = None
+    failure: RuntimeEvent | None = None
     run_id: str = "test"
     visit: int = 1
     attempt: int = 1
@@ -148,8 +149,8 @@ class StubView:
             result = ready(*args)
             result = await result if inspect.isawaitable(result) else result
         except (Exception, SystemExit) as error:
-            return decoded(name, *outcome_body(None, error), returns)
-        return decoded(name, *outcome_body(result, None), returns)
+            return decoded(name, *outcome_body(None, error, 0), returns)
+        return decoded(name, *outcome_body(result, None, 0), returns)
 
     def call_sync(
         self,
@@ -166,8 +167,8 @@ class StubView:
         try:
             result = ready(*args)
         except (Exception, SystemExit) as error:
-            return decoded(name, *outcome_body(None, error), returns)
-        return decoded(name, *outcome_body(result, None), returns)
+            return decoded(name, *outcome_body(None, error, 0), returns)
+        return decoded(name, *outcome_body(result, None, 0), returns)
 
     def _ready(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], key: str | None) -> Callable[..., Any]:
         arguments_body(name, args)

@@ -1,6 +1,8 @@
 """Guards to put on transitions, states and whole machines; one a file."""
 
+from guards.deadline import Deadline
 from guards.loop_cap import LoopCap
+from guards.strikes import Strikes
 from guards.token_budget import TokenBudget
 
-__all__ = ["LoopCap", "TokenBudget"]
+__all__ = ["Deadline", "LoopCap", "Strikes", "TokenBudget"]

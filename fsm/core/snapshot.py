@@ -75,6 +75,13 @@ class Snapshot:
         return self.again is not None and at_ms < self.again.at_ms
 
 
+def failure_seq(snapshot: Snapshot) -> int | None:
+    """The record of the failure that this attempt answers to: the one it is a retry after, or a fallback for."""
+    if snapshot.again is not None:
+        return snapshot.again.seq
+    return snapshot.entered if snapshot.given != snapshot.entered else None
+
+
 def is_pending(snapshot: Snapshot, event_id: str | None, own: bool) -> bool:
     """Whether this event is the one that was put off."""
     pending = snapshot.pending

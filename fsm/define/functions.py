@@ -18,6 +18,7 @@ AN_AGENT = "async def write(view: View[Brief]) -> Draft"
 A_PREDICATE = "def is_good(payload) -> bool"
 A_REMEMBER = "def note(memory, payload) -> memory"
 KINDS = get_args(Kind)
+UNSTEADY = ("strikes", "elapsed_ms")  # a count that a success begins again, and one that stands still while time does
 ATTEMPTS_MAX = 1_000
 
 
@@ -160,16 +161,26 @@ def _guard_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
         return f"{cls.__name__}.kind is {guard.kind!r}", f"write one of {', '.join(KINDS)}"
     if not codes and guard.kind != "sure":
         return f"{cls.__name__} names no verdict codes", 'give the class codes = ("why_it_refuses",)'
-    wrong = guard.mistake(standing)
-    if wrong is None and guard.kind == "cap" and (guard.counted(standing, "") is None or guard.limit_of() is None):
-        wrong = (f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind")
-    if wrong is None and guard.kind != "cap":
-        wrong = _check_mistake(cls)
+    wrong = guard.mistake(standing) or _count_mistake(guard, standing)
     unstable = [name for name, value in guard.params().items() if " at 0x" in str(value)]
     if wrong is None and unstable:
         what = f"{cls.__name__}({unstable[0]}=...) has no lasting text, so the machine has no lasting fingerprint"
         wrong = (what, "give it numbers, texts or named functions, or write params()")
     return wrong
+
+
+def _count_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
+    """A guard counts or has a check; a cap counts what never falls."""
+    cls, counter = type(guard), guard.counted(standing, "")
+    counts = counter is not None and guard.limit_of() is not None
+    if guard.kind != "cap":
+        return None if counts else _check_mistake(cls)
+    if not counts:
+        return f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind"
+    assert counter is not None
+    if counter.of in UNSTEADY:
+        return f"{cls.__name__} is a cap on {counter.of}, which bounds no loop", 'write kind = "env"'
+    return None
 
 
 def _check_mistake(cls: type[Guard]) -> tuple[str, str] | None:

@@ -25,7 +25,8 @@ class Bounds:
     the second on such visits go on few at a time, for the last time alone, so that one which only shared its
     process with another that kills it is not condemned; below 2 there is no telling them apart.
     `refusals_max`: refused outside events recorded per visit. `defers_max`, `defer_s_max`: how often and how
-    long one event may be put off. `calls_max`: calls per visit. `payload_bytes_max`, `memory_bytes_max`:
+    long one event may be put off. `calls_max`: calls per visit, begun
+    again with each retry. `payload_bytes_max`, `memory_bytes_max`:
     canonical JSON bytes. `inbox_max`: outside events waiting per run.
     """
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from fsm.core.snapshot import with_told
 from fsm.define.agent import Unsure
-from fsm.define.events import CallRefused
+from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.guard import Placed, Ruling
 from fsm.define.payload import unseal
 from fsm.define.spec import MachineSpec
@@ -48,6 +48,10 @@ class LiveView:
     @property
     def refusal(self) -> Ruling | None:
         return self._live.snapshot.refusal
+
+    @property
+    def failure(self) -> RuntimeEvent | None:
+        return self._live.failure
 
     @property
     def run_id(self) -> str:

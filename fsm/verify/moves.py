@@ -105,7 +105,7 @@ class Move:
 
 def is_cap(guard: Placed) -> bool:
     """Whether the kernel counts for it; any other guard may say anything."""
-    return guard.counter is not None and guard.limit is not None
+    return guard.kind == "cap" and guard.counter is not None and guard.limit is not None
 
 
 @frozen
@@ -137,7 +137,7 @@ def guards_of(spec: MachineSpec) -> Iterator[Placed]:
 
 def moves_of(spec: MachineSpec) -> Moves:
     """Every move of the machine."""
-    counters = dict.fromkeys(guard.counter for guard in guards_of(spec) if guard.counter and guard.limit is not None)
+    counters = dict.fromkeys(guard.counter for guard in guards_of(spec) if guard.counter and is_cap(guard))
     return Moves(spec, tuple(_Finding(spec, tuple(counters)).found()), tuple(counters))
 
 
