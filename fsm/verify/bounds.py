@@ -67,25 +67,33 @@ def around(component: Sequence[Arc], costs: Costs, depth: int) -> Vector:
 
 def _capped(component: Sequence[Arc], chosen: set[Counter], costs: Costs, depth: int) -> Vector | None:
     """With the moves that these counters bound taken as often as they allow; None if the rest has no end."""
-    often: dict[Counter, int] = {}
-    dearest: dict[Counter, Vector] = {}
+    counting: dict[Counter, list[Arc]] = {}
     left = []
     for arc in component:
         counter = next((counter for counter in arc.bounded if counter in chosen), None)
-        if counter is None:
-            left.append(arc)
-            continue
-        step = arc.spends if counter.of == "tokens" else 1
-        often[counter] = max(often.get(counter, 0), -(-arc.below[counter] // step))
-        dearest[counter] = _max(dearest.get(counter, ZERO), price(arc, costs))
+        (left if counter is None else counting.setdefault(counter, [])).append(arc)
     try:
         rest = longest(left, costs, depth=depth + 1)
     except Unbounded:
         return None
+    often = {counter: _often(counter, arcs) for counter, arcs in counting.items()}
     total = _times(sum(often.values()) + 1, rest)
-    for counter, times in often.items():
-        total = _plus(total, _times(times, dearest[counter]))
+    for counter, arcs in counting.items():
+        total = _plus(total, _times(often[counter], _dearest(arcs, costs)))
     return total
+
+
+def _often(counter: Counter, arcs: Sequence[Arc]) -> int:
+    """How often these moves can be taken, all together: up to the highest limit, by the least that one counts."""
+    step = min(arc.spends for arc in arcs) if counter.of == "tokens" else 1
+    return -(-max(arc.below[counter] for arc in arcs) // step)
+
+
+def _dearest(arcs: Sequence[Arc], costs: Costs) -> Vector:
+    found = ZERO
+    for arc in arcs:
+        found = _max(found, price(arc, costs))
+    return found
 
 
 def _divided(component: Sequence[Arc], reset: set[Counter], costs: Costs, depth: int) -> Vector:
@@ -94,12 +102,9 @@ def _divided(component: Sequence[Arc], reset: set[Counter], costs: Costs, depth:
     if counter is None:
         raise Unbounded
     limit = max(arc.below[counter] for arc in component if counter in arc.below)
-    counting = [arc for arc in component if counter in arc.up]
     quiet = longest([arc for arc in component if counter not in arc.up], costs, depth=depth + 1)
     after = longest([arc for arc in component if counter not in arc.below], costs, depth=depth + 1)
-    dearest = ZERO
-    for arc in counting:
-        dearest = _max(dearest, price(arc, costs))
+    dearest = _dearest([arc for arc in component if counter in arc.up], costs)
     return _plus(_plus(_times(limit + 1, quiet), _times(limit, dearest)), after)
 
 

@@ -483,3 +483,22 @@ def test_beyond_the_limit_dead_ends_are_only_suspected():
     assert found(check(Narrow.spec), "dead-end").what.endswith("with every way out refused (fires:go 3)")
     end = found(check(Narrow.spec, situations_max=2), "dead-end")
     assert end.attribute == "task" and "a cap stands on each, without otherwise" in end.what
+
+
+def test_budgets_of_several_sizes_share_one_count():
+    class Steps(Machine):
+        """Nine small visits fit below the small budget, and as many large ones between it and the large one."""
+
+        small = State(initial=Word, agent=answer, tokens_min=1)
+        large = State[Any](agent=answer, tokens_min=100)
+        done = State[Any](final="completed")
+
+        more = small.to(small, on=Word, guards=[TokenBudget(10)], otherwise=done)
+        go = small.to(large, on=Other, guards=[LoopCap(1)], otherwise=done)
+        much = large.to(large, on=Word, guards=[TokenBudget(1_000)], otherwise=done)
+        back = large.to(small, on=Other, guards=[LoopCap(1)], otherwise=done)
+
+    report = check(Steps.spec)
+    assert most(report)["hops"] == 21 and marks(report)["hops"] == "exact"
+    assert driven(Steps.spec, report, "hops").counters["hops"] == 21
+    assert (most(check(Steps.spec, situations_max=2))["hops"] or 0) >= 21
