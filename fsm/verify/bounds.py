@@ -9,12 +9,10 @@ order is the bound. These are bounds and not runs: nobody says that all of it ca
 from collections.abc import Sequence
 
 from fsm.define.guard import Counter
-from fsm.verify.costs import COSTS, Costs
+from fsm.verify.costs import ZERO, Costs, Vector
 from fsm.verify.graph import components
 from fsm.verify.termination import Arc, neighbours, resets, torn
 
-Vector = tuple[int, ...]
-ZERO: Vector = (0,) * len(COSTS)
 DEPTH_MAX = 100
 
 
@@ -39,7 +37,7 @@ def longest(arcs: Sequence[Arc], costs: Costs, start: int | None = None, depth: 
     for at in range(len(parts)):  # each after all that it leads to
         after = ZERO
         for arc in onward.get(at, ()):
-            after = _max(after, _plus(price(arc, costs), best[part[arc.target]]))
+            after = _max(after, _plus(costs.of(arc.move), best[part[arc.target]]))
         best.append(_plus(around(inside[at], costs, depth), after) if at in inside else after)
     if start is not None:
         return best[part[start]] if start in part else ZERO
@@ -92,7 +90,7 @@ def _often(counter: Counter, arcs: Sequence[Arc]) -> int:
 def _dearest(arcs: Sequence[Arc], costs: Costs) -> Vector:
     found = ZERO
     for arc in arcs:
-        found = _max(found, price(arc, costs))
+        found = _max(found, costs.of(arc.move))
     return found
 
 
@@ -106,13 +104,6 @@ def _divided(component: Sequence[Arc], reset: set[Counter], costs: Costs, depth:
     after = longest([arc for arc in component if counter not in arc.below], costs, depth=depth + 1)
     dearest = _dearest([arc for arc in component if counter in arc.up], costs)
     return _plus(_plus(_times(limit + 1, quiet), _times(limit, dearest)), after)
-
-
-def price(arc: Arc, costs: Costs) -> Vector:
-    move = arc.move
-    hops, approvals = costs.of(move, 0), costs.of(move, 3)
-    visit = costs.visit[move.target]
-    return (hops, visit[1] or 0, visit[2] or 0, approvals, visit[4] or 0)
 
 
 def _plus(one: Vector, other: Vector) -> Vector:

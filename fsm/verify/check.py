@@ -7,10 +7,10 @@ from attrs import frozen
 
 from fsm.define.guard import Counter
 from fsm.define.spec import MachineSpec
-from fsm.verify.bounds import Unbounded, Vector, longest
+from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.caps import caps
 from fsm.verify.choice import choosing
-from fsm.verify.costs import SPENDING, Costs, costs_of
+from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
 from fsm.verify.figures import Figure, Known, amount, figures
 from fsm.verify.finding import Finding, listed, parts_of
 from fsm.verify.moves import Move, Moves, moves_of

@@ -446,7 +446,12 @@ def test_what_a_guard_of_the_world_puts_off_takes_its_time():
 
         end = task.to(done, on=Word, guards=[Weather()])
 
+    class Held(Late):
+        task = State(initial=Word, agent=answer, timeout_s=10, guards=[Weather()], otherwise=Late.done)
+
     assert most(check(Late.spec))["ms"] == 110_000
+    assert most(check(Held.spec))["ms"] == 210_000  # its very start may be put off too
+    assert most(check(Held.spec, situations_max=1))["ms"] == 210_000
 
 
 def test_a_machine_without_loops_needs_no_caps():
