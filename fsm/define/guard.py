@@ -77,7 +77,8 @@ class Counter:
     """Something a run counts, a fold of its records.
 
     `of` is what counts: firings of a hop, visits of a state, hops of the run, or its spending; `subject`
-    names the hop or state. With `since`, every entry of that state starts the count again.
+    names the hop or state. With `since`, every entry of that state starts the count again. `ValueError` for a
+    subject of what is counted for the run as a whole: nothing would ever count it.
     """
 
     of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
@@ -85,6 +86,12 @@ class Counter:
     since: str = ""
     key: str = field(init=False, eq=False, default=attrs.Factory(_counter_key, takes_self=True))
     """The counter's name in a snapshot."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.subject and self.of not in ("fires", "visits"):
+            raise ValueError(
+                f"Counter({self.of!r}, {self.subject!r}): a run counts its {self.of} once, for no hop or state"
+            )
 
 
 @frozen

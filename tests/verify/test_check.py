@@ -1,5 +1,6 @@
 """What `check` says of machines whose answers are worked out by hand, and the text that a user reads."""
 
+import json
 from typing import Any, ClassVar
 
 import attrs
@@ -24,6 +25,7 @@ from fsm import (
     everywhere,
 )
 from fsm.core.snapshot import Snapshot
+from fsm.errors import DefinitionError
 from fsm.verify.check import Report, check
 from fsm.verify.finding import Finding
 from fsm.verify.witness import drive, scenario, scenario_json, without_code
@@ -507,3 +509,33 @@ def test_budgets_of_several_sizes_share_one_count():
     assert most(report)["hops"] == 21 and marks(report)["hops"] == "exact"
     assert driven(Steps.spec, report, "hops").counters["hops"] == 21
     assert (most(check(Steps.spec, situations_max=2))["hops"] or 0) >= 21
+
+
+@attrs.frozen
+class OwnBudget(Guard):
+    """What somebody may write who wants a budget for each state: the kernel has no such count."""
+
+    kind: ClassVar[Kind] = "cap"
+    codes: ClassVar[tuple[str, ...]] = ("much",)
+
+    def counted(self, standing: Standing, owner: str) -> Counter:
+        return Counter("tokens", "work")
+
+    def limit_of(self) -> int:
+        return 10
+
+
+def test_a_cap_on_what_nothing_counts_is_refused_and_ends_no_loop():
+    with pytest.raises(DefinitionError, match=r"Counter\('tokens', 'work'\): a run counts its tokens once") as refused:
+
+        class Own(Machine):
+            work = State(initial=Word, agent=answer, tokens_min=1)
+            done = State[Any](final="completed")
+
+            again = work.to(work, on=Word, guards=[OwnBudget()], otherwise=done)
+
+    assert [mistake.attribute for mistake in refused.value.mistakes] == ["again"]
+    form = json.loads(Budgeted.spec.to_json())
+    form["everywhere"][0]["guards"][0]["counter"]["subject"] = "write"
+    with pytest.raises(ValueError, match="a run counts its tokens once"):
+        MachineSpec.from_json(json.dumps(form))
