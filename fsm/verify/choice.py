@@ -11,6 +11,7 @@ from typing import Any, Literal
 from attrs import frozen
 from pydantic import BaseModel
 
+from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import TransitionSpec
 from fsm.define.payload import told
 from fsm.define.spec import MachineSpec
@@ -55,7 +56,7 @@ def choices(spec: MachineSpec) -> list[Choice]:
         for event, lines in leaving[state.name].items():
             asked = _asked(spec.classes.get(event), lines)
             if asked is not None:
-                found += _found(state.name, event, lines, asked, own=state.kind == "agent")
+                found += _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
     return found
 
 
