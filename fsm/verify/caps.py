@@ -48,6 +48,8 @@ def _never_taken(known: Known) -> Iterator[Finding]:
 
 def _dead_ends(known: Known) -> Iterator[Finding]:
     situations = known.explored.situations
+    spending = any(counter.of in SPENDING for counter in situations.counters)
+    can = "may" if spending else "can"  # what its visits would have to spend was not held against their limits
     told: dict[str, int] = {}
     for situation in known.explored.dead_ends:
         told.setdefault(situations.state(situation), situation)
@@ -55,7 +57,7 @@ def _dead_ends(known: Known) -> Iterator[Finding]:
         if state != START and not _can_get_on(known, state):
             continue
         counts = ", ".join(f"{key} {count}" for key, count in situations.counts(situation).items())
-        what = f"a run can come to `{state}` with every way out refused" + (f" ({counts})" if counts else "")
+        what = f"a run {can} come to `{state}` with every way out refused" + (f" ({counts})" if counts else "")
         instead = "give the caps on the lines that leave it an otherwise="
         yield _of(known, state if state != START else "", "warning", "dead-end", what, instead)
 
@@ -81,7 +83,7 @@ def _can_get_on(known: Known, state: str) -> bool:
 def _idle(known: Known, cap: Placed) -> Finding:
     assert cap.counter is not None and cap.limit is not None
     if cap.counter.of not in SPENDING:
-        what = f"{named(cap)} never refuses: no run counts that far"
+        what = f"{named(cap)} never decides: no run counts that far, or another guard refuses before it"
         return _of(known, cap.at, "note", "idle-cap", what, "keep it as a safety net, or lower its limit")
     kind = SPENDING[cap.counter.of]
     most = known.worst.most[kind] if known.worst.most else cap.limit

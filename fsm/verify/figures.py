@@ -108,7 +108,8 @@ def _missing(known: Known, cost: Cost, states: list[str]) -> str:
 
 def _endless(known: Known, kind: int) -> Figure:
     cost, loop = COSTS[kind], known.worst.loop
-    if loop and any(known.costs.of(leg.move)[kind] for leg in loop):
+    watched = any(spending_caps(known.moves, cost))  # the loop may need its visits to spend nothing
+    if not watched and any(known.costs.of(leg.move)[kind] for leg in loop):
         return Figure(cost=cost, mark="no end", why="its loop costs more every time", run=loop)
     return Figure(cost=cost, mark="unknown", why="a run may go on for ever")
 

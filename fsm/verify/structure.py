@@ -40,7 +40,7 @@ def _states(spec: MachineSpec, reached: set[str], ending: set[str]) -> Iterator[
         elif state.name not in ending:
             what = "from here no way leads to a final state, so a run that comes here never ends by itself"
             yield _of(state, "error", "no-end", what, f"write {state.name}.to(<a final state>, on=...)")
-        elif state.kind == "waiting" and state.timeout_ms is None:
+        elif state.kind != "final" and state.timeout_ms is None:
             what = "a run may wait here for ever: it has no timeout"
             instead = f"give it timeout_s=, and a line {state.name}.to(..., on=TimedOut)"
             yield _of(state, "warning", "no-timeout", what, instead)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from fsm import (
     AgentFailed,
+    Cancelled,
     Counter,
     Facts,
     Guard,
@@ -539,3 +540,90 @@ def test_a_cap_on_what_nothing_counts_is_refused_and_ends_no_loop():
     form["everywhere"][0]["guards"][0]["counter"]["subject"] = "write"
     with pytest.raises(ValueError, match="a run counts its tokens once"):
         MachineSpec.from_json(json.dumps(form))
+
+
+def test_a_loop_by_otherwise_is_ended_where_it_is_counted():
+    class Turning(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[LoopCap(1)], otherwise=work)
+        end = work.to(done, on=Other)
+
+    class Capped(Turning):
+        work = State(initial=Word, agent=answer, guards=[LoopCap(3)])
+
+    error = found(check(Turning.spec), "endless")
+    assert error.attribute == "work"  # a cap on `again` does not count its otherwise
+    assert error.instead.endswith("guards=[LoopCap(3)] on `work`, without since=")
+    assert check(Capped.spec).termination.kind == "ends"
+
+
+def test_being_cancelled_over_and_over_is_a_loop_that_no_guard_ends():
+    class Stubborn(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        stay = work.to(work, on=Cancelled)
+        end = work.to(done, on=Word)
+
+    error = found(check(Stubborn.spec), "endless")
+    assert (error.attribute, error.instead) == ("stay", "lead Cancelled to a final state: no guard is asked on it")
+
+
+def test_a_budget_beside_the_loop_shown_still_bounds_what_is_spent():
+    class Beside(Machine):
+        work = State(initial=Word, agent=answer, tokens_max=100)
+        idle = State[Any](agent=answer, tokens_max=0)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[TokenBudget(1_000)], otherwise=idle)
+        go = idle.to(idle, on=Word)
+        end = idle.to(done, on=Other)
+
+    report = check(Beside.spec)
+    assert {leg.move.hop for leg in report.termination.loop} == {"again"}  # its visits spend nothing
+    assert str(report.figures[1]) == "unknown: a run may go on for ever"
+
+
+def test_caps_are_not_thanked_where_there_is_no_loop():
+    class Straight(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        end = work.to(done, on=Word, guards=[TokenBudget(5)])
+
+    assert check(Straight.spec).termination.how == "it has no loops"
+
+
+def test_a_dead_end_behind_a_budget_is_only_suspected():
+    class Frugal(Machine):
+        first = State(initial=Word, agent=answer, tokens_max=50)
+        then = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        go = first.to(then, on=Word)
+        end = then.to(done, on=Word, guards=[TokenBudget(100)])
+
+    what = found(check(Frugal.spec), "dead-end").what  # no run gets there with 100 tokens spent
+    assert what == "a run may come to `then` with every way out refused (tokens 100)"
+
+
+def test_an_agent_without_a_timeout_may_be_waited_for():
+    form = json.loads(Budgeted.spec.to_json())  # a class has a default; JSON need not
+    form["states"][0]["timeout_ms"] = None
+    form["transitions"] = [line for line in form["transitions"] if line["name"] != "again"]
+    report = check(MachineSpec.from_json(json.dumps(form)))
+    assert (report.termination.kind, report.termination.waits) == ("ends", ("write",))
+    assert found(report, "no-timeout").attribute == "write"
+
+
+def test_a_cap_behind_another_is_not_said_to_be_never_counted_to():
+    class Behind(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[LoopCap(3), LoopCap(3, scope="run")], otherwise=done)
+
+    what = found(check(Behind.spec), "idle-cap").what  # three hops are counted
+    assert what.endswith("never decides: no run counts that far, or another guard refuses before it")
