@@ -256,10 +256,7 @@ def _cure(termination: Termination) -> tuple[str, str]:
         return direct[0], f"cap one of its lines: guards=[LoopCap(3)] on `{direct[0]}`, without since="
     if asked:
         state = asked[0].target
-        return (
-            state,
-            f"cap one of its states, as it turns by otherwise: guards=[LoopCap(3)] on `{state}`, without since=",
-        )
+        return state, f"cap a state, as it turns by otherwise: guards=[LoopCap(3)] on `{state}`, without since="
     if moves:
         return moves[0].course.line, "lead Cancelled to a final state: no guard is asked on it"
     return termination.within[0], "cap a line of every loop there, without since="
