@@ -66,7 +66,7 @@ def around(component: Sequence[Arc], costs: Costs, depth: int) -> Vector:
 def _capped(component: Sequence[Arc], chosen: set[Counter], costs: Costs, depth: int) -> Vector | None:
     """With the moves that these counters bound taken as often as they allow; None if the rest has no end."""
     counting: dict[Counter, list[Arc]] = {}
-    left = []
+    left: list[Arc] = []
     for arc in component:
         counter = next((counter for counter in arc.bounded if counter in chosen), None)
         (left if counter is None else counting.setdefault(counter, [])).append(arc)
