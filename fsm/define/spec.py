@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from fsm.define import jsonform
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.forms import FORMAT, checked
-from fsm.define.guard import Counter
+from fsm.define.guard import Counter, Placed
 from fsm.define.parts import (
     BOUND_NAMES,
     START,
@@ -23,6 +23,7 @@ from fsm.define.parts import (
     Bounds,
     EverywhereSpec,
     Hop,
+    Part,
     PromiseSpec,
     StateSpec,
     TransitionSpec,
@@ -52,6 +53,17 @@ class MachineSpec:
     @cached_property
     def state(self) -> dict[str, StateSpec]:
         return {state.name: state for state in self.states}
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """Everything that guards stand on, by attribute."""
+        parts: tuple[Part, ...] = (*self.transitions, *self.states, *self.everywhere)
+        return {part.name: part for part in parts}
+
+    @cached_property
+    def guards(self) -> tuple[Placed, ...]:
+        """Every guard, in the order of the parts."""
+        return tuple(guard for part in self.parts.values() for guard in part.guards)
 
     @cached_property
     def initial(self) -> StateSpec:
@@ -87,8 +99,7 @@ class MachineSpec:
     @cached_property
     def since_counters(self) -> tuple[Counter, ...]:
         """What is counted anew since a state was entered; every other count is kept for all hops and states."""
-        places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*self.transitions, *self.states, *self.everywhere]
-        counters = [guard.counter for place in places for guard in place.guards]
+        counters = [guard.counter for guard in self.guards]
         return tuple(dict.fromkeys(counter for counter in counters if counter is not None and counter.since))
 
     @cached_property

@@ -19,7 +19,6 @@ from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import validation_problems
 from fsm.define.spec import MachineSpec
-from fsm.verify.moves import guards_of
 from fsm.verify.witness import decisions, without_code
 
 LAPS = 2
@@ -88,7 +87,7 @@ def replayed(scenario: Scenario, spec: MachineSpec) -> Iterator[Taken]:
     if scenario.fingerprint != spec.fingerprint:
         raise ValueError(f"{spec.name} has changed since the scenario was written; check it again")
     capped: dict[str, int] = {}
-    for guard in guards_of(spec):
+    for guard in spec.guards:
         if guard.counter is not None and guard.limit is not None:
             capped[guard.counter.key] = max(guard.limit, capped.get(guard.counter.key, 0))
     engine, now = without_code(spec), Snapshot()

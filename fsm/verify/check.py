@@ -12,7 +12,7 @@ from fsm.verify.caps import caps
 from fsm.verify.choice import choosing
 from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
 from fsm.verify.figures import Figure, Known, amount, figures
-from fsm.verify.finding import Finding, listed, parts_of
+from fsm.verify.finding import Finding, about, listed
 from fsm.verify.moves import Move, Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
@@ -234,17 +234,9 @@ def _endless(spec: MachineSpec, termination: Termination) -> Iterator[Finding]:
     attribute, instead = _cure(termination)
     turn = " -> ".join(f"{leg.move.source} by {leg.move.hop}" for leg in termination.loop)
     what = f"{termination}: {turn}" if turn else str(termination)
-    part = parts_of(spec).get(attribute)
     if any(a.below and a.guard.counter in TOKENS for leg in termination.loop for a in leg.move.course.asked):
         instead += "; a TokenBudget ends no loop whose visits may spend nothing: give one of its states tokens_min="
-    yield Finding(
-        level="error",
-        code="endless",
-        attribute=attribute,
-        what=what,
-        instead=instead,
-        place=part.place if part is not None else None,
-    )
+    yield about(spec.parts.get(attribute), "error", "endless", what, instead)
 
 
 def _cure(termination: Termination) -> tuple[str, str]:

@@ -313,6 +313,8 @@ def test_what_is_wrong_with_the_shape_of_a_machine():
     assert texts["never"] == "never the candidate: `rest`, written before it, matches whenever it does"
     assert texts["same"] == "never the candidate: `good`, written before it, matches whenever it does"
     assert [finding.level for finding in report.errors] == ["error"]
+    bare = check(MachineSpec.from_json(Odd.spec.to_json()))  # two predicates of one name need not be one function
+    assert [finding.attribute for finding in bare.findings if finding.code == "shadowed"] == ["never"]
 
 
 def test_lines_on_what_never_comes_up():
