@@ -145,7 +145,7 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
         found = _loop(explored.situations, found, stuck, situations_max)
     termination = _termination(moves, arcs, stuck, settled, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
-    answers = promised(moves, situations_max)
+    answers = promised(explored.situations, situations_max)
     findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
     return Report(
         machine=spec.name,

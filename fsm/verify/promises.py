@@ -14,8 +14,8 @@ from attrs import frozen
 from fsm.define.parts import START, PromiseSpec
 from fsm.verify.finding import Finding, about
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move, Moves
-from fsm.verify.product import SITUATIONS_MAX, Situations, situations_of
+from fsm.verify.moves import Move
+from fsm.verify.product import SITUATIONS_MAX, Situations
 from fsm.verify.witness import Leg
 from fsm.verify.worst import is_real, legs
 
@@ -42,12 +42,9 @@ class Promised:
         return {**told, "instead": self.instead, "run": [str(leg) for leg in self.run]}
 
 
-def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
-    """What becomes of each promise of the machine."""
-    if not moves.spec.promises:
-        return ()
-    situations = situations_of(moves)
-    return tuple(_promised(situations, promise, situations_max) for promise in moves.spec.promises)
+def promised(situations: Situations, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
+    """What becomes of each promise of the machine; counters that never reach a limit may be left out."""
+    return tuple(_promised(situations, promise, situations_max) for promise in situations.moves.spec.promises)
 
 
 def promising(answers: Iterable[Promised]) -> list[Finding]:

@@ -29,7 +29,7 @@ def door(folder: Path) -> type[Machine]:
 
 @pytest.fixture
 def written(folder: Path, door: type[Machine]) -> str:
-    (answer,) = promised(moves_of(door.spec))
+    (answer,) = promised(situations_of(moves_of(door.spec)))
     (folder / "shut.json").write_text(scenario_json(door.spec, answer.run))
     return "shut.json"
 
