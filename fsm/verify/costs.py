@@ -4,7 +4,8 @@
 overstep them is not known and not counted. `timeout_s` is of one attempt, and a visit may be taken up again
 `resumes_max` times after its process died, so its seconds count that many times over, plus once. A deferred
 event waits `defer_s_max` seconds more, where a guard on its way looks at the world (`env`). Time in which no
-runner drives the run, and what an explicit resume begins again, is not counted.
+runner drives the run or has a free slot for it is not counted, nor what is begun again by an explicit resume or
+because a runner was stopped in good order, which may be as often as somebody likes.
 """
 
 from collections.abc import Mapping
