@@ -2,11 +2,13 @@
 
 It runs inside the writer's transaction, where the rows of guards shared between runs can be read without
 a race (`shared`); none of the user's code runs here. Of several verdicts on a way, refuse beats defer
-beats allow.
+beats allow. What guards would keep is recorded only of the way that is taken: it is what they said of that move.
 """
 
 from collections.abc import Mapping
 from typing import Any
+
+from attrs import evolve
 
 from fsm.core.asking import refusing
 from fsm.core.engine import Engine
@@ -14,7 +16,7 @@ from fsm.core.record import ENDED, Kind, Outcome, Record
 from fsm.core.retrying import Retrying
 from fsm.core.select import Event, Plan, Way, select
 from fsm.core.snapshot import Snapshot, apply, is_pending
-from fsm.define.guard import Ruling
+from fsm.define.guard import NOTHING_KEPT, Ruling
 from fsm.define.parts import START
 from fsm.define.payload import digest
 from fsm.define.value import value
@@ -42,16 +44,26 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str
     rulings: list[Ruling] = [*plan.before]
     way: Way = plan.way
     while True:
-        rulings += way.rulings
         if refusing(way.rulings) is None:
             break
+        rulings += _of_no_move(way.rulings)
         if not way.otherwise:
             return _refused(engine, snapshot, plan, tuple(rulings))
         (way,) = way.otherwise.values()
     untils = [ruling.verdict.until_ms or 0 for ruling in way.rulings if ruling.verdict.decision == "defer"]
     if untils:
-        return _deferred(engine, snapshot, plan, tuple(rulings), max(untils))
-    return _taken(engine, snapshot, plan, tuple(rulings), way)
+        return _deferred(engine, snapshot, plan, (*rulings, *_of_no_move(way.rulings)), max(untils))
+    return _taken(engine, snapshot, plan, (*rulings, *way.rulings), way)
+
+
+def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
+    """The rulings on a way that is not taken: nothing is kept of them."""
+    if not any(ruling.verdict.keep for ruling in rulings):
+        return rulings
+    return tuple(
+        Ruling(ruling.guard, ruling.at, ruling.standing, evolve(ruling.verdict, keep=NOTHING_KEPT))
+        for ruling in rulings
+    )
 
 
 def _retried(engine: Engine, snapshot: Snapshot, plan: Plan, retry: Retrying) -> Decision:

@@ -157,12 +157,14 @@ def _ruling_form(ruling: Ruling) -> list[object]:
         verdict.code,
         dict(verdict.numbers),
     ]
-    if verdict.until_ms is not None or verdict.text:
+    if verdict.until_ms is not None or verdict.text or verdict.keep:
         form += [verdict.until_ms, verdict.text]
+    if verdict.keep:
+        form += [dict(verdict.keep), ruling.nth]
     return form
 
 
 def ruling_from(form: list[object]) -> Ruling:
     """The ruling that `detail` holds."""
     guard, at, standing, *verdict = form
-    return Ruling(guard, at, standing, Verdict(*verdict))  # type: ignore[arg-type]
+    return Ruling(guard, at, standing, Verdict(*verdict[:6]), *verdict[6:])  # type: ignore[arg-type]

@@ -104,7 +104,7 @@ class _Selection:
 
     def plan(self, event: Event) -> Plan:
         pending = self.snapshot.pending if is_pending(self.snapshot, event.event_id, event.own) else None
-        self.asking = Asking(self.spec.bounds, pending, self.recorded)
+        self.asking = Asking(self.spec.bounds, pending, self.recorded, self.snapshot.kept)
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
@@ -263,6 +263,8 @@ class _Selection:
             entered_at_ms=self.snapshot.entered_at_ms,
             started_at_ms=self.snapshot.started_at_ms,
             payload_bytes=len(event.payload.body),
+            payload_digest=event.payload.digest,
+            memory=lambda: self.memory,
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from attrs import evolve, field, frozen
 
 from fsm.core.record import MOVES, NO_STRIKES, Outcome, Record, Spent
-from fsm.define.guard import Counter, Ruling
+from fsm.define.guard import NOTHING_KEPT, Counter, Kept, Ruling
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
@@ -44,7 +44,8 @@ class Snapshot:
     that a stray refused event changes no key; `given` is that of the record which holds the visit's payload.
     `resumes` and `refusals` count within the visit; `fresh` is the attempt that began anew: later ones continue
     it after a loss, and get the results of its calls. `again` is the visit's last retry. `memory`
-    is canonical JSON, or None where the machine has none or its code is not at hand.
+    is canonical JSON, or None where the machine has none or its code is not at hand. `kept` holds what guards
+    keep, of each by its place.
     """
 
     run_id: str = ""
@@ -55,6 +56,7 @@ class Snapshot:
     attempt: int = 1
     outcome: Outcome = "running"
     counters: Mapping[str, int] = field(factory=dict)
+    kept: Mapping[str, Kept] = field(factory=dict)
     fresh: int = 1
     resumes: int = 0
     refusals: int = 0
@@ -140,6 +142,7 @@ def _moved(
         given=snapshot.given if hop.carries else record.seq,
         outcome=record.outcome,
         counters=counters,
+        kept=_with_kept(snapshot.kept, record.rulings),
         refusal=deciding(record.rulings, hop.owner) if hop.otherwise else None,
         memory=memory if memory is not None else snapshot.memory,
         at_ms=record.at_ms,
@@ -164,6 +167,22 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
 def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:
     """The refusal that decided at `owner`, the attribute whose guards were asked: the first one there."""
     return next((ruling for ruling in rulings if ruling.at == owner and ruling.verdict.decision == "refuse"), None)
+
+
+def _with_kept(before: Mapping[str, Kept], rulings: Iterable[Ruling]) -> Mapping[str, Kept]:
+    """What guards keep after a move; its record holds of that only what applies."""
+    after = before
+    for ruling in rulings:
+        if ruling.verdict.keep:
+            place = ruling.kept_as
+            own = keeping(before.get(place, NOTHING_KEPT), ruling.verdict.keep)
+            after = {**after, place: own} if own else {name: kept for name, kept in after.items() if name != place}
+    return after
+
+
+def keeping(kept: Kept, keep: Kept) -> Kept:
+    """What a guard keeps, after `keep`: 0 forgets."""
+    return {name: number for name, number in {**kept, **keep}.items() if number}
 
 
 def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> dict[str, int]:

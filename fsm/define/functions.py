@@ -7,7 +7,7 @@ from typing import Any, get_args
 import attrs
 from pydantic import BaseModel
 
-from fsm.define.guard import Guard, Kind, Placed, Standing
+from fsm.define.guard import Guard, Kind, Placed, Standing, numbered
 from fsm.define.mistakes import Mistakes, told_briefly
 from fsm.define.payload import told
 from fsm.define.place import Line
@@ -130,7 +130,7 @@ def place_guards(
             wrong = f"{type(guard).__name__} raised {told(error)}", "correct its params() or counted()"
         if wrong is not None:
             mistakes.add(line, *wrong)
-    return tuple(placed)
+    return numbered(placed)
 
 
 def _no_guard(value: Any) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fsm.define.guard import Counter, Placed
+from fsm.define.guard import Counter, Placed, numbered
 from fsm.define.parts import EverywhereSpec, Named, PromiseSpec, RetrySpec, StateSpec, TransitionSpec, retry_spec
 from fsm.define.payload import canonical
 from fsm.define.shape import FieldShape, Shape
@@ -186,7 +186,7 @@ def promise_from(item: Form) -> PromiseSpec:
 
 
 def _guards(item: Form) -> tuple[Placed, ...]:
-    return tuple(
+    return numbered(
         Placed(
             name=guard["guard"],
             at=guard["at"],

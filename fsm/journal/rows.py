@@ -207,6 +207,7 @@ def snapshot_body(snapshot: Snapshot) -> str:
     """A snapshot as JSON, without its memory."""
     form = asdict(snapshot, recurse=False, filter=lambda attribute, _: attribute.name != "memory")
     form["counters"] = dict(snapshot.counters)
+    form["kept"] = {place: dict(kept) for place, kept in snapshot.kept.items()}
     form["pending"] = asdict(snapshot.pending) if snapshot.pending else None
     form["again"] = asdict(snapshot.again) if snapshot.again else None
     refusal = snapshot.refusal
