@@ -135,7 +135,7 @@ class Facts:
     payload_bytes: int = 0
     payload_digest: bytes = b""
     kept: Kept = NOTHING_KEPT
-    _memory: Callable[[], Any] = lambda: None
+    _memory: Callable[[], Any] = field(default=lambda: None, alias="memory", repr=False)
 
     @property
     def memory(self) -> Any:
