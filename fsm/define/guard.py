@@ -82,7 +82,7 @@ def _kept_as(at: str, guard: str, nth: int) -> str:
     return f"{at}:{guard}:{nth}"
 
 
-def allow(*, keep: Kept = NOTHING_KEPT, **numbers: int) -> Verdict:
+def allow(keep: Kept = NOTHING_KEPT, /, **numbers: int) -> Verdict:
     """Let it pass. `keep`: counts that this guard finds in `Facts.kept` from then on; those not named stay."""
     return Verdict("allow", numbers=numbers, keep=keep)
 
@@ -224,6 +224,11 @@ class Guard:
     kind: ClassVar[Kind] = "data"
     codes: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def reads_memory(self) -> bool:
+        """Whether it looks at the run's memory, and so stands only in a machine that has one."""
+        return False
+
     def check(self, facts: Facts, /) -> Verdict:
         """Allow, refuse or defer, from the facts alone. Raising refuses with code `guard_error`."""
         raise NotImplementedError
@@ -245,7 +250,8 @@ class Guard:
 
     def params(self) -> dict[str, int | str]:
         """The guard's parameters as plain data; they are part of the machine's fingerprint."""
-        values = {attribute.name: getattr(self, attribute.name) for attribute in attrs.fields(type(self))}
+        given = (attribute.name for attribute in attrs.fields(type(self)) if attribute.init)
+        values = {name: getattr(self, name) for name in given}
         return {name: _param(value) for name, value in values.items() if value is not None}
 
     def place(self, standing: Standing, owner: str) -> Placed:
