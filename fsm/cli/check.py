@@ -1,8 +1,7 @@
 """`fsm check`: a machine's definition, all that is wrong with it, and what its runs can come to."""
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,10 +9,12 @@ from fsm.cli.parts.options import FAILED, emit, leave, verb
 
 if TYPE_CHECKING:
     from fsm.verify.check import Report
-    from fsm.verify.finding import Finding
-    from fsm.verify.witness import Leg
 
-COLOURS = {"error": "red", "warning": "yellow", "note": None}
+STYLES: dict[str, dict[str, Any]] = {
+    "good": {"fg": "green", "bold": True},
+    "warning": {"fg": "yellow"},
+    "error": {"fg": "red", "bold": True},
+}
 
 
 @verb("""
@@ -85,46 +86,7 @@ def command(
 
 
 def _print(report: "Report", runs: bool, notes: bool) -> None:
-    from fsm.show.verdict import table
-    from fsm.verify.check import NAMES
+    from fsm.show.verdict import lines
 
-    colour = "red" if report.errors else "yellow" if report.warnings else "green"
-    click.echo(click.style(f"{report.machine}: {report.termination}", fg=colour, bold=True))
-    click.echo("".join(f"  {line}\n" for line in table(report).splitlines()[1:]), nl=False)
-    for figure in report.figures if runs else ():
-        if figure.run:
-            click.echo(f"  the run that costs most {NAMES[figure.cost]}:")
-            _print_way(figure.run)
-    for finding in report.findings:
-        if notes or finding.level != "note":
-            _print_finding(finding)
-            _print_proof(report, finding)
-    if report.notes and not notes:
-        many, them = (f"{len(report.notes)} notes", "them") if len(report.notes) != 1 else ("1 note", "it")
-        click.echo(f"  {many}: --notes shows {them}")
-    click.echo()
-
-
-def _print_proof(report: "Report", finding: "Finding") -> None:
-    """The run that shows what an error says."""
-    termination = report.termination
-    if finding.code == "endless" and termination.loop:
-        _print_way(termination.stem)
-        click.echo("      and then over and over:")
-        _print_way(termination.loop, len(termination.stem) + 1)
-    for answer in report.promises:
-        if (finding.code, finding.attribute) == ("promise-broken", answer.promise.name):
-            _print_way(answer.run)
-
-
-def _print_way(legs: "Sequence[Leg]", first: int = 1) -> None:
-    from fsm.show.verdict import way
-
-    click.echo("".join(f"      {line}\n" for line in way(legs, first)), nl=False)
-
-
-def _print_finding(finding: "Finding") -> None:
-    level = click.style(finding.level, fg=COLOURS[finding.level], bold=finding.level == "error")
-    where = f"  ({finding.place})" if finding.place is not None else ""
-    at = f" {finding.attribute}" if finding.attribute else ""
-    click.echo(f"  {level}{at}{where}\n      {finding.what}\n      -> {finding.instead}")
+    told = (click.style(line.text, **STYLES.get(line.tone, {})) for line in lines(report, runs=runs, notes=notes))
+    click.echo("".join(f"{line}\n" for line in told))

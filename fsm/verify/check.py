@@ -24,7 +24,6 @@ from fsm.verify.worst import Worst, endless_run, is_real, worst
 
 Kind = Literal["ends", "may run for ever", "not shown to end"]
 TOKENS = (Counter("tokens"),)
-SHOWN_MAX = 8
 LEVELS = ("error", "warning", "note")
 
 
@@ -52,13 +51,6 @@ class Termination:
         return f"not shown that every run leaves {listed(list(self.within))}  ({self.how})"
 
     @property
-    def lines(self) -> list[str]:
-        """The run without end, a line a move."""
-        if not self.loop:
-            return []
-        return [*_shown("first", self.stem), *_shown("then over and over", self.loop)]
-
-    @property
     def data(self) -> dict[str, Any]:
         told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits)}
         return {
@@ -67,11 +59,6 @@ class Termination:
             "stem": [str(leg) for leg in self.stem],
             "loop": [str(leg) for leg in self.loop],
         }
-
-
-def _shown(title: str, legs: Sequence[Leg]) -> list[str]:
-    more = [f"      and {len(legs) - SHOWN_MAX:,} more"] if len(legs) > SHOWN_MAX else []
-    return [f"    {title}", *(f"      {leg}" for leg in legs[:SHOWN_MAX]), *more]
 
 
 @frozen(eq=False, kw_only=True)
@@ -112,12 +99,8 @@ class Report:
         return tuple(finding for finding in self.findings if finding.level == level)
 
     def __str__(self) -> str:
-        lines = [f"{self.machine}: {self.termination}", *self.termination.lines]
-        lines += [f"  most {NAMES[figure.cost]:<10} {figure}" for figure in self.figures]
-        lines += [f"  {finding}" for finding in self.findings if finding.level != "note"]
-        if self.notes:
-            lines.append(f"  {len(self.notes)} note{'s' * (len(self.notes) != 1)}")
-        return "\n".join(lines)
+        """The verdict, then errors and warnings; `fsm.show.verdict` has the table of the worst case."""
+        return "\n".join([self.headline, *(str(finding) for finding in (*self.errors, *self.warnings))])
 
     @property
     def data(self) -> dict[str, Any]:
@@ -128,9 +111,6 @@ class Report:
             "promises": [answer.data for answer in self.promises],
             "findings": [finding.data for finding in self.findings],
         }
-
-
-NAMES = {"hops": "hops", "tokens": "tokens", "usd_micros": "money", "approvals": "approvals", "ms": "time"}
 
 
 def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:

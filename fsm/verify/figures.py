@@ -35,11 +35,6 @@ class Figure:
     binds: str = ""
     run: tuple[Leg, ...] = ()
 
-    def __str__(self) -> str:
-        told = self.mark if self.most is None else f"{amount(self.cost, self.most)}, {self.mark}"
-        more = [*([f"bound by {self.binds}"] if self.binds else []), *([self.why] if self.why else [])]
-        return f"{told}: {'; '.join(more)}" if more else told
-
     @property
     def data(self) -> dict[str, Any]:
         told = {"cost": self.cost, "mark": self.mark, "most": self.most, "why": self.why, "binds": self.binds}
