@@ -93,6 +93,7 @@ def _most(figure: Figure) -> str:
 
 def _how(figure: Figure) -> str:
     parts: list[str] = [figure.mark] if figure.most is not None else []
+    parts += [figure.up_to] if figure.up_to else []
     parts += [f"bound by {figure.binds}"] if figure.binds else []
     return ", ".join([*parts, *([figure.why] if figure.why else [])]).replace("`", "")
 

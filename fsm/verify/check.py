@@ -11,7 +11,7 @@ from fsm.verify.bounds import Unbounded, Vector, longest
 from fsm.verify.caps import caps
 from fsm.verify.choice import choosing
 from fsm.verify.costs import SPENDING, Costs, costs_of
-from fsm.verify.figures import Figure, Known, amount, figures
+from fsm.verify.figures import Figure, Known, amount, figures, overstepped
 from fsm.verify.finding import Finding, listed, parts_of
 from fsm.verify.moves import Move, Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
@@ -88,7 +88,7 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        most = [amount(figure.cost, figure.most) for figure in self.figures if figure.most and figure.cost != "ms"]
+        most = [_amount(figure) for figure in self.figures if figure.most and figure.cost != "ms"]
         broken = [answer.promise.name for answer in self.promises if answer.answer != "kept"]
         told = [f"{self.machine}: {self.termination}"]
         told += [f"at most {', '.join(most)}"] if most else []
@@ -113,6 +113,11 @@ class Report:
         }
 
 
+def _amount(figure: Figure) -> str:
+    told = amount(figure.cost, figure.most or 0)
+    return f"{told} ({figure.up_to})" if figure.up_to else told
+
+
 def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     """Everything that can be found out about the machine, looking at no more than so many situations."""
     moves = moves_of(spec)
@@ -126,7 +131,8 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     termination = _termination(moves, stuck, settled, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
     answers = promised(moves, situations_max)
-    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
+    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known)]
+    findings += [*choosing(spec), *overstepped(known)]
     return Report(
         machine=spec.name,
         states=len(spec.states),

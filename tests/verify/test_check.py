@@ -24,7 +24,7 @@ from fsm import (
     everywhere,
 )
 from fsm.core.snapshot import Snapshot
-from fsm.show.verdict import lines
+from fsm.show.verdict import lines, table
 from fsm.verify.check import Report, check
 from fsm.verify.finding import Finding
 from fsm.verify.witness import drive, scenario, scenario_json, without_code
@@ -168,6 +168,23 @@ def test_a_budget_that_nothing_can_reach_is_told():
     assert str(found(report, "dead-budget")).endswith(
         "TokenBudget(1,000) on `limits` never refuses: no run spends more than 400 tokens\n"
         "    -> lower its limit, or drop it"
+    )
+
+
+def test_spending_holds_up_to_the_last_report_of_each_visit():
+    class Capped(Budgeted):
+        again = Budgeted.again.but(guards=[LoopCap(3)], otherwise=Budgeted.person)
+
+    report = check(Capped.spec)
+    assert "tokens     400         exact, up to the last report of each visit" in table(report)
+    assert "400 tokens (up to the last report of each visit)" in report.headline
+    said = {figure["cost"]: figure["up_to"] for figure in report.data["worst"]}
+    assert said["tokens"] == said["usd_micros"] == "up to the last report of each visit"
+    assert said["hops"] == said["ms"] == said["approvals"] == ""
+    note = found(report, "may-overstep")
+    assert (note.level, note.attribute) == ("note", "write")
+    assert note.what.startswith(
+        "a visit may overstep tokens_max of `write` and `judge` and usd_micros_max of `write` and `judge` by its last"
     )
 
 
