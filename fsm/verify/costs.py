@@ -3,8 +3,8 @@
 `tokens_max` and `usd_micros_max` are enforced over all attempts of a visit; by how much its last report may
 overstep them is not known and not counted: each figure says so. `timeout_s` is of one attempt, and a visit may be
 taken up again `resumes_max` times after its process died, so its seconds count that many times over, plus once. A
-deferred event waits `defer_s_max` seconds more, where a guard on its way looks at the world (`env`). Time in which no
-runner drives the run, and what an explicit resume begins again, is not counted.
+deferred event waits `defer_s_max` seconds more, where a guard on its way is of kind `env`: no other may defer. Time
+in which no runner drives the run, and what an explicit resume begins again, is not counted.
 """
 
 from collections.abc import Mapping

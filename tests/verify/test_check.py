@@ -461,7 +461,14 @@ def test_what_a_guard_of_the_world_puts_off_takes_its_time():
 
         end = task.to(done, on=Word, guards=[Weather()])
 
+    class Payload(Weather):
+        kind: ClassVar[Kind] = "data"
+
+    class Prompt(Late):
+        end = Late.end.but(guards=[Payload()])
+
     assert most(check(Late.spec))["ms"] == 110_000
+    assert most(check(Prompt.spec))["ms"] == 10_000  # it may not defer: tests/core/test_select.py
 
 
 def test_a_machine_without_loops_needs_no_caps():
