@@ -19,6 +19,7 @@ from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
 from fsm.verify.termination import Arc, arcs_of, endless
+from fsm.verify.views import unviewed
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, endless_run, is_real, worst
 
@@ -132,7 +133,7 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
     answers = promised(moves, situations_max)
     findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known)]
-    findings += [*choosing(spec), *overstepped(known)]
+    findings += [*unviewed(moves), *choosing(spec), *overstepped(known)]
     return Report(
         machine=spec.name,
         states=len(spec.states),

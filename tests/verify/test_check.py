@@ -354,6 +354,10 @@ async def only_other(view: View[Any]) -> Other:
     return Other()
 
 
+async def anything(view: View[Any]) -> Any:
+    return Other()
+
+
 def test_a_line_on_what_the_agent_does_not_return():
     class Narrow(Machine):
         work = State(initial=Word, agent=only_other)
@@ -365,6 +369,7 @@ def test_a_line_on_what_the_agent_does_not_return():
     note = found(check(Narrow.spec), "not-returned")
     assert (note.level, note.attribute) == ("note", "more")
     assert note.what == "the agent of `work` does not return Third: only an event from outside takes it there"
+    assert "not-returned" not in codes(check(Narrow.with_agents(work=anything).spec))
 
 
 @attrs.frozen
