@@ -106,6 +106,8 @@ def _flaw(verdict: object, guard: Placed) -> str:
         return "its text cannot be stored"
     if verdict.decision == "defer" and type(verdict.until_ms) is not int:
         return "it defers without a moment"
+    if verdict.decision == "defer" and guard.kind != "env":  # a proof of how long runs take relies on it
+        return f"only a guard of kind env may defer, and its kind is {guard.kind}"
     return ""
 
 

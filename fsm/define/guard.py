@@ -5,7 +5,8 @@ A guard says, besides its verdict, everything that a proof needs without running
 be verified, drawn and replayed without the guard's class.
 
 Kinds: `cap`, an exact count against a limit; `data`, a check of the payload, which may pass or not; `env`,
-something outside the run (a clock, a breaker, a person) that may refuse for ever; `sure`, always allows.
+something outside the run (a clock, a breaker, a person) that may refuse for ever, and alone may defer; `sure`,
+always allows.
 
 A guard has no memory of its own. What it must remember of the run it *keeps*: whole numbers by name, given
 with a verdict that allows. They are in the record, and from then on in `Facts.kept` of this very guard, if the
@@ -92,7 +93,7 @@ def refuse(code: str, **numbers: int) -> Verdict:
 
 
 def defer(code: str, until_ms: int, **numbers: int) -> Verdict:
-    """Not yet: ask again at `until_ms` (wall clock, milliseconds)."""
+    """Not yet: ask again at `until_ms` (wall clock, milliseconds). For a guard of kind `env` only."""
     return Verdict("defer", code, numbers, until_ms)
 
 

@@ -11,7 +11,7 @@ from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.caps import caps
 from fsm.verify.choice import choosing
 from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
-from fsm.verify.figures import Figure, Known, amount, figures
+from fsm.verify.figures import Figure, Known, amount, figures, overstepped
 from fsm.verify.finding import Finding, about, listed
 from fsm.verify.moves import Move, Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
@@ -19,12 +19,12 @@ from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
 from fsm.verify.termination import Arc, arcs_of, endless, inner
+from fsm.verify.views import unviewed
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, endless_run, is_real, worst
 
 Kind = Literal["ends", "may run for ever", "not shown to end"]
 TOKENS = (Counter("tokens"),)
-SHOWN_MAX = 8
 LEVELS = ("error", "warning", "note")
 
 
@@ -52,13 +52,6 @@ class Termination:
         return f"not shown that every run leaves {listed(list(self.within))}  ({self.how})"
 
     @property
-    def lines(self) -> list[str]:
-        """The run without end, a line a move."""
-        if not self.loop:
-            return []
-        return [*_shown("first", self.stem), *_shown("then over and over", self.loop)]
-
-    @property
     def data(self) -> dict[str, Any]:
         told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits)}
         return {
@@ -67,11 +60,6 @@ class Termination:
             "stem": [str(leg) for leg in self.stem],
             "loop": [str(leg) for leg in self.loop],
         }
-
-
-def _shown(title: str, legs: Sequence[Leg]) -> list[str]:
-    more = [f"      and {len(legs) - SHOWN_MAX:,} more"] if len(legs) > SHOWN_MAX else []
-    return [f"    {title}", *(f"      {leg}" for leg in legs[:SHOWN_MAX]), *more]
 
 
 @frozen(eq=False, kw_only=True)
@@ -101,7 +89,7 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        most = [amount(figure.cost, figure.most) for figure in self.figures if figure.most and figure.cost != "ms"]
+        most = [_amount(figure) for figure in self.figures if figure.most and figure.cost != "ms"]
         broken = [answer.promise.name for answer in self.promises if answer.answer != "kept"]
         told = [f"{self.machine}: {self.termination}"]
         told += [f"at most {', '.join(most)}"] if most else []
@@ -112,12 +100,8 @@ class Report:
         return tuple(finding for finding in self.findings if finding.level == level)
 
     def __str__(self) -> str:
-        lines = [f"{self.machine}: {self.termination}", *self.termination.lines]
-        lines += [f"  most {NAMES[figure.cost]:<10} {figure}" for figure in self.figures]
-        lines += [f"  {finding}" for finding in self.findings if finding.level != "note"]
-        if self.notes:
-            lines.append(f"  {len(self.notes)} note{'s' * (len(self.notes) != 1)}")
-        return "\n".join(lines)
+        """The verdict, then errors and warnings; `fsm.show.verdict` has the table of the worst case."""
+        return "\n".join([self.headline, *(str(finding) for finding in (*self.errors, *self.warnings))])
 
     @property
     def data(self) -> dict[str, Any]:
@@ -130,7 +114,9 @@ class Report:
         }
 
 
-NAMES = {"hops": "hops", "tokens": "tokens", "usd_micros": "money", "approvals": "approvals", "ms": "time"}
+def _amount(figure: Figure) -> str:
+    told = amount(figure.cost, figure.most or 0)
+    return f"{told} ({figure.up_to})" if figure.up_to else told
 
 
 def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
@@ -146,7 +132,8 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     termination = _termination(moves, arcs, stuck, settled, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
     answers = promised(explored.situations, situations_max)
-    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
+    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known)]
+    findings += [*unviewed(moves), *choosing(spec), *overstepped(known)]
     return Report(
         machine=spec.name,
         states=len(spec.states),

@@ -1,11 +1,11 @@
 """What a hop and a visit can cost at most, from what the machine declares.
 
 `tokens_max` and `usd_micros_max` are enforced over all attempts of a visit; by how much its last report may
-overstep them is not known and not counted. `timeout_s` is of one attempt, and a visit may be taken up again
-`resumes_max` times after its process died, so its seconds count that many times over, plus once. A deferred
-event waits `defer_s_max` seconds more, where a guard on its way looks at the world (`env`). Time in which no
-runner drives the run or has a free slot for it is not counted, nor what is begun again by an explicit resume or
-because a runner was stopped in good order, which may be as often as somebody likes.
+overstep them is not known and not counted: each figure says so. `timeout_s` is of one attempt, and a visit may be
+taken up again `resumes_max` times after its process died, so its seconds count that many times over, plus once. A
+deferred event waits `defer_s_max` seconds more, where a guard on its way is of kind `env`: no other may defer. Time
+in which no runner drives the run or has a free slot for it is not counted, nor what is begun again by an explicit
+resume or because a runner was stopped in good order, which may be as often as somebody likes.
 """
 
 from collections.abc import Mapping

@@ -28,7 +28,8 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"  ({self.place})" if self.place is not None else ""
-        return f"{self.level}: {self.attribute}{where}\n      {self.what}\n      -> {self.instead}"
+        at = f" {self.attribute}" if self.attribute else ""
+        return f"{self.level}{at}{where}\n    {self.what}\n    -> {self.instead}"
 
     @property
     def data(self) -> dict[str, Any]:

@@ -284,7 +284,7 @@ def _codes(guard: Placed, ways: Ways) -> list[str]:
     """What it may refuse with, one code for each place it leads to; a code of its own before a failure's."""
     if is_cap(guard):
         return list(guard.codes[:1])
-    deferring = ("defer_exhausted",) if guard.codes else ()
+    deferring = ("defer_exhausted",) if guard.kind == "env" and guard.codes else ()
     found: dict[str | None, str] = {}
     for code in (*guard.codes, "guard_error", *deferring):
         found.setdefault(way_for(ways, code), code)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from fsm.define.agent import returned
+from fsm.define.agent import is_model, returned
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import START, Named, StateSpec, TransitionSpec
 from fsm.define.spec import MachineSpec
@@ -100,7 +100,7 @@ def _returns(state: StateSpec, event: str, spec: MachineSpec) -> bool:
     if event in RUNTIME_EVENTS or state.agent is None or cls is None:
         return True
     parts = returned(state.agent)
-    return not parts or any(not isinstance(part, type) or issubclass(cls, part) for part in parts)
+    return not parts or any(not is_model(part) or issubclass(cls, part) for part in parts)
 
 
 def _nowhere(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:

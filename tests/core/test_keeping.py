@@ -23,7 +23,7 @@ from tests.core.trip import Trip, Word, answer, begun
 class Tally(Guard):
     """Keeps how often it let somebody pass; refuses, puts off or keeps as the payload says."""
 
-    kind: ClassVar[Kind] = "data"
+    kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("no", "later")
     label: str = "tally"
 
