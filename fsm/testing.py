@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from fsm import crash
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import MOVES, Spent
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.agent import Unsure
 from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut

@@ -185,7 +185,7 @@ def _count_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
     cls, counter = type(guard), guard.counted(standing, "")
     counts = counter is not None and guard.limit_of() is not None
     if guard.kind != "cap":
-        return None if counts else _check_mistake(cls)
+        return None if counts or guard.shared() is not None else _check_mistake(cls)
     if not counts:
         return f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind"
     assert counter is not None

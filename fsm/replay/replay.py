@@ -15,8 +15,8 @@ from attrs import frozen
 from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine, Undeclared
+from fsm.core.plan import Event
 from fsm.core.record import NO_NOTE, Record
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
 from fsm.define.payload import Invalid, Payload, excerpt

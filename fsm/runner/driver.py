@@ -15,8 +15,9 @@ from attrs import define, evolve, field
 
 from fsm.clock import Clock
 from fsm.core.deadline import time_for
+from fsm.core.plan import Event, Plan
 from fsm.core.record import HALTED, Record
-from fsm.core.select import Event, Plan, select
+from fsm.core.select import select
 from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut

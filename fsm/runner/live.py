@@ -1,7 +1,6 @@
 """A run while this runner advances it."""
 
 import asyncio
-import json
 import threading
 from contextvars import ContextVar
 
@@ -10,7 +9,7 @@ from attrs import define, field
 from fsm.core.engine import Engine
 from fsm.core.record import NOTHING, Record, Spent
 from fsm.core.snapshot import Snapshot, failure_seq
-from fsm.core.strikes import is_failure, key_of
+from fsm.core.strikes import Outcome, key_of
 from fsm.define.events import RuntimeEvent
 from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run
@@ -122,14 +121,10 @@ class Live:
         """How often in a row this has failed."""
         return self.strikes.get(name, self.snapshot.counters.get(key_of(name), 0))
 
-    def tried(self, name: str, status: str, body: bytes) -> None:
-        """The outcome of a call; what fails through a fault of its caller says nothing."""
-        if name not in self.engine.spec.watched:
-            return
-        if status == "ok":
-            self.strikes[name] = 0
-        elif status == "failed" and is_failure(json.loads(body).get("status")):
-            self.strikes[name] = self.streak(name) + 1
+    def tried(self, name: str, outcome: Outcome) -> None:
+        """What came of a call."""
+        if name in self.engine.spec.watched and outcome != "neutral":
+            self.strikes[name] = 0 if outcome == "success" else self.streak(name) + 1
 
     def adopt(self, snapshot: Snapshot, record: Record) -> bool:
         """Stand as the record says that holds what was taken last; whether it began another visit."""

@@ -12,6 +12,7 @@ from fsm.define.parts import START
 from fsm.errors import JournalError, RunUnreadable
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run, snapshot_bytes
+from fsm.runner.bodies import said_of
 from fsm.runner.driver import Driver
 from fsm.runner.hearing import hear, in_hand
 from fsm.runner.live import Live
@@ -90,7 +91,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     waits = before.state != START and spec.state[before.state].kind == "waiting"
     if spec.watched:
         for row in driver.journal.read.calls(live.run.key, before.seq):
-            live.tried(row.name, row.status, row.body or b"null")
+            live.tried(row.name, said_of(row.status, row.body or b"null"))
     record = Record(
         seq=before.seq + 1,
         kind="resumed",

@@ -17,9 +17,10 @@ from fsm.define.guard import Placed, Ruling
 from fsm.define.payload import unseal
 from fsm.define.spec import MachineSpec
 from fsm.runner.bodies import prepared
-from fsm.runner.calls import CallDesk, VisitOver, inside
+from fsm.runner.calls import CallDesk, VisitOver
 from fsm.runner.live import Live, calling
 from fsm.runner.spending import beyond, limits, reported
+from fsm.runner.ticket import inside
 
 
 @define(eq=False)

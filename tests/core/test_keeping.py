@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from fsm import Facts, Guard, Kind, Machine, MachineSpec, Record, State, Verdict, allow, defer, everywhere, refuse
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import ruling_from
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, fold
 from fsm.define.guard import KEPT_MAX
 from fsm.define.payload import Payload
