@@ -66,7 +66,7 @@ class Asking:
             return verdict
         defers = pending.defers if pending else 0
         since_ms = pending.since_ms if pending else at_ms
-        waited_s = (max(verdict.until_ms, at_ms) - since_ms) // 1000
+        waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
         if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
             return verdict
         numbers = {

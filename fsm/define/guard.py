@@ -107,7 +107,8 @@ class Counter:
 
     `of` is what counts: firings of a hop, visits of a state, hops of the run, its spending, the failures in a row
     of something it depends on, or milliseconds since it was started; `subject` names the hop, the state or what is
-    depended on. With `since`, every entry of that state starts the count again.
+    depended on. With `since`, every entry of that state starts the count again. `ValueError`
+    for a subject of what is counted for the run as a whole: nothing would ever count it.
     """
 
     of: Literal["fires", "visits", "hops", "tokens", "usd_micros", "strikes", "elapsed_ms"]
@@ -115,6 +116,12 @@ class Counter:
     since: str = ""
     key: str = field(init=False, eq=False, default=attrs.Factory(_counter_key, takes_self=True))
     """The counter's name in a snapshot."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.subject and self.of not in ("fires", "visits", "strikes"):
+            raise ValueError(
+                f"Counter({self.of!r}, {self.subject!r}): a run counts its {self.of} once, for no hop or state"
+            )
 
 
 @frozen

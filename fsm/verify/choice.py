@@ -11,10 +11,11 @@ from typing import Any, Literal
 from attrs import frozen
 from pydantic import BaseModel
 
+from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import TransitionSpec
 from fsm.define.payload import told
 from fsm.define.spec import MachineSpec
-from fsm.verify.finding import Finding, Level, listed, parts_of
+from fsm.verify.finding import Finding, Level, about, listed
 from fsm.verify.sample import combinations, domains, sample
 
 CALLS_MAX = 1_000
@@ -55,7 +56,7 @@ def choices(spec: MachineSpec) -> list[Choice]:
         for event, lines in leaving[state.name].items():
             asked = _asked(spec.classes.get(event), lines)
             if asked is not None:
-                found += _found(state.name, event, lines, asked, own=state.kind == "agent")
+                found += _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
     return found
 
 
@@ -155,9 +156,7 @@ def _finding(spec: MachineSpec, choice: Choice) -> Finding:
         choice.kind, choice.lines[0] if choice.lines else state
     )
     level, what, instead = _words(choice, f"{event} with {_listed(choice.values)}", f"{state}.to(..., on={event})")
-    place = parts_of(spec)[attribute].place
-    code = f"choice-{choice.kind}"
-    return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
+    return about(spec.parts[attribute], level, f"choice-{choice.kind}", what, instead)
 
 
 def _words(choice: Choice, payloads: str, line: str) -> tuple[Level, str, str]:
