@@ -7,9 +7,11 @@ from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verd
 from fsm.define.machine import Machine
 from fsm.define.parts import Bounds
 from fsm.define.promise import always_after, never, unreachable
+from fsm.define.retry import Retry, retriable
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State, any_of, days, hours, minutes
 from fsm.define.transition import Transition, everywhere
+from fsm.define.volatile import Volatile
 from fsm.errors import (
     AgentsMissing,
     Busy,
@@ -67,6 +69,7 @@ __all__ = [
     "PayloadRefused",
     "Record",
     "Replay",
+    "Retry",
     "Ruling",
     "Run",
     "RunConflict",
@@ -85,6 +88,7 @@ __all__ = [
     "Transition",
     "Verdict",
     "View",
+    "Volatile",
     "allow",
     "always_after",
     "any_of",
@@ -98,6 +102,7 @@ __all__ = [
     "read_journal",
     "refuse",
     "replay_run",
+    "retriable",
     "run",
     "unbound",
     "unreachable",

@@ -245,6 +245,8 @@ class CallFailed(FsmError):
     type: str
     text: str
     retriable: bool
+    status: int | None = None
+    retry_after_ms: int | None = None
 
     def message(self) -> str:
         again = "may succeed if tried again" if self.retriable else "will not succeed by trying again"

@@ -7,11 +7,11 @@ with `guard_error`; where its code is not at hand, it answers as it did in the r
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from fsm.core.record import Record
-from fsm.core.snapshot import Pending
-from fsm.define.guard import Facts, Placed, Ruling, Verdict
+from fsm.core.snapshot import Pending, keeping
+from fsm.define.guard import KEPT_MAX, KEPT_NAME_MAX, NOTHING_KEPT, Facts, Kept, Placed, Ruling, Verdict
 from fsm.define.parts import Bounds
 from fsm.define.payload import excerpt, told
 
@@ -22,11 +22,12 @@ class NotRecorded(Exception):
 
 @define
 class Asking:
-    """The guards asked for one event; `pending` is that event, if it was put off before."""
+    """The guards asked for one event; `pending` is that event, if it was put off before; `kept` what guards keep."""
 
     bounds: Bounds
     pending: Pending | None
     recorded: Record | None
+    kept: Mapping[str, Kept]
     _answered: dict[tuple[str, str], int] = field(factory=dict)
 
     def ruling(self, guard: Placed, facts: Facts) -> Ruling:
@@ -36,15 +37,17 @@ class Asking:
             return Ruling(guard.name, guard.at, guard.standing, counted)
         if guard.check is None:
             return self._as_recorded(guard)
+        kept = self.kept.get(guard.kept_as, NOTHING_KEPT) if self.kept else NOTHING_KEPT
         try:
-            verdict = guard.check(facts)
+            verdict = guard.check(evolve(facts, kept=kept) if kept else facts)
         except Exception as error:
             return broken(guard.name, guard.at, "guard_error", error, guard.standing)
-        flaw = _flaw(verdict, guard)
+        flaw = _flaw(verdict, guard) or _flaw_of_keeping(verdict, kept)
         if flaw:
             wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
             return broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
-        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms))
+        nth = guard.nth if verdict.keep else 1
+        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms), nth)
 
     def _as_recorded(self, guard: Placed) -> Ruling:
         """What the record holds of this guard; of several alike at one place each gets its own."""
@@ -63,7 +66,7 @@ class Asking:
             return verdict
         defers = pending.defers if pending else 0
         since_ms = pending.since_ms if pending else at_ms
-        waited_s = (max(verdict.until_ms, at_ms) - since_ms) // 1000
+        waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
         if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
             return verdict
         numbers = {
@@ -105,6 +108,24 @@ def _flaw(verdict: object, guard: Placed) -> str:
         return "it defers without a moment"
     if verdict.decision == "defer" and guard.kind != "env":  # a proof of how long runs take relies on it
         return f"only a guard of kind env may defer, and its kind is {guard.kind}"
+    return ""
+
+
+def _flaw_of_keeping(verdict: Verdict, kept: Kept) -> str:
+    """What is wrong with what it would keep, beside what it has kept."""
+    keep: object = verdict.keep
+    if keep is NOTHING_KEPT:
+        return ""
+    if not isinstance(keep, Mapping) or any(type(number) is not int for number in keep.values()):
+        return "what it keeps are no whole numbers"
+    if keep and verdict.decision != "allow":
+        return "it keeps counts of a move that it does not allow"
+    if any(not _is_text(name) or len(name) > KEPT_NAME_MAX for name in keep):
+        return f"what it keeps has names that cannot be stored, or longer than {KEPT_NAME_MAX} characters"
+    if any(abs(number) >= 1 << 63 for number in keep.values()):
+        return "what it keeps does not fit in 64 bits"
+    if keep and len(kept) + len(keep) > KEPT_MAX and len(keeping(kept, keep)) > KEPT_MAX:
+        return f"it keeps more than {KEPT_MAX:,} counts"
     return ""
 
 

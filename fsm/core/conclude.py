@@ -2,18 +2,21 @@
 
 It runs inside the writer's transaction, where the rows of guards shared between runs can be read without
 a race (`shared`); none of the user's code runs here. Of several verdicts on a way, refuse beats defer
-beats allow.
+beats allow. What guards would keep is recorded only of the way that is taken: it is what they said of that move.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import evolve
+
 from fsm.core.asking import refusing
 from fsm.core.engine import Engine
 from fsm.core.record import ENDED, Kind, Outcome, Record
+from fsm.core.retrying import Retrying
 from fsm.core.select import Event, Plan, Way, select
 from fsm.core.snapshot import Snapshot, apply, is_pending
-from fsm.define.guard import Ruling
+from fsm.define.guard import NOTHING_KEPT, Ruling
 from fsm.define.parts import START
 from fsm.define.payload import digest
 from fsm.define.value import value
@@ -34,21 +37,41 @@ def decide(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | 
 
 def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str, Any]) -> Decision:
     """The decision for `plan`; `shared` holds the rows of guards shared between runs."""
+    if plan.retry is not None:
+        return _retried(engine, snapshot, plan, plan.retry)
     if plan.way is None:
         return _unhandled(engine, snapshot, plan)
-    rulings: list[Ruling] = []
+    rulings = [*_of_no_move(plan.before)]
     way: Way = plan.way
     while True:
-        rulings += way.rulings
         if refusing(way.rulings) is None:
             break
+        rulings += _of_no_move(way.rulings)
         if not way.otherwise:
             return _refused(engine, snapshot, plan, tuple(rulings))
         (way,) = way.otherwise.values()
     untils = [ruling.verdict.until_ms or 0 for ruling in way.rulings if ruling.verdict.decision == "defer"]
     if untils:
-        return _deferred(engine, snapshot, plan, tuple(rulings), max(untils))
-    return _taken(engine, snapshot, plan, tuple(rulings), way)
+        return _deferred(engine, snapshot, plan, (*rulings, *_of_no_move(way.rulings)), max(untils))
+    return _taken(engine, snapshot, plan, (*rulings, *way.rulings), way)
+
+
+def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
+    """The rulings on a way that is not taken, and on a retry, which stays where it is: nothing is kept of them."""
+    if not any(ruling.verdict.keep for ruling in rulings):
+        return rulings
+    return tuple(
+        Ruling(ruling.guard, ruling.at, ruling.standing, evolve(ruling.verdict, keep=NOTHING_KEPT))
+        for ruling in rulings
+    )
+
+
+def _retried(engine: Engine, snapshot: Snapshot, plan: Plan, retry: Retrying) -> Decision:
+    """The attempt begins again, after its pause, and no sooner than a guard says that puts it off."""
+    engine.go(snapshot.state, retry.hop)
+    until_ms = max([retry.at_ms, *(ruling.verdict.until_ms or 0 for ruling in retry.rulings)])
+    rulings = _of_no_move(retry.rulings)
+    return _decision(engine, snapshot, plan, "retried", "running", rulings=rulings, hop=retry.hop, until_ms=until_ms)
 
 
 def _taken(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], way: Way) -> Decision:
@@ -79,8 +102,8 @@ def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan) -> Decision:
     if plan.event.payload.event == "Cancelled":
         return _decision(engine, snapshot, plan, "ended", "cancelled")
     if plan.event.own:
-        return _decision(engine, snapshot, plan, "halted", "stuck")
-    return _noted(engine, snapshot, plan, "unhandled", ())
+        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=_of_no_move(plan.before))
+    return _noted(engine, snapshot, plan, "unhandled", _of_no_move(plan.before))
 
 
 def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: tuple[Ruling, ...]) -> Decision:
@@ -128,7 +151,7 @@ def _decision(
         note = {**note, "superseded": snapshot.pending.event_id or snapshot.pending.seq}
     if event.unread:
         note = {**note, "unread": event.unread}
-    over = event.own or leaves  # the agent's work is done, or will not be waited for
+    over = (event.own and kind != "retried") or leaves  # the agent's work is done, or will not be waited for
     if event.charge and not over:
         note = {**note, "charge": event.charge}
     record = Record(
@@ -147,6 +170,7 @@ def _decision(
         predicates=plan.predicates,
         rulings=rulings,
         spent=event.charged if over else event.spent,
+        strikes=event.strikes,
         memory=digest(new_memory) if new_memory is not None else None,
         until_ms=until_ms,
         note=note,

@@ -15,7 +15,17 @@ from fsm.define.guard import Ruling, Verdict
 from fsm.define.value import value
 
 Kind = Literal[
-    "started", "forked", "taken", "refused", "unhandled", "deferred", "resumed", "repinned", "halted", "ended"
+    "started",
+    "forked",
+    "taken",
+    "refused",
+    "unhandled",
+    "deferred",
+    "retried",
+    "resumed",
+    "repinned",
+    "halted",
+    "ended",
 ]
 Outcome = Literal["running", "waiting", "completed", "failed", "cancelled", "stopped", "stuck"]
 
@@ -46,6 +56,7 @@ class Spent:
 
 NOTHING = Spent()
 NO_NOTE: Mapping[str, str | int] = {}
+NO_STRIKES: Mapping[str, int] = {}
 
 
 @value(kw_only=True)
@@ -55,7 +66,8 @@ class Record:
     `source` and `state` are the state before and after, `hop` the declared way taken ("" for none), `own`
     whether the event came from the run's own visit. `predicates` holds each predicate asked, in order, with
     its result (None where it raised); `rulings` each guard's verdict. `spent` and `calls` (a digest) cover
-    what happened since the record before. `outcome` is how the run stands after this record. `note` says what
+    what happened since the record before. `strikes` holds, of what guards of this machine watch and that was tried
+    since, the failures in a row. `outcome` is how the run stands after this record. `note` says what
     else there is to know: `unread`, for one, why the payload could not be read and is not there;
     `charge`, tokens that the guards took for spent and that were not, as the visit went on.
     """
@@ -75,6 +87,7 @@ class Record:
     predicates: tuple[tuple[str, bool | None], ...] = ()
     rulings: tuple[Ruling, ...] = ()
     spent: Spent = NOTHING
+    strikes: Mapping[str, int] = NO_STRIKES
     calls: bytes | None = None
     memory: bytes | None = None
     until_ms: int | None = None
@@ -99,6 +112,8 @@ class Record:
             found["rulings"] = [_ruling_form(ruling) for ruling in self.rulings]
         if self.spent:
             found["spent"] = [self.spent.tokens, self.spent.usd_micros]
+        if self.strikes:
+            found["strikes"] = dict(self.strikes)
         if self.calls:
             found["calls"] = self.calls.hex()
         if self.memory:
@@ -142,12 +157,14 @@ def _ruling_form(ruling: Ruling) -> list[object]:
         verdict.code,
         dict(verdict.numbers),
     ]
-    if verdict.until_ms is not None or verdict.text:
+    if verdict.until_ms is not None or verdict.text or verdict.keep:
         form += [verdict.until_ms, verdict.text]
+    if verdict.keep:
+        form += [dict(verdict.keep), ruling.nth]
     return form
 
 
 def ruling_from(form: list[object]) -> Ruling:
     """The ruling that `detail` holds."""
     guard, at, standing, *verdict = form
-    return Ruling(guard, at, standing, Verdict(*verdict))  # type: ignore[arg-type]
+    return Ruling(guard, at, standing, Verdict(*verdict[:6]), *verdict[6:])  # type: ignore[arg-type]

@@ -21,11 +21,13 @@ from attrs import evolve, field
 
 from fsm.core.asking import Asking, NotRecorded, broken, refusing
 from fsm.core.engine import Engine
-from fsm.core.record import NO_NOTE, NOTHING, Record, Spent
-from fsm.core.snapshot import Snapshot, is_pending, spending_added
+from fsm.core.record import NO_NOTE, NO_STRIKES, NOTHING, Record, Spent
+from fsm.core.retrying import FAILURES, Retrying, pause_ms, retry_guards
+from fsm.core.snapshot import Snapshot, is_pending, with_told
+from fsm.core.strikes import with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Placed, Ruling
-from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, way_for, way_id
+from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, retry_id, way_for, way_id
 from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
@@ -35,7 +37,8 @@ from fsm.define.value import value
 class Event:
     """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
 
-    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record; `charge` the
+    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record; `strikes` the
+    failures in a row of what was tried since, by name; `charge` the
     tokens that its visit, if it ends with this, lacks of `tokens_min`: guards see them as spent. `unread` says why
     its class reads it no more: it is for no transition, and only its digest is recorded.
     """
@@ -45,6 +48,7 @@ class Event:
     own: bool = True
     event_id: str | None = None
     spent: Spent = NOTHING
+    strikes: Mapping[str, int] = NO_STRIKES
     charge: int = 0
     unread: str = ""
     note: Mapping[str, str | int] = NO_NOTE
@@ -67,12 +71,17 @@ class Way:
 
 @value(kw_only=True)
 class Plan:
-    """What `select` found; `way` is None where no transition is for this event."""
+    """What `select` found: a `retry`; or a `way`, None where no transition is for this event.
+
+    `before` are the rulings that refused a retry.
+    """
 
     event: Event
     predicates: tuple[tuple[str, bool | None], ...]
     way: Way | None
     memory: bytes | None = None
+    retry: Retrying | None = None
+    before: tuple[Ruling, ...] = ()
 
 
 def select(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | None = None) -> Plan:
@@ -89,23 +98,45 @@ class _Selection:
         self.snapshot = snapshot
         self.recorded = recorded
         self.predicates: list[tuple[str, bool | None]] = []
+        self.first = 0
         self.broken: dict[str, Ruling] = {}
         self._memory: Any = None
 
     def plan(self, event: Event) -> Plan:
         pending = self.snapshot.pending if is_pending(self.snapshot, event.event_id, event.own) else None
-        self.asking = Asking(self.spec.bounds, pending, self.recorded)
+        self.asking = Asking(self.spec.bounds, pending, self.recorded, self.snapshot.kept)
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
+        if event.own and pending is None:
+            event = evolve(event, strikes=with_attempt(self.spec, self.snapshot, event.payload, event.strikes))
+        retry = self._retry(event)
+        if retry is not None and refusing(retry.rulings) is None:
+            return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry)
+        before = retry.rulings if retry is not None else ()
         line, event = self._candidate(event) if not event.unread else (None, event)
         if line is None:
-            return Plan(event=event, predicates=tuple(self.predicates), way=None)
+            return Plan(event=event, predicates=tuple(self.predicates), way=None, before=before)
         way, memory = self._transition(line, event)
-        return Plan(event=event, predicates=tuple(self.predicates), way=way, memory=memory)
+        return Plan(event=event, predicates=tuple(self.predicates), way=way, memory=memory, before=before)
+
+    def _retry(self, event: Event) -> Retrying | None:
+        """The retry of the attempt that ended in this event, if its state has one that is for it."""
+        state = self.spec.state.get(self.snapshot.state)
+        failure = event.payload.value
+        if state is None or state.retry is None or not event.own or not isinstance(failure, FAILURES):
+            return None
+        at_ms = event.at_ms + pause_ms(state.retry, self.snapshot, failure)
+        hop = retry_id(state.name)
+        if not self._answer(hop, state.retry.when, event):
+            return None
+        facts = self._facts(hop, state.name, event, at_ms)
+        rulings = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])
+        return Retrying(hop, rulings, at_ms)
 
     def _candidate(self, event: Event) -> tuple[TransitionSpec | None, Event]:
         """The candidate, and the event it is for: what a state does not handle escalates."""
+        self.first = len(self.predicates)
         while True:
             matches = partial(self._matches, event)
             line = self.engine.choose(self.snapshot.state, event.payload.event, matches)
@@ -113,33 +144,34 @@ class _Selection:
             higher = escalated(value) if line is None and event.own and isinstance(value, RuntimeEvent) else None
             if higher is None:
                 return line, event
-            self.predicates = []
+            self.predicates = self.predicates[: self.first]
             event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX))
 
     def _matches(self, event: Event, line: TransitionSpec) -> bool:
-        when = line.when
-        if when is None:
-            return True
+        return line.when is None or self._answer(line.name, line.when, event) is not False
+
+    def _answer(self, at: str, when: Named, event: Event) -> bool | None:
+        """What the predicate at `at` answers, noted for the record; None if it raised."""
         try:
-            result: bool | None = self._predicate(line, when, event)
+            result: bool | None = self._predicate(at, when, event)
         except NotRecorded:
             raise
         except Exception as error:
             result = None
-            self.broken[line.name] = broken(when.name, line.name, "predicate_error", error)
-        self.predicates.append((line.name, result))
-        return result is not False
+            self.broken[at] = broken(when.name, at, "predicate_error", error)
+        self.predicates.append((at, result))
+        return result
 
-    def _predicate(self, line: TransitionSpec, when: Named, event: Event) -> bool | None:
+    def _predicate(self, at: str, when: Named, event: Event) -> bool | None:
         if when.fn is not None:
             arguments = (event.payload.value, self.memory) if when.takes_memory else (event.payload.value,)
             return bool(when.fn(*arguments))
         known = dict(self.recorded.predicates) if self.recorded else {}
-        if line.name not in known:
-            raise NotRecorded(f"predicate {when.name} of {line.name}")
-        if known[line.name] is None:
-            self.broken[line.name] = broken(when.name, line.name, "predicate_error", None)
-        return known[line.name]
+        if at not in known:
+            raise NotRecorded(f"predicate {when.name} of {at}")
+        if known[at] is None:
+            self.broken[at] = broken(when.name, at, "predicate_error", None)
+        return known[at]
 
     @property
     def memory(self) -> Any:
@@ -215,17 +247,24 @@ class _Selection:
         hop = way_id(owner, key)
         return {hop: self._way(hop, ways[key], (), {}, event, everywhere=False)}
 
-    def _facts(self, hop: str, target: str, event: Event) -> Facts:
+    def _facts(self, hop: str, target: str, event: Event, at_ms: int | None = None) -> Facts:
+        """What guards may look at; `at_ms` is when it would happen, if that is not now."""
+        at_ms = event.at_ms if at_ms is None else at_ms
+        counters = with_told(self.spec, self.snapshot.counters, event.charged, event.strikes)
+        if self.spec.timed:
+            counters = {**counters, "elapsed_ms": at_ms - (self.snapshot.started_at_ms or at_ms)}
         return Facts(
             source=self.snapshot.state,
             target=target,
             hop=hop,
             payload=event.payload.value,
-            counters=spending_added(self.spec, self.snapshot, event.charged),
-            at_ms=event.at_ms,
+            counters=counters,
+            at_ms=at_ms,
             entered_at_ms=self.snapshot.entered_at_ms,
             started_at_ms=self.snapshot.started_at_ms,
             payload_bytes=len(event.payload.body),
+            payload_digest=event.payload.digest,
+            memory=lambda: self.memory,
         )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from fsm.core.record import MOVES, Outcome, Record, Spent
-from fsm.define.guard import Counter, Ruling
+from fsm.core.record import MOVES, NO_STRIKES, Outcome, Record, Spent
+from fsm.define.guard import NOTHING_KEPT, Counter, Kept, Ruling
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
@@ -28,27 +28,41 @@ class Pending:
     since_ms: int
 
 
+@frozen
+class Again:
+    """A retry: the seq of the record that decided on it, and the moment its attempt begins."""
+
+    seq: int
+    at_ms: int
+
+
 @value(kw_only=True)
 class Snapshot:
     """State, position, counters, spending, pending event and memory of one run.
 
     `entered` is the seq of the record that entered the state: visits, calls and timers are fenced by it, so
-    that a stray refused event changes no key. `resumes` and `refusals` count within the visit; `fresh` is the
-    attempt that began anew: later ones continue it after a loss, and get the results of its calls. `memory`
-    is canonical JSON, or None where the machine has none or its code is not at hand.
+    that a stray refused event changes no key; `given` is that of the record which holds the visit's payload.
+    `resumes` and `refusals` count within the visit; `fresh` is the attempt that began anew: later ones continue
+    it after a loss, and get the results of its calls. `again` is the visit's last retry. `memory`
+    is canonical JSON, or None where the machine has none or its code is not at hand. `kept` holds what guards
+    keep, of each by its place.
     """
 
+    run_id: str = ""
     state: str = START
     seq: int = -1
     entered: int = -1
+    given: int = -1
     attempt: int = 1
     outcome: Outcome = "running"
     counters: Mapping[str, int] = field(factory=dict)
+    kept: Mapping[str, Kept] = field(factory=dict)
     fresh: int = 1
     resumes: int = 0
     refusals: int = 0
     refusal: Ruling | None = None
     pending: Pending | None = None
+    again: Again | None = None
     memory: bytes | None = None
     at_ms: int = 0
     entered_at_ms: int = 0
@@ -57,6 +71,17 @@ class Snapshot:
     @property
     def spent(self) -> Spent:
         return Spent(self.counters.get("tokens", 0), self.counters.get("usd_micros", 0))
+
+    def rests(self, at_ms: int) -> bool:
+        """Whether no attempt is in progress at that moment, as the next one has yet to begin."""
+        return self.again is not None and at_ms < self.again.at_ms
+
+
+def failure_seq(snapshot: Snapshot) -> int | None:
+    """The record of the failure that this attempt answers to: the one it is a retry after, or a fallback for."""
+    if snapshot.again is not None:
+        return snapshot.again.seq
+    return snapshot.entered if snapshot.given != snapshot.entered else None
 
 
 def is_pending(snapshot: Snapshot, event_id: str | None, own: bool) -> bool:
@@ -68,22 +93,29 @@ def is_pending(snapshot: Snapshot, event_id: str | None, own: bool) -> bool:
 def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes | None = None) -> Snapshot:
     """The snapshot after `record`; `memory` is the memory after it, where it changed."""
     assert record.seq == snapshot.seq + 1, f"record {record.seq} does not follow {snapshot.seq}"
-    counters = _with_spending(spec, snapshot.counters, record.spent) if record.spent else snapshot.counters
+    if record.seq == 0:
+        snapshot = evolve(snapshot, run_id=str(record.note.get("run_id", "")))
+    counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
         return _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
         case "started":
-            return evolve(after, started_at_ms=record.at_ms, entered=record.seq, entered_at_ms=record.at_ms)
+            return evolve(
+                after, started_at_ms=record.at_ms, entered=record.seq, given=record.seq, entered_at_ms=record.at_ms
+            )
         case "refused" | "unhandled":
             return evolve(after, refusals=snapshot.refusals + (not record.own), pending=_still(snapshot, record))
         case "deferred":
             started = snapshot.started_at_ms or record.at_ms  # an entry guard may put off the very start
             return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started)
+        case "retried":
+            return _again(spec, after, record)
         case "resumed":
             why = record.note.get("why")
             fresh = record.attempt if why == "asked" else snapshot.fresh
-            return evolve(after, attempt=record.attempt, fresh=fresh, resumes=snapshot.resumes + (why == "lost"))
+            lost = why == "lost" and not snapshot.rests(record.at_ms)
+            return evolve(after, attempt=record.attempt, fresh=fresh, resumes=snapshot.resumes + lost)
         case "halted" | "ended":
             return evolve(after, pending=None)
         case _:
@@ -103,11 +135,14 @@ def _moved(
 ) -> Snapshot:
     hop = spec.hops[record.hop]
     return Snapshot(
+        run_id=snapshot.run_id,
         state=record.state,
         seq=record.seq,
         entered=record.seq,
+        given=snapshot.given if hop.carries else record.seq,
         outcome=record.outcome,
         counters=counters,
+        kept=_with_kept(snapshot.kept, record.rulings),
         refusal=deciding(record.rulings, hop.owner) if hop.otherwise else None,
         memory=memory if memory is not None else snapshot.memory,
         at_ms=record.at_ms,
@@ -116,9 +151,38 @@ def _moved(
     )
 
 
+def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
+    """Another attempt of the same visit, which wants fresh answers of its calls."""
+    assert record.until_ms is not None
+    counters, attempt = dict(after.counters), record.attempt + 1
+    for key in ("hops", f"fires:{record.hop}"):
+        counters[key] = counters.get(key, 0) + 1
+    for counter in spec.since_counters:
+        if counter.of == "hops" or (counter.of, counter.subject) == ("fires", record.hop):
+            counters[counter.key] = counters.get(counter.key, 0) + 1
+    again = Again(record.seq, record.until_ms)
+    return evolve(after, counters=counters, attempt=attempt, fresh=attempt, again=again)
+
+
 def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:
     """The refusal that decided at `owner`, the attribute whose guards were asked: the first one there."""
     return next((ruling for ruling in rulings if ruling.at == owner and ruling.verdict.decision == "refuse"), None)
+
+
+def _with_kept(before: Mapping[str, Kept], rulings: Iterable[Ruling]) -> Mapping[str, Kept]:
+    """What guards keep after a move; its record holds of that only what applies."""
+    after = before
+    for ruling in rulings:
+        if ruling.verdict.keep:
+            place = ruling.kept_as
+            own = keeping(before.get(place, NOTHING_KEPT), ruling.verdict.keep)
+            after = {**after, place: own} if own else {name: kept for name, kept in after.items() if name != place}
+    return after
+
+
+def keeping(kept: Kept, keep: Kept) -> Kept:
+    """What a guard keeps, after `keep`: 0 forgets."""
+    return {name: number for name, number in {**kept, **keep}.items() if number}
 
 
 def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> dict[str, int]:
@@ -150,9 +214,12 @@ def _with_spending(spec: MachineSpec, before: Mapping[str, int], spent: Spent) -
     return counters
 
 
-def spending_added(spec: MachineSpec, snapshot: Snapshot, spent: Spent) -> Mapping[str, int]:
-    """The counters as they will be once `spent` is recorded; this is what guards look at."""
-    return _with_spending(spec, snapshot.counters, spent) if spent else snapshot.counters
+def with_told(
+    spec: MachineSpec, counters: Mapping[str, int], spent: Spent, strikes: Mapping[str, int] = NO_STRIKES
+) -> Mapping[str, int]:
+    """The counters as they are once `spent` and `strikes` are recorded; this is what guards look at."""
+    counters = _with_spending(spec, counters, spent) if spent else counters
+    return {**counters, **{f"strikes:{name}": count for name, count in strikes.items()}} if strikes else counters
 
 
 def _still(snapshot: Snapshot, record: Record) -> Pending | None:

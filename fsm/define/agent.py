@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typing_extensions import TypeVar
 
 from fsm.define.annotations import alias_of, is_union
+from fsm.define.events import RuntimeEvent
 from fsm.define.guard import Ruling
 from fsm.errors import AgentsMissing
 
@@ -39,6 +40,11 @@ class View(Protocol[P_co]):
     @property
     def refusal(self) -> Ruling | None:
         """The refusal that led here, when an `otherwise` did."""
+        ...
+
+    @property
+    def failure(self) -> RuntimeEvent | None:
+        """What ended the attempt before: this one is its retry, or a fallback's; None for any other attempt."""
         ...
 
     @property

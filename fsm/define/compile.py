@@ -12,13 +12,33 @@ from pydantic import BaseModel
 from fsm.define.annotations import alias_of, is_union
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.exits import check_agent_results, check_chains, check_counts, check_ends
-from fsm.define.functions import arity, check_agent, check_predicate, check_remember, place_guards
+from fsm.define.fallback import with_fallbacks
+from fsm.define.functions import (
+    arity,
+    check_agent,
+    check_no_memory,
+    check_predicate,
+    check_remember,
+    check_retry,
+    place_guards,
+)
 from fsm.define.guard import Placed
 from fsm.define.mistakes import Mistakes, check_bodies, check_memory, check_payloads, check_state, told_briefly
-from fsm.define.parts import Bounds, EverywhereSpec, Named, PromiseSpec, StateSpec, TransitionSpec, Ways
+from fsm.define.parts import (
+    Bounds,
+    EverywhereSpec,
+    Named,
+    PromiseSpec,
+    RetrySpec,
+    StateSpec,
+    TransitionSpec,
+    Ways,
+    retry_spec,
+)
 from fsm.define.payload import event_name
 from fsm.define.place import Body, Line
 from fsm.define.promise import Promise
+from fsm.define.retry import Retry
 from fsm.define.shape import shape_of
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State
@@ -59,8 +79,12 @@ def compile_machine(
     check_payloads(mistakes, reading.used)
     if memory is not None:
         check_memory(mistakes, memory, bounds.memory_bytes_max)
+    else:
+        check_no_memory(mistakes, reading.lines)
     classes = reading.classes | RUNTIME_EVENTS
     left = {reading.name(source) for line in lost if isinstance(line, Transition) for source in line.sources}
+    fallbacks = {reading.name(line): line.fallback for line in reading.lines.values() if _has_fallback(line)}
+    states, transitions = with_fallbacks(states, transitions, fallbacks)
     check_ends(mistakes, states, transitions, classes, left)
     check_agent_results(mistakes, states, transitions, classes, left)
     check_counts(mistakes, states, transitions)
@@ -106,9 +130,15 @@ def _names(cls: type, lines: dict[str, Line]) -> dict[int, str]:
     return found
 
 
+def _has_fallback(line: Line) -> TypeGuard[State[Any]]:
+    return isinstance(line, State) and line.fallback is not None and line.agent is not None
+
+
 def _state(reading: _Reading, line: State[Any]) -> StateSpec:
     check_state(reading.mistakes, line)
-    check_agent(reading.mistakes, line)
+    check_agent(reading.mistakes, line, line.agent)
+    check_agent(reading.mistakes, line, line.fallback)
+    retries = check_retry(reading.mistakes, line)
     check_remember(reading.mistakes, line, line.remember, reading.memory)
     kind: Any = "final" if line.final is not None else "agent" if line.agent is not None else "waiting"
     timeout_s = line.timeout_s if line.timeout_s is not None else (DEFAULT_TIMEOUT_S if kind == "agent" else None)
@@ -122,6 +152,7 @@ def _state(reading: _Reading, line: State[Any]) -> StateSpec:
         tokens_max=line.tokens_max,
         usd_micros_max=line.usd_micros_max,
         tokens_min=line.tokens_min,
+        retry=_retry(reading.name(line), line.retry) if retries and line.retry is not None else None,
         guards=guards,
         otherwise=_ways(reading, line, guards),
         remember=_named(line.remember),
@@ -129,6 +160,11 @@ def _state(reading: _Reading, line: State[Any]) -> StateSpec:
         place=line.place,
         agent=line.agent,
     )
+
+
+def _retry(state: str, retry: Retry) -> RetrySpec:
+    when = Named(retry.when.__name__, fn=retry.when)
+    return retry_spec(state, retry.attempts_max, round(retry.base_s * 1000), round(retry.cap_s * 1000), when)
 
 
 def _is_finite(timeout_s: Any) -> TypeGuard[float]:

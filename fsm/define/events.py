@@ -23,6 +23,7 @@ class AgentFailed(RuntimeEvent):
     """The agent raised, or its visit ended in a way the state does not handle by itself.
 
     `where` is the place in the user's code it was raised from, as `agents.py:17 in write`; "" if nothing was raised.
+    `status` is the HTTP status behind the error, `retry_after_ms` how long its server asks to be left alone.
     """
 
     error_type: str
@@ -30,6 +31,8 @@ class AgentFailed(RuntimeEvent):
     attempt: int
     retriable: bool = False
     where: str = ""
+    status: int | None = None
+    retry_after_ms: int | None = None
 
 
 class TimedOut(RuntimeEvent):

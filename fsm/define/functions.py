@@ -7,20 +7,22 @@ from typing import Any, get_args
 import attrs
 from pydantic import BaseModel
 
-from fsm.define.guard import Guard, Kind, Placed, Standing
+from fsm.define.guard import Guard, Kind, Placed, Standing, numbered
 from fsm.define.mistakes import Mistakes, told_briefly
 from fsm.define.payload import told
 from fsm.define.place import Line
+from fsm.define.retry import Retry
 from fsm.define.state import State
 
 AN_AGENT = "async def write(view: View[Brief]) -> Draft"
 A_PREDICATE = "def is_good(payload) -> bool"
 A_REMEMBER = "def note(memory, payload) -> memory"
 KINDS = get_args(Kind)
+UNSTEADY = ("strikes", "elapsed_ms")  # a count that a success begins again, and one that stands still while time does
+ATTEMPTS_MAX = 1_000
 
 
-def check_agent(mistakes: Mistakes, line: State[Any]) -> None:
-    agent = line.agent
+def check_agent(mistakes: Mistakes, line: State[Any], agent: Any) -> None:
     if agent is None:
         return
     if not callable(agent):
@@ -36,7 +38,7 @@ def check_agent(mistakes: Mistakes, line: State[Any]) -> None:
 
 
 def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[BaseModel] | None) -> None:
-    wants = _function_mistake("when", when, (1, 2), A_PREDICATE)
+    wants = function_mistake("when", when, (1, 2), A_PREDICATE)
     if wants:
         mistakes.add(line, *wants)
     elif when is not None and arity(when) == 2 and memory is None:
@@ -46,14 +48,48 @@ def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[Base
 
 
 def check_remember(mistakes: Mistakes, line: Line, remember: Any, memory: type[BaseModel] | None) -> None:
-    wants = _function_mistake("remember", remember, (2,), A_REMEMBER)
+    wants = function_mistake("remember", remember, (2,), A_REMEMBER)
     if wants:
         mistakes.add(line, *wants)
     if remember is not None and memory is None:
         mistakes.add(line, "remember= in a machine without memory", "class X(Machine, memory=Notes)")
 
 
-def _function_mistake(role: str, fn: Any, arities: tuple[int, ...], shape: str) -> tuple[str, str] | None:
+def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
+    """Whether the retry of a state, if it has one, can be compiled."""
+    retry: object = line.retry
+    found = len(mistakes.found)
+    if line.agent is None and (retry is not None or line.fallback is not None):
+        given = "retry=" if retry is not None else "fallback="
+        mistakes.add(line, f"it has {given} and no agent that could fail", "give it agent=, or drop that")
+    if retry is not None and not isinstance(retry, Retry):
+        mistakes.add(line, f"retry={retry!r}", "write retry=Retry(attempts_max=3)")
+    if isinstance(retry, Retry):
+        if type(retry.attempts_max) is not int or not 2 <= retry.attempts_max <= ATTEMPTS_MAX:
+            what = f"Retry(attempts_max={retry.attempts_max!r})"
+            mistakes.add(line, what, f"give a whole number of attempts, 2 to {ATTEMPTS_MAX}, the first one included")
+        pauses = (retry.base_s, retry.cap_s)
+        if not all(type(pause) in (int, float) and 0 <= pause < 1e9 for pause in pauses) or pauses[0] > pauses[1]:
+            what = f"Retry(base_s={retry.base_s!r}, cap_s={retry.cap_s!r})"
+            mistakes.add(line, what, "give seconds, 0 or more, the cap no less than the base")
+        wants = function_mistake("when", retry.when, (1,), "def worth_it(failure) -> bool")
+        if wants:
+            mistakes.add(line, *wants)
+    return len(mistakes.found) == found
+
+
+def check_no_memory(mistakes: Mistakes, lines: Mapping[str, Line]) -> None:
+    """In a machine without memory no guard looks at it."""
+    for line in lines.values():
+        guards = getattr(line, "guards", ())
+        for guard in guards if isinstance(guards, Sequence) else ():
+            if isinstance(guard, Guard) and guard.reads_memory:
+                what = f"{type(guard).__name__} looks at the memory, and this machine has none"
+                mistakes.add(line, what, "class X(Machine, memory=Notes)")
+
+
+def function_mistake(role: str, fn: Any, arities: tuple[int, ...], shape: str) -> tuple[str, str] | None:
+    """What is wrong with a function that decides something, given as `role`: (what, what to write instead)."""
     if fn is None:
         return None
     if not callable(fn):
@@ -105,7 +141,7 @@ def place_guards(
             wrong = f"{type(guard).__name__} raised {told(error)}", "correct its params() or counted()"
         if wrong is not None:
             mistakes.add(line, *wrong)
-    return tuple(placed)
+    return numbered(placed)
 
 
 def _no_guard(value: Any) -> tuple[str, str]:
@@ -136,16 +172,26 @@ def _guard_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
         return f"{cls.__name__}.kind is {guard.kind!r}", f"write one of {', '.join(KINDS)}"
     if not codes and guard.kind != "sure":
         return f"{cls.__name__} names no verdict codes", 'give the class codes = ("why_it_refuses",)'
-    wrong = guard.mistake(standing)
-    if wrong is None and guard.kind == "cap" and (guard.counted(standing, "") is None or guard.limit_of() is None):
-        wrong = (f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind")
-    if wrong is None and guard.kind != "cap":
-        wrong = _check_mistake(cls)
+    wrong = guard.mistake(standing) or _count_mistake(guard, standing)
     unstable = [name for name, value in guard.params().items() if " at 0x" in str(value)]
     if wrong is None and unstable:
         what = f"{cls.__name__}({unstable[0]}=...) has no lasting text, so the machine has no lasting fingerprint"
         wrong = (what, "give it numbers, texts or named functions, or write params()")
     return wrong
+
+
+def _count_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
+    """A guard counts or has a check; a cap counts what never falls."""
+    cls, counter = type(guard), guard.counted(standing, "")
+    counts = counter is not None and guard.limit_of() is not None
+    if guard.kind != "cap":
+        return None if counts else _check_mistake(cls)
+    if not counts:
+        return f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind"
+    assert counter is not None
+    if counter.of in UNSTEADY:
+        return f"{cls.__name__} is a cap on {counter.of}, which bounds no loop", 'write kind = "env"'
+    return None
 
 
 def _check_mistake(cls: type[Guard]) -> tuple[str, str] | None:

@@ -7,14 +7,18 @@ be verified, drawn and replayed without the guard's class.
 Kinds: `cap`, an exact count against a limit; `data`, a check of the payload, which may pass or not; `env`,
 something outside the run (a clock, a breaker, a person) that may refuse for ever, and alone may defer; `sure`,
 always allows.
+
+A guard has no memory of its own. What it must remember of the run it *keeps*: whole numbers by name, given
+with a verdict that allows. They are in the record, and from then on in `Facts.kept` of this very guard, if the
+run makes the move that the verdict was about; of any other move, and of none, nothing is kept.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import attrs
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from pydantic import BaseModel
 
 from fsm.define.place import Line
@@ -23,6 +27,13 @@ from fsm.define.value import value
 Kind = Literal["cap", "data", "env", "sure"]
 Standing = Literal["transition", "state", "run"]
 Decision = Literal["allow", "refuse", "defer"]
+Kept = Mapping[str, int]
+
+KEPT_MAX = 1_024
+"""How many counts one guard may keep of one run; beyond it refuses with `guard_error`."""
+KEPT_NAME_MAX = 64
+"""How long the name of such a count may be, in characters."""
+NOTHING_KEPT: Kept = {}
 
 
 @value
@@ -30,6 +41,7 @@ class Verdict:
     """What a guard says: allow; refuse with a code; or defer until a moment.
 
     Numbers are whole. `text` holds the error behind a `guard_error` and its like; it is for reading only.
+    `keep` holds the counts to keep if the move that is allowed is made; 0 forgets one.
     """
 
     decision: Decision
@@ -37,26 +49,43 @@ class Verdict:
     numbers: Mapping[str, int] = field(factory=dict)
     until_ms: int | None = None
     text: str = field(default="", eq=False)
+    keep: Kept = NOTHING_KEPT
 
 
 @value
 class Ruling:
-    """A verdict with the guard that gave it and where that stands; this is what a record holds."""
+    """A verdict with the guard that gave it and where that stands; this is what a record holds.
+
+    In a record it keeps something only where that applied. `nth` tells which guard did, of several alike there.
+    """
 
     guard: str
     at: str
     standing: Standing
     verdict: Verdict
+    nth: int = 1
+
+    @property
+    def kept_as(self) -> str:
+        """Where a snapshot has what it keeps."""
+        return _kept_as(self.at, self.guard, self.nth)
 
     def __str__(self) -> str:
         told = ", ".join(f"{name} {value}" for name, value in self.verdict.numbers.items())
         word = {"allow": "allows", "refuse": "refuses", "defer": "defers"}[self.verdict.decision]
-        because = ": ".join(part for part in (self.verdict.code, told, self.verdict.text) if part)
+        kept = ", ".join(f"{name} {value}" for name, value in self.verdict.keep.items())
+        parts = (self.verdict.code, told, self.verdict.text, kept and f"keeps {kept}")
+        because = ": ".join(part for part in parts if part)
         return f"{self.guard} on {self.at} {word}" + (f" ({because})" if because else "")
 
 
-def allow(**numbers: int) -> Verdict:
-    return Verdict("allow", numbers=numbers)
+def _kept_as(at: str, guard: str, nth: int) -> str:
+    return f"{at}:{guard}:{nth}"
+
+
+def allow(keep: Kept = NOTHING_KEPT, /, **numbers: int) -> Verdict:
+    """Let it pass. `keep`: counts that this guard finds in `Facts.kept` from then on; those not named stay."""
+    return Verdict("allow", numbers=numbers, keep=keep)
 
 
 def refuse(code: str, **numbers: int) -> Verdict:
@@ -77,20 +106,31 @@ def _counter_key(counter: "Counter") -> str:
 class Counter:
     """Something a run counts, a fold of its records.
 
-    `of` is what counts: firings of a hop, visits of a state, hops of the run, or its spending; `subject`
-    names the hop or state. With `since`, every entry of that state starts the count again.
+    `of` is what counts: firings of a hop, visits of a state, hops of the run, its spending, the failures in a row
+    of something it depends on, or milliseconds since it was started; `subject` names the hop, the state or what is
+    depended on. With `since`, every entry of that state starts the count again. `ValueError`
+    for a subject of what is counted for the run as a whole: nothing would ever count it.
     """
 
-    of: Literal["fires", "visits", "hops", "tokens", "usd_micros"]
+    of: Literal["fires", "visits", "hops", "tokens", "usd_micros", "strikes", "elapsed_ms"]
     subject: str = ""
     since: str = ""
     key: str = field(init=False, eq=False, default=attrs.Factory(_counter_key, takes_self=True))
     """The counter's name in a snapshot."""
 
+    def __attrs_post_init__(self) -> None:
+        if self.subject and self.of not in ("fires", "visits", "strikes"):
+            raise ValueError(
+                f"Counter({self.of!r}, {self.subject!r}): a run counts its {self.of} once, for no hop or state"
+            )
+
 
 @frozen
 class Facts:
-    """All that a guard may look at. Nothing else exists for it: no clock, no file, no model."""
+    """All that a guard may look at. Nothing else exists for it: no clock, no file, no model.
+
+    `kept` is what this guard has kept of this run so far, `payload_digest` the sha256 of the payload's bytes.
+    """
 
     source: str
     target: str
@@ -101,6 +141,14 @@ class Facts:
     entered_at_ms: int
     started_at_ms: int
     payload_bytes: int = 0
+    payload_digest: bytes = b""
+    kept: Kept = NOTHING_KEPT
+    _memory: Callable[[], Any] = field(default=lambda: None, alias="memory", repr=False)
+
+    @property
+    def memory(self) -> Any:
+        """The run's memory before this payload, as its model; None where the machine has none."""
+        return self._memory()
 
 
 class Checks(Protocol):
@@ -111,8 +159,9 @@ class Checks(Protocol):
 class Placed:
     """A guard at its place in a machine: all of it but the code, and the code where there is one.
 
-    `counter` and `limit` are set for a `cap`: it refuses with its first code once the counter has reached
-    the limit. `check` is None for a machine loaded from JSON; `at` is the attribute it stands on.
+    With `counter` and `limit` it takes no code: it refuses with its first code once the counter has reached
+    the limit. A `cap` always has them, and its counter never falls unless by `since`. `check` is None for a
+    machine loaded from JSON; `at` is the attribute it stands on, `nth` which one of several alike there it is.
     """
 
     name: str
@@ -124,14 +173,30 @@ class Placed:
     counter: Counter | None = None
     limit: int | None = None
     check: Checks | None = field(default=None, eq=False, repr=False)
+    nth: int = field(default=1, eq=False, repr=False)
+
+    @property
+    def kept_as(self) -> str:
+        """Where a snapshot has what it keeps."""
+        return _kept_as(self.at, self.name, self.nth)
 
     def count(self, counters: Mapping[str, int]) -> Verdict | None:
-        """The verdict of a cap, which takes no code; None for every other guard."""
+        """The verdict of a guard that counts, which takes no code; None for every other."""
         if self.counter is None or self.limit is None:
             return None
         count = counters.get(self.counter.key, 0)
         numbers = {self.counter.of: count, f"{self.counter.of}_max": self.limit}
         return Verdict("refuse", self.codes[0], numbers) if count >= self.limit else Verdict("allow", "", numbers)
+
+
+def numbered(guards: Iterable[Placed]) -> tuple[Placed, ...]:
+    """The guards of one place, those alike numbered in their order: each keeps its own."""
+    seen: dict[str, int] = {}
+    found = []
+    for guard in guards:
+        nth = seen[guard.name] = seen.get(guard.name, 0) + 1
+        found.append(guard if nth == guard.nth else evolve(guard, nth=nth))
+    return tuple(found)
 
 
 def not_whole(guard: "Guard", name: str, least: int) -> tuple[str, str] | None:
@@ -154,22 +219,27 @@ def _param(value: object) -> int | str:
 class Guard:
     """What every guard is: subclass it with `attrs.frozen`, name its `codes` and `kind`, write `check`.
 
-    A `cap` writes `counted` and `limit_of` instead of `check`: counting is the kernel's work.
+    One that counts writes `counted` and `limit_of` instead of `check`: counting is the kernel's work.
     """
 
     kind: ClassVar[Kind] = "data"
     codes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def reads_memory(self) -> bool:
+        """Whether it looks at the run's memory, and so stands only in a machine that has one."""
+        return False
 
     def check(self, facts: Facts, /) -> Verdict:
         """Allow, refuse or defer, from the facts alone. Raising refuses with code `guard_error`."""
         raise NotImplementedError
 
     def counted(self, standing: Standing, owner: str) -> Counter | None:
-        """What a cap counts when it stands there; None if this guard is no cap."""
+        """What it counts when it stands there; None if this guard does not count."""
         return None
 
     def limit_of(self) -> int | None:
-        """The count at which a cap refuses."""
+        """The count at which it refuses."""
         return None
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
@@ -181,7 +251,8 @@ class Guard:
 
     def params(self) -> dict[str, int | str]:
         """The guard's parameters as plain data; they are part of the machine's fingerprint."""
-        values = {attribute.name: getattr(self, attribute.name) for attribute in attrs.fields(type(self))}
+        given = (attribute.name for attribute in attrs.fields(type(self)) if attribute.init)
+        values = {name: getattr(self, name) for name in given}
         return {name: _param(value) for name, value in values.items() if value is not None}
 
     def place(self, standing: Standing, owner: str) -> Placed:

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fsm.define.guard import Counter, Placed
-from fsm.define.parts import EverywhereSpec, Named, PromiseSpec, StateSpec, TransitionSpec
+from fsm.define.guard import Counter, Placed, numbered
+from fsm.define.parts import EverywhereSpec, Named, PromiseSpec, RetrySpec, StateSpec, TransitionSpec, retry_spec
 from fsm.define.payload import canonical
 from fsm.define.shape import FieldShape, Shape
 
@@ -55,7 +55,7 @@ def _by_name(items: list[Form]) -> Form:
 
 
 def state_form(state: StateSpec) -> Form:
-    return {
+    form: Form = {
         "name": state.name,
         "kind": state.kind,
         "initial": list(state.initial),
@@ -69,6 +69,18 @@ def state_form(state: StateSpec) -> Form:
         "remember": state.remember.name if state.remember else None,
         "title": state.title,
     }
+    if state.retry is not None:
+        form["retry"] = _retry(state.retry)
+    return form
+
+
+def _retry(retry: RetrySpec) -> Form:
+    return {
+        "attempts_max": retry.attempts_max,
+        "base_ms": retry.base_ms,
+        "cap_ms": retry.cap_ms,
+        "when": retry.when.name,
+    }
 
 
 def transition_form(line: TransitionSpec) -> Form:
@@ -81,6 +93,7 @@ def transition_form(line: TransitionSpec) -> Form:
         "guards": [_placed(guard) for guard in line.guards],
         "otherwise": dict(line.otherwise),
         "remember": line.remember.name if line.remember else None,
+        **({"carries": True} if line.carries else {}),
     }
 
 
@@ -141,6 +154,7 @@ def state_from(item: Form) -> StateSpec:
         guards=_guards(item),
         otherwise=dict(item["otherwise"]),
         remember=Named(item["remember"]) if item["remember"] else None,
+        retry=_retry_from(item["name"], item["retry"]) if "retry" in item else None,
         title=item["title"],
     )
 
@@ -155,7 +169,12 @@ def transition_from(item: Form) -> TransitionSpec:
         guards=_guards(item),
         otherwise=dict(item["otherwise"]),
         remember=Named(item["remember"]) if item["remember"] else None,
+        carries=item.get("carries", False),
     )
+
+
+def _retry_from(state: str, item: Form) -> RetrySpec:
+    return retry_spec(state, item["attempts_max"], item["base_ms"], item["cap_ms"], Named(item["when"]))
 
 
 def everywhere_from(item: Form) -> EverywhereSpec:
@@ -167,7 +186,7 @@ def promise_from(item: Form) -> PromiseSpec:
 
 
 def _guards(item: Form) -> tuple[Placed, ...]:
-    return tuple(
+    return numbered(
         Placed(
             name=guard["guard"],
             at=guard["at"],

@@ -78,7 +78,10 @@ class Machine(metaclass=MachineType):
 
     @classmethod
     def with_agents(cls, **agents: Agent[Never]) -> "type[Machine]":  # with Any, mypy lets wrong results pass
-        """The same machine with other agents bound: same name, same fingerprint, same recorded runs."""
+        """The same machine with other agents bound: same name, same fingerprint, same recorded runs.
+
+        A fallback is given by the name of its state: `with_agents(**{"draft.fallback": other})`.
+        """
         for name in agents:
             state = cls.spec.state.get(name)
             if state is None or state.kind != "agent":
@@ -88,8 +91,9 @@ class Machine(metaclass=MachineType):
                 )
         lines: dict[str, Any] = {}
         for name, agent in agents.items():
-            state_line: State[Any] = getattr(cls, name)
-            lines[name] = state_line.with_agent(agent)
+            owner, _, role = name.partition(".")
+            line: State[Any] = lines.get(owner) or getattr(cls, owner)
+            lines[owner] = line.but(**{role or "agent": agent})
         keywords: dict[str, Any] = {"machine_name": cls.spec.name}
         namespace = {"__doc__": cls.__doc__, "__module__": cls.__module__, "__qualname__": cls.__qualname__, **lines}
         return MachineType(cls.__name__, (cls,), namespace, **keywords)  # type: ignore[return-value]

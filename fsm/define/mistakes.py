@@ -132,6 +132,7 @@ def check_state(mistakes: Mistakes, line: State[Any]) -> None:
         given = [name for name in ("agent", "timeout_s", "initial", "otherwise") if getattr(line, name) is not None]
         given += ["guards"] if line.guards else []
         given += [name for name, none in UNLIMITED.items() if getattr(line, name) != none]
+        given += [name for name in ("retry", "fallback") if getattr(line, name) is not None]
         if given:
             instead = "a final state only ends the run; put guards on the lines to it"
             mistakes.add(line, f"it is final and has {', '.join(given)}", instead)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import attrs
 from attrs import field, frozen
 
-from fsm.define.guard import Placed
+from fsm.define.guard import Counter, Placed
 from fsm.define.place import Place
 
 START = "(start)"
@@ -25,7 +25,8 @@ class Bounds:
     the second on such visits go on few at a time, for the last time alone, so that one which only shared its
     process with another that kills it is not condemned; below 2 there is no telling them apart.
     `refusals_max`: refused outside events recorded per visit. `defers_max`, `defer_s_max`: how often and how
-    long one event may be put off. `calls_max`: calls per visit. `payload_bytes_max`, `memory_bytes_max`:
+    long one event may be put off. `calls_max`: calls per visit, begun
+    again with each retry. `payload_bytes_max`, `memory_bytes_max`:
     canonical JSON bytes. `inbox_max`: outside events waiting per run.
     """
 
@@ -52,6 +53,17 @@ _code: Any = field(default=None, eq=False, repr=False)
 
 
 @frozen(kw_only=True)
+class RetrySpec:
+    """How a state's attempts begin again; `guard` is the cap that `attempts_max` is, on the hop of the retry."""
+
+    attempts_max: int
+    base_ms: int
+    cap_ms: int
+    when: Named
+    guard: Placed
+
+
+@frozen(kw_only=True)
 class StateSpec:
     """A state; `tokens_max`, `usd_micros_max` and `tokens_min` are of one visit, all its attempts together."""
 
@@ -63,6 +75,7 @@ class StateSpec:
     tokens_max: int | None = None
     usd_micros_max: int | None = None
     tokens_min: int = 0
+    retry: RetrySpec | None = None
     guards: tuple[Placed, ...] = ()
     otherwise: Ways = field(factory=dict)
     remember: Named | None = None
@@ -73,6 +86,8 @@ class StateSpec:
 
 @frozen(kw_only=True)
 class TransitionSpec:
+    """A transition; one that `carries` enters its target with the payload of the visit it leaves, not its event's."""
+
     name: str
     sources: tuple[str, ...]
     target: str
@@ -81,6 +96,7 @@ class TransitionSpec:
     guards: tuple[Placed, ...] = ()
     otherwise: Ways = field(factory=dict)
     remember: Named | None = None
+    carries: bool = False
     place: Place | None = _code
 
 
@@ -108,20 +124,46 @@ class EverywhereSpec:
     place: Place | None = _code
 
 
+Part = StateSpec | TransitionSpec | EverywhereSpec
+"""What guards stand on: a line that is an attribute of its own."""
+
+
 @frozen
 class Hop:
-    """One declared way from state to state: a transition, an `otherwise` of something, or the start."""
+    """One declared way from state to state: a transition, an `otherwise` of something, a retry, or the start."""
 
     id: str
     owner: str
     sources: frozenset[str]
     target: str
     otherwise: bool = False
+    carries: bool = False
 
 
 def way_id(owner: str, code: str) -> str:
     """The id of the hop an `otherwise` declares for a verdict code."""
     return f"{owner}.otherwise" if code == "*" else f"{owner}.otherwise.{code}"
+
+
+def retry_spec(state: str, attempts_max: int, base_ms: int, cap_ms: int, when: Named) -> RetrySpec:
+    """The retry of a state: its hop is capped at what it may add to the first attempt, anew in every visit."""
+    hop = retry_id(state)
+    guard = Placed(
+        name="Retry",
+        at=hop,
+        standing="state",
+        kind="cap",
+        codes=("attempts_max",),
+        params={"attempts_max": attempts_max},
+        counter=Counter("fires", hop, since=state),
+        limit=attempts_max - 1,
+    )
+    return RetrySpec(attempts_max=attempts_max, base_ms=base_ms, cap_ms=cap_ms, when=when, guard=guard)
+
+
+def retry_id(state: str) -> str:
+    """The id of the hop that a retry in a state is."""
+    return f"{state}.retry"
 
 
 def way_for(otherwise: Ways, code: str) -> str | None:

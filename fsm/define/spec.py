@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from fsm.define import jsonform
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.forms import FORMAT, checked
-from fsm.define.guard import Counter
+from fsm.define.guard import Counter, Placed
 from fsm.define.parts import (
     BOUND_NAMES,
     START,
@@ -23,10 +23,12 @@ from fsm.define.parts import (
     Bounds,
     EverywhereSpec,
     Hop,
+    Part,
     PromiseSpec,
     StateSpec,
     TransitionSpec,
     Ways,
+    retry_id,
     way_id,
 )
 from fsm.define.payload import Payload, unseal
@@ -54,6 +56,18 @@ class MachineSpec:
         return {state.name: state for state in self.states}
 
     @cached_property
+    def parts(self) -> dict[str, Part]:
+        """Everything that guards stand on, by attribute."""
+        parts: tuple[Part, ...] = (*self.transitions, *self.states, *self.everywhere)
+        return {part.name: part for part in parts}
+
+    @cached_property
+    def guards(self) -> tuple[Placed, ...]:
+        """Every guard, in the order of the parts; a state's retry is one too."""
+        retries = [state.retry.guard for state in self.states if state.retry is not None]
+        return (*(guard for part in self.parts.values() for guard in part.guards), *retries)
+
+    @cached_property
     def initial(self) -> StateSpec:
         return next(state for state in self.states if state.initial)
 
@@ -61,7 +75,7 @@ class MachineSpec:
     def hops(self) -> dict[str, Hop]:
         """Every declared way, by id; `reject.otherwise` is the way a refused `reject` takes."""
         start = Hop(START_HOP, START_HOP, frozenset({START}), self.initial.name)
-        found = [start, *(Hop(line.name, line.name, frozenset(line.sources), line.target) for line in self.transitions)]
+        found = [start, *(_direct(line) for line in self.transitions)]
         for line in self.transitions:
             found += _ways(line.name, frozenset(line.sources), line.otherwise)
         anywhere = frozenset({START, *(state.name for state in self.states if state.kind != "final")})
@@ -69,6 +83,8 @@ class MachineSpec:
             found += _ways(everywhere.name, anywhere, everywhere.otherwise)
         for state in self.states:
             found += _ways(state.name, anywhere, state.otherwise)
+            if state.retry is not None:
+                found.append(Hop(retry_id(state.name), state.name, frozenset({state.name}), state.name))
         return {hop.id: hop for hop in found}
 
     @cached_property
@@ -87,9 +103,25 @@ class MachineSpec:
     @cached_property
     def since_counters(self) -> tuple[Counter, ...]:
         """What is counted anew since a state was entered; every other count is kept for all hops and states."""
-        places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*self.transitions, *self.states, *self.everywhere]
-        counters = [guard.counter for place in places for guard in place.guards]
+        counters = [guard.counter for guard in self.guards]
         return tuple(dict.fromkeys(counter for counter in counters if counter is not None and counter.since))
+
+    @cached_property
+    def timed(self) -> bool:
+        """Whether any guard looks at how long the run has taken."""
+        return any(guard.counter is not None and guard.counter.of == "elapsed_ms" for guard in self.guards)
+
+    @cached_property
+    def deadlines_ms(self) -> tuple[int, ...]:
+        """After how many milliseconds the whole machine refuses to go on."""
+        placed = [guard for line in self.everywhere for guard in line.guards]
+        return tuple(g.limit for g in placed if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None)
+
+    @cached_property
+    def watched(self) -> frozenset[str]:
+        """The names of what guards count the failures of."""
+        counters = [guard.counter for guard in self.guards]
+        return frozenset(counter.subject for counter in counters if counter is not None and counter.of == "strikes")
 
     @cached_property
     def formerly(self) -> dict[str, str]:
@@ -153,6 +185,10 @@ class MachineSpec:
             "memory": jsonform.shape_form(self.memory) if self.memory else None,
             "bounds": {name: getattr(self.bounds, name) for name in BOUND_NAMES},
         }
+
+
+def _direct(line: TransitionSpec) -> Hop:
+    return Hop(line.name, line.name, frozenset(line.sources), line.target, carries=line.carries)
 
 
 def _ways(owner: str, sources: frozenset[str], otherwise: Ways) -> list[Hop]:

@@ -1,5 +1,6 @@
 """States, and how lines start from them."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Never
 
@@ -9,6 +10,7 @@ from typing_extensions import TypeVar
 from fsm.define.agent import Agent
 from fsm.define.guard import Guard
 from fsm.define.place import Line
+from fsm.define.retry import Retry
 from fsm.define.transition import Transition
 
 P = TypeVar("P", bound=BaseModel)
@@ -51,6 +53,10 @@ class State(Line, Generic[In]):
     What a visit reports is bounded by `tokens_max` and `usd_micros_max` (millionths of a dollar), summed over its
     attempts: one that reports more is cut off at once with `CallRefused`, and what it spent is recorded as it is.
     A visit that ends with less than `tokens_min` is charged that much, so a loop of such visits does spend.
+
+    `retry` begins a failed attempt again, in the same visit. `fallback` is a second agent for the same payload:
+    short for a state of its own, `draft.fallback`, entered on what would be an `AgentFailed` of this one (after all
+    retries), or when entry is refused and there is no `otherwise`; whatever leaves this state leaves that one too.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class State(Line, Generic[In]):
         tokens_max: int | None = None,
         usd_micros_max: int | None = None,
         tokens_min: int = 0,
+        retry: Retry | None = None,
+        fallback: Agent[In] | None = None,
         guards: Sequence[Guard] = (),
         otherwise: "State[Any] | Mapping[str, State[Any]] | None" = None,
         remember: Callable[[Any, Any], BaseModel] | None = None,
@@ -76,6 +84,8 @@ class State(Line, Generic[In]):
         self.tokens_max = tokens_max
         self.usd_micros_max = usd_micros_max
         self.tokens_min = tokens_min
+        self.retry = retry
+        self.fallback: Any = fallback
         self.guards = guards
         self.otherwise = otherwise
         self.remember = remember
@@ -102,21 +112,10 @@ class State(Line, Generic[In]):
         line: Any = target
         return Transition((self,), line, on, when, guards, otherwise, remember)
 
-    def with_agent(self, agent: Agent[Never]) -> "State[Any]":
-        """This state with another agent, for a subclass or `Machine.with_agents`."""
-        return State(
-            initial=self.initial,
-            agent=agent,
-            final=self.final,
-            timeout_s=self.timeout_s,
-            tokens_max=self.tokens_max,
-            usd_micros_max=self.usd_micros_max,
-            tokens_min=self.tokens_min,
-            guards=self.guards,
-            otherwise=self.otherwise,
-            remember=self.remember,
-            title=self.title,
-        )
+    def but(self, **changes: Any) -> "State[Any]":
+        """This state with a change, for a subclass: `draft = Parent.draft.but(agent=write)`."""
+        names = list(inspect.signature(State.__init__).parameters)[1:]
+        return State(**{**{name: getattr(self, name) for name in names}, **changes})
 
 
 def any_of(*states: State[Any]) -> Sources:

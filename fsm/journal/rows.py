@@ -6,8 +6,8 @@ from typing import Any, Literal
 from attrs import asdict, field, fields, frozen
 from pydantic_core import from_json
 
-from fsm.core.record import ENDED, HALTED, NO_NOTE, NOTHING, Outcome, Record, Spent, ruling_from
-from fsm.core.snapshot import Pending, Snapshot
+from fsm.core.record import ENDED, HALTED, NO_NOTE, NO_STRIKES, NOTHING, Outcome, Record, Spent, ruling_from
+from fsm.core.snapshot import Again, Pending, Snapshot
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.payload import canonical, digest
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
@@ -121,6 +121,7 @@ def record_from(row: RecordRow) -> Record:
         predicates=tuple([(name, result) for name, result in predicates]) if predicates else (),
         rulings=tuple([ruling_from(form) for form in rulings]) if rulings else (),
         spent=Spent(*detail["spent"]) if "spent" in detail else NOTHING,
+        strikes=detail.get("strikes", NO_STRIKES),
         calls=bytes.fromhex(calls) if calls else None,
         memory=bytes.fromhex(memory) if memory else None,
         until_ms=detail.get("until_ms"),
@@ -206,7 +207,9 @@ def snapshot_body(snapshot: Snapshot) -> str:
     """A snapshot as JSON, without its memory."""
     form = asdict(snapshot, recurse=False, filter=lambda attribute, _: attribute.name != "memory")
     form["counters"] = dict(snapshot.counters)
+    form["kept"] = {place: dict(kept) for place, kept in snapshot.kept.items()}
     form["pending"] = asdict(snapshot.pending) if snapshot.pending else None
+    form["again"] = asdict(snapshot.again) if snapshot.again else None
     refusal = snapshot.refusal
     form["refusal"] = asdict(refusal) if refusal else None
     return canonical(form).decode()
@@ -219,10 +222,12 @@ def snapshot_bytes(snapshot: Snapshot) -> int:
 
 def snapshot_from(body: str, memory: str | None) -> Snapshot:
     form = json.loads(body)
-    pending, refusal = form.pop("pending"), form.pop("refusal")
+    form.setdefault("given", form["entered"])  # a row written before a visit could have another's payload
+    pending, again, refusal = form.pop("pending"), form.pop("again", None), form.pop("refusal")
     return Snapshot(
         **form,
         pending=Pending(**pending) if pending else None,
+        again=Again(**again) if again else None,
         refusal=_ruling(refusal) if refusal else None,
         memory=memory.encode() if memory is not None else None,
     )

@@ -1,5 +1,6 @@
 """Durable timers: one row for a wait that has a timeout, one for an event put off."""
 
+from fsm.core.deadline import time_for
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
@@ -16,7 +17,7 @@ def timers_set(run: int, spec: MachineSpec, before: Snapshot, after: Snapshot, r
     if record.kind == "deferred" and record.until_ms is not None:
         found.append((run, "defer", after.entered, record.until_ms))
     if after.entered != before.entered and record.outcome == "waiting":
-        timeout_ms = spec.state[after.state].timeout_ms
+        timeout_ms = time_for(spec, spec.state[after.state], record.at_ms, after.started_at_ms)
         if timeout_ms is not None:
             found.append((run, "timeout", after.entered, record.at_ms + timeout_ms))
     return found

@@ -15,7 +15,7 @@ from attrs import frozen
 from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine, Undeclared
-from fsm.core.record import Record
+from fsm.core.record import NO_NOTE, Record
 from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
@@ -158,8 +158,10 @@ class _Replaying:
             own=record.own,
             event_id=record.event_id,
             spent=record.spent,
+            strikes=record.strikes,
             charge=int(record.note.get("charge", 0)),
             unread=unread,
+            note=record.note if record.seq == 0 else NO_NOTE,
         )
 
     def _payload(self, spec: MachineSpec, record: Record) -> Payload:

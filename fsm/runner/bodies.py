@@ -9,10 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from fsm.define.payload import canonical
 from fsm.errors import CallFailed
-
-RETRIABLE = (TimeoutError, ConnectionError)
-NAME_MAX = 200
-TEXT_MAX = 2_000
+from fsm.runner.faults import fault_of
 
 
 def prepared(fn: Callable[..., Any], key: str) -> Callable[..., Any]:
@@ -38,21 +35,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def told(error: BaseException) -> tuple[str, str, bool]:
-    """Type, text, and whether trying again may help; safe to store, whatever the error is made of."""
-    if isinstance(error, CallFailed):
-        return error.type, f"call {error.name!r}: {error.text}", error.retriable
-    try:
-        text = str(error)[:TEXT_MAX].encode("utf-8", "replace").decode()
-    except Exception as unprintable:
-        text = f"unprintable: {type(unprintable).__name__}"
-    try:
-        retriable = bool(getattr(error, "retriable", isinstance(error, RETRIABLE)))
-    except Exception:
-        retriable = False
-    return type(error).__name__[:NAME_MAX], text, retriable
-
-
 def arguments_body(name: str, arguments: tuple[Any, ...]) -> bytes:
     """The arguments of a call as they are recorded; `TypeError` if they are not JSON data."""
     return _json(f"the arguments of call {name!r} are", list(arguments))
@@ -70,20 +52,14 @@ def _json(what: str, value: Any) -> bytes:
         raise TypeError(f"{what} not JSON data: {error}") from None
 
 
-def outcome_body(result: Any, error: BaseException | None) -> tuple[str, bytes]:
+def outcome_body(result: Any, error: BaseException | None, now_ms: int) -> tuple[str, bytes]:
     """How a call went, and the bytes that say so."""
     if error is None:
         try:
             return "ok", canonical(_plain(result))
         except (TypeError, ValueError, RecursionError) as unfit:
             error = TypeError(f"its result is not JSON data: {unfit}")
-    return "failed", canonical(_failure(error))
-
-
-def _failure(error: BaseException) -> dict[str, object]:
-    if isinstance(error, CallFailed):
-        return {"type": error.type, "text": error.text, "retriable": error.retriable}
-    return dict(zip(("type", "text", "retriable"), told(error), strict=True))
+    return "failed", canonical(fault_of(error, now_ms).form())
 
 
 def decoded(name: str, status: str, body: bytes, returns: Any) -> Any:
@@ -91,5 +67,5 @@ def decoded(name: str, status: str, body: bytes, returns: Any) -> Any:
     adapter: TypeAdapter[Any] = TypeAdapter(Any if status == "failed" or returns is None else returns)
     value = adapter.validate_json(body)
     if status == "failed":
-        raise CallFailed(name=name, type=value["type"], text=value["text"], retriable=value["retriable"])
+        raise CallFailed(name=name, **value)
     return value

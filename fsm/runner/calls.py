@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from attrs import define, field
 
 from fsm.clock import Clock
 from fsm.core.record import NOTHING, Spent
+from fsm.core.strikes import struck_out
 from fsm.crash import point
 from fsm.define.agent import Unsure
 from fsm.define.events import CallRefused, CallUnsure, RuntimeEvent
@@ -24,9 +25,11 @@ from fsm.define.payload import digest, excerpt
 from fsm.errors import Fenced, JournalError
 from fsm.journal.journal import Journal
 from fsm.journal.rows import Call
-from fsm.runner.bodies import NAME_MAX, arguments_body, decoded, outcome_body, prepared
+from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
+from fsm.runner.faults import NAME_MAX
 from fsm.runner.known import known_of
 from fsm.runner.live import Live, Purse, calling
+from fsm.runner.task import within
 from fsm.runner.threads import Threads
 
 KEY_MAX = 2_000
@@ -87,7 +90,7 @@ class CallDesk:
             return known
         try:
             with inside(ticket):
-                result = await _within(self._execute(fn, ticket), timeout_s)
+                result = await within(self._execute(fn, ticket), timeout_s)
         except asyncio.CancelledError as error:
             current = asyncio.current_task()
             if current is None or current.cancelling():
@@ -146,6 +149,10 @@ class CallDesk:
         made = self._made + len(earlier - self._keys - {full_key})
         if made >= calls_max:
             self._refuse(name, "calls_max", {"calls": made, "calls_max": calls_max})
+        now = self.live.snapshot
+        struck = struck_out(self.live.engine.spec, now.state, name, self.live.streak(name))
+        if struck is not None:
+            self._refuse(name, struck.code, dict(struck.numbers))
         self._made += 1
         self._keys.add(full_key)
         ticket = self._ticket(full_key, name, arguments, returns, digest(body))
@@ -180,11 +187,12 @@ class CallDesk:
     async def settle(self, ticket: _Ticket, result: Any, error: BaseException | None) -> Any:
         """Commit the outcome and hand it out as it will be read from the journal ever after."""
         point("call.executed")
-        status, body = outcome_body(result, error)
+        status, body = outcome_body(result, error, self.clock.now_ms())
         outcome: Call | None = None
         try:
             spent = self.live.close(ticket.purse)
             outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent)
+            self.live.tried(ticket.name, status, body)
         finally:
             self.leave(ticket, outcome)
         point("call.settled")
@@ -264,21 +272,6 @@ def inside(ticket: _Ticket) -> Iterator[None]:
         yield
     finally:
         calling.set(ticket.purse.outer)
-
-
-async def _within(work: Coroutine[Any, Any, Any], timeout_s: float | None) -> Any:
-    """The result of `work`; after `timeout_s` it is cancelled, but not awaited: it may swallow that."""
-    if timeout_s is None:
-        return await work
-    task = asyncio.ensure_future(work)
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())
-    try:
-        done, _ = await asyncio.wait({task}, timeout=timeout_s)
-    finally:
-        task.cancel()
-    if not done:
-        raise TimeoutError(f"no answer within {timeout_s:g} s")
-    return task.result()
 
 
 def _shown(name: str) -> str:

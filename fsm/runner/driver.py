@@ -8,13 +8,14 @@ token.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from attrs import define, evolve, field
 
 from fsm.clock import Clock
-from fsm.core.record import HALTED, NOTHING, Record
+from fsm.core.deadline import time_for
+from fsm.core.record import HALTED, Record
 from fsm.core.select import Event, Plan, select
 from fsm.core.snapshot import Snapshot
 from fsm.crash import point
@@ -23,10 +24,10 @@ from fsm.define.payload import Payload, excerpt, seal
 from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided, Overlooked
-from fsm.journal.rows import Run
 from fsm.runner.failed import Failed
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
+from fsm.runner.observers import Observers
 from fsm.runner.spending import Books, lacking
 from fsm.runner.suspects import Suspects
 from fsm.runner.task import RunTask
@@ -37,7 +38,6 @@ from fsm.runner.watchdog import Watchdog
 
 log = logging.getLogger("fsm.runner")
 
-Observer = Callable[[Run, Record], object]
 Still = Callable[[Snapshot], bool]
 
 
@@ -50,7 +50,7 @@ class Driver:
     machines: Machines
     threads: Threads
     slots: asyncio.Semaphore
-    observers: Sequence[Observer]
+    observers: Observers
     stopping: bool = False
     lost: Exception | None = None
     lives: dict[int, Live] = field(factory=dict)
@@ -62,7 +62,7 @@ class Driver:
     _tasks: "set[asyncio.Task[None]]" = field(factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.watchdog = Watchdog(self._timed_out)
+        self.watchdog = Watchdog(self._woken)
         self.failed = Failed(self.clock)
         self.suspects = Suspects(self.lives)
         self.books = Books(self.journal, self.clock)
@@ -81,7 +81,7 @@ class Driver:
     async def _advance(self, live: Live, token: int, payload: Payload | None) -> None:
         try:
             while live.token == token and live.snapshot.outcome == "running" and not self.stopping:
-                if payload is None and live.snapshot.pending is not None and live.snapshot.pending.own:
+                if payload is None and self._rests(live):
                     return
                 payload = payload or await self._visit(live, token)
                 if payload is None or await self.decide(live, payload, token=token) is None:
@@ -108,11 +108,11 @@ class Driver:
             self.slots.release()
             return None
         live.in_agent = True
-        timeout_ms = spec.state[live.snapshot.state].timeout_ms
-        deadline_ms = None
-        if timeout_ms is not None:
-            self.watchdog.watch(live, self.clock.monotonic() + timeout_ms / 1000)
-            deadline_ms = self.clock.now_ms() + timeout_ms
+        now, now_ms, deadline_ms = live.snapshot, self.clock.now_ms(), None
+        live.time_ms = time_for(spec, spec.state[now.state], now_ms, now.started_at_ms)
+        if live.time_ms is not None:
+            self.watchdog.watch(live, self.clock.monotonic() + live.time_ms / 1000)
+            deadline_ms = now_ms + live.time_ms
         try:
             cut = partial(self._cut, live)
             lost = partial(self.give_up, live)
@@ -134,13 +134,23 @@ class Driver:
         if live.in_agent and live.task is not None:
             live.task.cancel()
         self._leave(live)
+        live.deadline = None
 
-    def _timed_out(self, live: Live) -> None:
-        if not live.in_agent:
-            return
-        timeout_ms = live.engine.spec.state[live.snapshot.state].timeout_ms
-        assert timeout_ms is not None
-        self._cut(live, TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt))
+    def _woken(self, live: Live) -> None:
+        """The watchdog barks: an attempt has had its time, or the next one may begin."""
+        if live.in_agent:
+            assert live.time_ms is not None
+            self._cut(live, TimedOut(timeout_ms=live.time_ms, attempt=live.snapshot.attempt))
+        elif live.snapshot.again is not None and self.lives.get(live.run.key) is live:
+            self.drive(live)
+
+    def _rests(self, live: Live) -> bool:
+        """Whether its next attempt has yet to begin; the watchdog, or the timer of what was put off, wakes it."""
+        now, now_ms = live.snapshot, self.clock.now_ms()
+        if now.again is not None and now.rests(now_ms):
+            self.watchdog.watch(live, self.clock.monotonic() + (now.again.at_ms - now_ms) / 1000)
+            return True
+        return now.pending is not None and now.pending.own
 
     def _cut(self, live: Live, event: RuntimeEvent) -> None:
         """The attempt is over, whatever its agent does; `event` is what the state hears of instead."""
@@ -178,6 +188,7 @@ class Driver:
                 own=own,
                 event_id=event_id,
                 spent=live.take(),
+                strikes=dict(live.strikes),
                 charge=lacking(live),
                 unread=unread,
             )
@@ -214,12 +225,12 @@ class Driver:
         if record is None:
             live.put_back()
             return
-        moved = live.adopt(after, record.spent)
+        moved = live.adopt(after, record)
         live.folded += len(plan.event.payload.body)
         if decided.snapshot_bytes is not None:
             live.folded, live.snapshot_bytes = 0, decided.snapshot_bytes
-        if moved:
-            live.payload, live.earlier, live.covered = plan.event.payload, [], NOTHING
+        if moved or record.kind == "retried":
+            live.begin(plan.event.payload)
         given_up = self.lives.get(live.run.key) is not live
         overtaken = (outside or given_up) and (moved or after.outcome != "running")
         if overtaken:
@@ -227,25 +238,13 @@ class Driver:
         point("decision.adopted")
         if overtaken or not given_up:  # else it stands where it failed, and is tried again from there
             self.failed.forget(live.run.key)
-        self.tell(live, record)
+        self.observers.tell(live, record)
         if after.outcome in HALTED:
             log.warning("run %s: %s: %s", live.run.run_id, record, excerpt(plan.event.payload.body))
         if after.outcome != "running":
             self.park(live)
         elif overtaken:
             self.drive(live)
-
-    def tell(self, live: Live, record: Record) -> None:
-        """Observers hear of a committed record; one that fails is logged and undoes nothing."""
-        if not self.observers:
-            return
-        after = live.snapshot
-        run = evolve(live.run, state=after.state, outcome=after.outcome, seq=after.seq, entered=after.entered)
-        for observer in self.observers:
-            try:
-                observer(run, record)
-            except Exception:
-                log.exception("an observer failed at %s record %d", run.run_id, record.seq)
 
     # -- coming and going --------------------------------------------------------------------------
 

@@ -1,14 +1,17 @@
 """A run while this runner advances it."""
 
 import asyncio
+import json
 import threading
 from contextvars import ContextVar
 
 from attrs import define, field
 
 from fsm.core.engine import Engine
-from fsm.core.record import NOTHING, Spent
-from fsm.core.snapshot import Snapshot
+from fsm.core.record import NOTHING, Record, Spent
+from fsm.core.snapshot import Snapshot, failure_seq
+from fsm.core.strikes import is_failure, key_of
+from fsm.define.events import RuntimeEvent
 from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run
 from fsm.runner.task import RunTask
@@ -48,6 +51,9 @@ class Live:
     what the lost attempts have on record. `visit` is what the visit's own records hold, `spent` all that the next
     record has to hold, `in_rows` the part of it that call rows hold. `earlier` are the call rows of this visit's
     lost attempts.
+
+    `strikes` are the failures in a row of what was tried since the last record, of what guards watch; `failure` is
+    what ended the attempt before, where this visit's is a retry or a fallback.
     """
 
     run: Run
@@ -70,6 +76,9 @@ class Live:
     task: RunTask | None = None
     hands: int = 0
     covered: Spent = NOTHING
+    strikes: dict[str, int] = field(factory=dict)
+    failure: RuntimeEvent | None = None
+    time_ms: int | None = None
     _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)
     _lock: threading.Lock = field(factory=threading.Lock)
 
@@ -109,13 +118,37 @@ class Live:
             self.spent = self.in_rows = NOTHING
         return self._taken[0]
 
-    def adopt(self, snapshot: Snapshot, spent: Spent) -> bool:
+    def streak(self, name: str) -> int:
+        """How often in a row this has failed."""
+        return self.strikes.get(name, self.snapshot.counters.get(key_of(name), 0))
+
+    def tried(self, name: str, status: str, body: bytes) -> None:
+        """The outcome of a call; what fails through a fault of its caller says nothing."""
+        if name not in self.engine.spec.watched:
+            return
+        if status == "ok":
+            self.strikes[name] = 0
+        elif status == "failed" and is_failure(json.loads(body).get("status")):
+            self.strikes[name] = self.streak(name) + 1
+
+    def adopt(self, snapshot: Snapshot, record: Record) -> bool:
         """Stand as the record says that holds what was taken last; whether it began another visit."""
         moved = snapshot.entered != self.snapshot.entered
+        self.strikes = {name: n for name, n in self.strikes.items() if record.strikes.get(name) != n}
         with self._lock:
             self.snapshot = snapshot
-            self.visit = NOTHING if moved else self.visit + (spent - self._taken[0])
+            self.visit = NOTHING if moved else self.visit + (record.spent - self._taken[0])
         return moved
+
+    def begin(self, payload: Payload) -> None:
+        """Another visit, or a fresh attempt of this one: what brought it is what it works on, or what it is after."""
+        now = self.snapshot
+        self.earlier, self.covered, self.failure = [], NOTHING, None
+        if now.seq == failure_seq(now):
+            assert isinstance(payload.value, RuntimeEvent)
+            self.failure = payload.value
+        else:
+            self.payload = payload
 
     @property
     def booked(self) -> Spent:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from fsm.define.machine import Machine
 from fsm.journal.rows import Run
-from fsm.runner.driver import Observer
+from fsm.runner.observers import Observer
 from fsm.runner.runner import Runner
 
 

@@ -1,11 +1,16 @@
 """Runs as their journal tells them, and going on with those that nobody advances."""
 
+from collections.abc import Sequence
+
+from fsm.core.deadline import time_for
 from fsm.core.recall import Unread, recall, stored
 from fsm.core.record import NOTHING, Record
-from fsm.core.snapshot import apply
+from fsm.core.snapshot import apply, failure_seq
 from fsm.crash import point
+from fsm.define.events import RuntimeEvent
 from fsm.define.parts import START
 from fsm.errors import JournalError, RunUnreadable
+from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run, snapshot_bytes
 from fsm.runner.driver import Driver
 from fsm.runner.hearing import hear, in_hand
@@ -23,9 +28,11 @@ def load(driver: Driver, run: Run) -> Live:
     records = list(read.records(run.key, base.seq if base else -1))
     try:
         snapshot = recall(engine.spec, records, base)
-        seq = max(snapshot.entered, 0)
-        entered = next((record for record in records if record.seq == seq), None) or read.record(run.key, seq)
-        payload = stored(engine.spec, entered)
+        seqs = max(snapshot.given, 0), failure_seq(snapshot)
+        given, failure = (_record(read, run.key, records, seq) for seq in seqs)
+        assert given is not None
+        payload = stored(engine.spec, given)
+        failed = stored(engine.spec, failure).value if failure is not None else None
     except Unread as unread:
         seq, event, problems = unread.record.seq, unread.record.event, tuple(unread.problems)
         raise RunUnreadable(run_id=run.run_id, machine=run.machine, seq=seq, event=event, problems=problems) from unread
@@ -34,12 +41,20 @@ def load(driver: Driver, run: Run) -> Live:
         engine=engine,
         snapshot=snapshot,
         payload=payload,
+        failure=failed if isinstance(failed, RuntimeEvent) else None,
         folded=sum(len(record.body or b"") for record in records),
         snapshot_bytes=snapshot_bytes(base) if base else 0,
     )
     if is_limited(live):
         live.visit = sum((record.spent for record in read.records(run.key, snapshot.entered)), NOTHING)
     return live
+
+
+def _record(read: Reader, run: int, records: Sequence[Record], seq: int | None) -> Record | None:
+    """The record with this seq, one of `records` if it is there."""
+    if seq is None:
+        return None
+    return next((record for record in records if record.seq == seq), None) or read.record(run, seq)
 
 
 async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Call | None = None) -> bool:
@@ -73,6 +88,9 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     """Commit and adopt the record; what goes wrong after that is no reason to leave the run alone."""
     spec, before = live.engine.spec, live.snapshot
     waits = before.state != START and spec.state[before.state].kind == "waiting"
+    if spec.watched:
+        for row in driver.journal.read.calls(live.run.key, before.seq):
+            live.tried(row.name, row.status, row.body or b"null")
     record = Record(
         seq=before.seq + 1,
         kind="resumed",
@@ -81,9 +99,10 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
         state=before.state,
         outcome="waiting" if waits else "running",
         attempt=before.attempt + 1,
+        strikes=live.strikes,
         note={"why": why, **({"by": by} if by else {}), **({"key": answer.key} if answer else {})},
     )
-    timeout_ms = spec.state[before.state].timeout_ms if waits else None
+    timeout_ms = time_for(spec, spec.state[before.state], record.at_ms, before.started_at_ms) if waits else None
     try:
         record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
     except BaseException:
@@ -91,10 +110,11 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
         raise
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
+    live.strikes = {}
     live.visit += record.spent
     live.spent = live.in_rows = NOTHING
     driver.failed.lift(live.run.key)
-    driver.tell(live, record)
+    driver.observers.tell(live, record)
     try:
         look_back(live, driver.journal.read)
     except JournalError as error:

@@ -33,11 +33,12 @@ from fsm.errors import Fenced, NotResumable, RunEnded, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
 from fsm.journal.rows import Run
 from fsm.runner.answer import UNTOLD, answer
-from fsm.runner.driver import Driver, Observer
+from fsm.runner.driver import Driver
 from fsm.runner.entry import arriving, bounded, cancelling, name, starting, tags
 from fsm.runner.hearing import check_heard
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
+from fsm.runner.observers import Observer, Observers
 from fsm.runner.outside import Outside
 from fsm.runner.pulse import Pulse
 from fsm.runner.recovery import take_over
@@ -85,7 +86,7 @@ class Runner:
         self._handle_signals = handle_signals
         threads = Threads(sync_threads_max)
         slots = asyncio.Semaphore(visits_max)
-        self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, tuple(observers))
+        self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, Observers(tuple(observers)))
         self._outside = Outside(self._driver, None if adopt else set())
         self._signals = Signals(self.stop, lambda: self._heard or self._driver.waiting.count > 0)
         self._pulse = Pulse(self._driver, self._outside, poll_s)
@@ -172,7 +173,7 @@ class Runner:
         if new:
             assert decision.record is not None
             live = Live(run=run, engine=engine, snapshot=decision.snapshot, payload=sealed, folded=len(sealed.body))
-            self._driver.tell(live, decision.record)
+            self._driver.observers.tell(live, decision.record)
             if not run.settled:
                 self._driver.drive(live)
         elif not run.settled and run.key not in self._driver.lives:

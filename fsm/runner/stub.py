@@ -8,7 +8,7 @@ from attrs import define, field
 
 from fsm.core.record import Spent
 from fsm.define.agent import Unsure
-from fsm.define.events import CallRefused
+from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.guard import Ruling
 from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
 from fsm.runner.calls import VisitOver
@@ -27,6 +27,7 @@ class StubView:
     payload: Any
     memory: Any = None
     refusal: Ruling | None = None
+    failure: RuntimeEvent | None = None
     run_id: str = "test"
     visit: int = 1
     attempt: int = 1
@@ -65,8 +66,8 @@ class StubView:
             result = ready(*args)
             result = await result if inspect.isawaitable(result) else result
         except (Exception, SystemExit) as error:
-            return decoded(name, *outcome_body(None, error), returns)
-        return decoded(name, *outcome_body(result, None), returns)
+            return decoded(name, *outcome_body(None, error, 0), returns)
+        return decoded(name, *outcome_body(result, None, 0), returns)
 
     def call_sync(
         self,
@@ -83,8 +84,8 @@ class StubView:
         try:
             result = ready(*args)
         except (Exception, SystemExit) as error:
-            return decoded(name, *outcome_body(None, error), returns)
-        return decoded(name, *outcome_body(result, None), returns)
+            return decoded(name, *outcome_body(None, error, 0), returns)
+        return decoded(name, *outcome_body(result, None, 0), returns)
 
     def _ready(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], key: str | None) -> Callable[..., Any]:
         if self.refused is not None:

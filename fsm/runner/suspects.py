@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from attrs import define, field, frozen
 
+from fsm.core.snapshot import Snapshot
 from fsm.journal.rows import Run
 from fsm.runner.live import Live
 
@@ -45,9 +46,8 @@ class Suspects:
         """Whether the visit may go on now; False if it has to wait. Who was asked for by a person never waits."""
         now, resumes_max = live.snapshot, live.engine.spec.bounds.resumes_max
         losses = now.resumes + (why == "lost")
-        put_off = now.pending is not None and now.pending.own
         alone = losses == resumes_max
-        if not 0 < losses <= resumes_max or (losses == 1 and not alone) or put_off:
+        if not 0 < losses <= resumes_max or (losses == 1 and not alone) or _rests(now):
             return True
         if why in ("lost", "released") and not self._room(alone):
             self._waiting[live.run.key] = now.seq, alone
@@ -65,5 +65,9 @@ class Suspects:
     def _is_at_work(self, suspect: _Suspect) -> bool:
         now = suspect.live.snapshot
         here = self.lives.get(suspect.live.run.key) is suspect.live
-        put_off = now.pending is not None and now.pending.own
-        return here and now.entered == suspect.entered and now.outcome == "running" and not put_off
+        return here and now.entered == suspect.entered and now.outcome == "running" and not _rests(now)
+
+
+def _rests(now: Snapshot) -> bool:
+    """Whether it has no agent at work that could kill: its own event was put off."""
+    return now.pending is not None and now.pending.own

@@ -1,6 +1,7 @@
-"""The task that carries a run from attempt to attempt."""
+"""The task that carries a run from attempt to attempt, and work that is given only so much time."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 
@@ -27,3 +28,18 @@ class RunTask(asyncio.Task[None]):
             self.uncancel()
         self._own = 0
         return True
+
+
+async def within(work: Coroutine[Any, Any, Any], timeout_s: float | None) -> Any:
+    """The result of `work`; after `timeout_s` it is cancelled, but not awaited: it may swallow that."""
+    if timeout_s is None:
+        return await work
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=timeout_s)
+    finally:
+        task.cancel()
+    if not done:
+        raise TimeoutError(f"no answer within {timeout_s:g} s")
+    return task.result()

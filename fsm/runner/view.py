@@ -10,9 +10,9 @@ from typing import Any
 from attrs import define
 from pydantic import BaseModel
 
-from fsm.core.snapshot import spending_added
+from fsm.core.snapshot import with_told
 from fsm.define.agent import Unsure
-from fsm.define.events import CallRefused
+from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import StateSpec
 from fsm.define.payload import unseal
@@ -51,6 +51,10 @@ class LiveView:
         return self._live.snapshot.refusal
 
     @property
+    def failure(self) -> RuntimeEvent | None:
+        return self._live.failure
+
+    @property
     def run_id(self) -> str:
         return self._live.run.run_id
 
@@ -65,7 +69,7 @@ class LiveView:
     @property
     def remaining(self) -> Mapping[str, int]:
         spec = self._live.engine.spec
-        counters = spending_added(spec, self._live.snapshot, self._live.reported)
+        counters = with_told(spec, self._live.snapshot.counters, self._live.reported)
         counted: dict[str, int] = {}
         for guard in _run_caps(spec):
             assert guard.counter is not None and guard.limit is not None

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
 from pydantic import BaseModel
 
 from fsm.clock import Clock
@@ -20,9 +21,10 @@ from fsm.define.events import RUNTIME_BYTES_MAX, AgentFailed, PayloadInvalid, Ru
 from fsm.define.payload import Invalid, Payload, excerpt, seal, unseal
 from fsm.define.place import raised_at
 from fsm.define.spec import MachineSpec
+from fsm.errors import CallFailed
 from fsm.journal.journal import Journal
-from fsm.runner.bodies import told
 from fsm.runner.calls import CallDesk
+from fsm.runner.faults import Fault, fault_of
 from fsm.runner.live import Live
 from fsm.runner.threads import Threads
 from fsm.runner.view import LiveView
@@ -73,13 +75,13 @@ async def attempt(
     except asyncio.CancelledError as error:
         if live.token != token or not task.take_back():
             raise
-        return _own(_failed(live, "CancelledError", "the agent cancelled itself", where=raised_at(error)))
+        return _own(_failed(live, Fault("CancelledError", "the agent cancelled itself"), where=raised_at(error)))
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         if isinstance(error, GeneratorExit) and asyncio.current_task() is not live.task:
             raise  # not the agent's: this very coroutine is being thrown away
-        return _raised(live, error) if live.token == token else None
+        return _raised(live, error, clock.now_ms()) if live.token == token else None
     if live.token != token:
         return None
     point("visit.returned")
@@ -91,27 +93,32 @@ def crashed(live: Live) -> Payload:
     resumes, resumes_max = live.snapshot.resumes, live.engine.spec.bounds.resumes_max
     lost = "its process died, or its journal could not be written,"
     text = f"{lost} {resumes} times in this visit; resumes_max is {resumes_max}"
-    return _own(_failed(live, "crashed", text))
+    return _own(_failed(live, Fault("crashed", text)))
 
 
 def _own(event: RuntimeEvent) -> Payload:
     return seal(event, RUNTIME_BYTES_MAX)
 
 
-def _raised(live: Live, error: BaseException) -> Payload:
+def _raised(live: Live, error: BaseException, now_ms: int) -> Payload:
     """The record holds the place alone; the whole traceback is there for who asks the log for it."""
     now = live.snapshot
     log.debug("run %s: attempt %d in %s failed", live.run.run_id, now.attempt, now.state, exc_info=error)
-    return _own(_failed(live, *told(error), where=raised_at(error)))
+    fault = fault_of(error, now_ms)
+    if isinstance(error, CallFailed):
+        fault = evolve(fault, text=f"call {error.name!r}: {error.text}")
+    return _own(_failed(live, fault, where=raised_at(error)))
 
 
-def _failed(live: Live, error_type: str, message: str, retriable: bool = False, where: str = "") -> AgentFailed:
+def _failed(live: Live, fault: Fault, where: str = "") -> AgentFailed:
     return AgentFailed(
-        error_type=error_type,
-        message=message[:MESSAGE_MAX],
+        error_type=fault.type,
+        message=fault.text[:MESSAGE_MAX],
         attempt=live.snapshot.attempt,
-        retriable=retriable,
+        retriable=fault.retriable,
         where=where,
+        status=fault.status,
+        retry_after_ms=fault.retry_after_ms,
     )
 
 

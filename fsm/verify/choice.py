@@ -11,10 +11,11 @@ from typing import Any, Literal
 from attrs import frozen
 from pydantic import BaseModel
 
+from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import StateSpec, TransitionSpec
 from fsm.define.payload import told
 from fsm.define.spec import MachineSpec
-from fsm.verify.finding import Finding, Level, listed, parts_of
+from fsm.verify.finding import Finding, Level, about, listed
 from fsm.verify.sample import combinations, domains, sample
 
 CALLS_MAX = 1_000
@@ -49,7 +50,7 @@ def choices(spec: MachineSpec) -> list[Choice]:
     for state, event, lines in _chosen(spec):
         asked = _asked(spec.classes.get(event), event, lines)
         if not isinstance(asked, str):
-            found += _found(state.name, event, lines, asked, own=state.kind == "agent")
+            found += _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
     return found
 
 
@@ -164,7 +165,7 @@ def choosing(spec: MachineSpec) -> Iterator[Finding]:
         if isinstance(asked, str):
             yield _unasked(f"which {event} its lines take", asked, state)
         else:
-            found = _found(state.name, event, lines, asked, own=state.kind == "agent")
+            found = _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
             yield from (_finding(spec, choice) for choice in found)
     if without_code:
         where = listed(list(dict.fromkeys(without_code)))
@@ -188,9 +189,7 @@ def _finding(spec: MachineSpec, choice: Choice) -> Finding:
         choice.kind, choice.lines[0] if choice.lines else state
     )
     level, what, instead = _words(choice, f"{event} with {_listed(choice.values)}", f"{state}.to(..., on={event})")
-    place = parts_of(spec)[attribute].place
-    code = f"choice-{choice.kind}"
-    return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
+    return about(spec.parts[attribute], level, f"choice-{choice.kind}", what, instead)
 
 
 def _words(choice: Choice, payloads: str, line: str) -> tuple[Level, str, str]:

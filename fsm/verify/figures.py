@@ -15,8 +15,8 @@ from typing import Any, Literal
 from attrs import evolve, frozen
 
 from fsm.define.guard import Placed
-from fsm.verify.bounds import Unbounded, Vector, longest
-from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, most
+from fsm.verify.bounds import Unbounded, longest
+from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, Vector, most
 from fsm.verify.finding import Finding, listed
 from fsm.verify.moves import Moves
 from fsm.verify.product import Explored
@@ -132,7 +132,8 @@ def _missing(known: Known, cost: Cost, states: list[str]) -> str:
 
 def _endless(known: Known, kind: int) -> Figure:
     cost, loop = COSTS[kind], known.worst.loop
-    if loop and any(known.costs.of(leg.move, kind) for leg in loop):
+    watched = any(spending_caps(known.moves, cost))  # the loop may need its visits to spend nothing
+    if not watched and any(known.costs.of(leg.move)[kind] for leg in loop):
         return Figure(cost=cost, mark="no end", why="its loop costs more every time", run=loop)
     return Figure(cost=cost, mark="unknown", why="a run may go on for ever")
 

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Counter, Placed
-from fsm.define.parts import START, START_HOP, EverywhereSpec, StateSpec, TransitionSpec, Ways, way_for, way_id
+from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, way_for, way_id
 from fsm.define.spec import MachineSpec
 
 Outcome = Literal["moved", "refused", "stopped", "stuck"]
@@ -105,7 +105,7 @@ class Move:
 
 def is_cap(guard: Placed) -> bool:
     """Whether the kernel counts for it; any other guard may say anything."""
-    return guard.counter is not None and guard.limit is not None
+    return guard.kind == "cap" and guard.counter is not None and guard.limit is not None
 
 
 @frozen
@@ -126,18 +126,12 @@ class Moves:
     @cached_property
     def caps(self) -> tuple[Placed, ...]:
         """Every guard that counts."""
-        return tuple(guard for guard in guards_of(self.spec) if is_cap(guard))
-
-
-def guards_of(spec: MachineSpec) -> Iterator[Placed]:
-    places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*spec.transitions, *spec.states, *spec.everywhere]
-    for place in places:
-        yield from place.guards
+        return tuple(guard for guard in self.spec.guards if is_cap(guard))
 
 
 def moves_of(spec: MachineSpec) -> Moves:
     """Every move of the machine."""
-    counters = dict.fromkeys(guard.counter for guard in guards_of(spec) if guard.counter and guard.limit is not None)
+    counters = dict.fromkeys(guard.counter for guard in spec.guards if guard.counter and is_cap(guard))
     return Moves(spec, tuple(_Finding(spec, tuple(counters)).found()), tuple(counters))
 
 

@@ -1,5 +1,6 @@
 """What `check` says of machines whose answers are worked out by hand, and the text that a user reads."""
 
+import json
 from typing import Any, ClassVar
 
 import attrs
@@ -8,6 +9,7 @@ from pydantic import BaseModel
 
 from fsm import (
     AgentFailed,
+    Cancelled,
     Counter,
     Facts,
     Guard,
@@ -24,6 +26,7 @@ from fsm import (
     everywhere,
 )
 from fsm.core.snapshot import Snapshot
+from fsm.errors import DefinitionError
 from fsm.show.verdict import lines, table
 from fsm.verify.check import Report, check
 from fsm.verify.finding import Finding
@@ -333,6 +336,8 @@ def test_what_is_wrong_with_the_shape_of_a_machine():
     assert texts["never"] == "never the candidate: `rest`, written before it, matches whenever it does"
     assert texts["same"] == "never the candidate: `good`, written before it, matches whenever it does"
     assert [finding.level for finding in report.errors] == ["error"]
+    bare = check(MachineSpec.from_json(Odd.spec.to_json()))  # two predicates of one name need not be one function
+    assert [finding.attribute for finding in bare.findings if finding.code == "shadowed"] == ["never"]
 
 
 def test_lines_on_what_never_comes_up():
@@ -470,13 +475,19 @@ def test_what_a_guard_of_the_world_puts_off_takes_its_time():
 
         end = task.to(done, on=Word, guards=[Weather()])
 
+    class Held(Late):
+        task = State(initial=Word, agent=answer, timeout_s=10, guards=[Weather()], otherwise=Late.done)
+
+    assert most(check(Late.spec))["ms"] == 110_000
+    assert most(check(Held.spec))["ms"] == 210_000  # its very start may be put off too
+    assert most(check(Held.spec, situations_max=1))["ms"] == 210_000
+
     class Payload(Weather):
         kind: ClassVar[Kind] = "data"
 
     class Prompt(Late):
         end = Late.end.but(guards=[Payload()])
 
-    assert most(check(Late.spec))["ms"] == 110_000
     assert most(check(Prompt.spec))["ms"] == 10_000  # it may not defer: tests/core/test_select.py
 
 
@@ -514,3 +525,139 @@ def test_beyond_the_limit_dead_ends_are_only_suspected():
     assert found(check(Narrow.spec), "dead-end").what.endswith("with every way out refused (fires:go 3)")
     end = found(check(Narrow.spec, situations_max=2), "dead-end")
     assert end.attribute == "task" and "a cap stands on each, without otherwise" in end.what
+
+
+def test_budgets_of_several_sizes_share_one_count():
+    class Steps(Machine):
+        """Nine small visits fit below the small budget, and as many large ones between it and the large one."""
+
+        small = State(initial=Word, agent=answer, tokens_min=1)
+        large = State[Any](agent=answer, tokens_min=100)
+        done = State[Any](final="completed")
+
+        more = small.to(small, on=Word, guards=[TokenBudget(10)], otherwise=done)
+        go = small.to(large, on=Other, guards=[LoopCap(1)], otherwise=done)
+        much = large.to(large, on=Word, guards=[TokenBudget(1_000)], otherwise=done)
+        back = large.to(small, on=Other, guards=[LoopCap(1)], otherwise=done)
+
+    report = check(Steps.spec)
+    assert most(report)["hops"] == 21 and marks(report)["hops"] == "exact"
+    assert driven(Steps.spec, report, "hops").counters["hops"] == 21
+    assert (most(check(Steps.spec, situations_max=2))["hops"] or 0) >= 21
+
+
+@attrs.frozen
+class OwnBudget(Guard):
+    """What somebody may write who wants a budget for each state: the kernel has no such count."""
+
+    kind: ClassVar[Kind] = "cap"
+    codes: ClassVar[tuple[str, ...]] = ("much",)
+
+    def counted(self, standing: Standing, owner: str) -> Counter:
+        return Counter("tokens", "work")
+
+    def limit_of(self) -> int:
+        return 10
+
+
+def test_a_cap_on_what_nothing_counts_is_refused_and_ends_no_loop():
+    with pytest.raises(DefinitionError, match=r"Counter\('tokens', 'work'\): a run counts its tokens once") as refused:
+
+        class Own(Machine):
+            work = State(initial=Word, agent=answer, tokens_min=1)
+            done = State[Any](final="completed")
+
+            again = work.to(work, on=Word, guards=[OwnBudget()], otherwise=done)
+
+    assert [mistake.attribute for mistake in refused.value.mistakes] == ["again"]
+    form = json.loads(Budgeted.spec.to_json())
+    form["everywhere"][0]["guards"][0]["counter"]["subject"] = "write"
+    with pytest.raises(ValueError, match="a run counts its tokens once"):
+        MachineSpec.from_json(json.dumps(form))
+
+
+def test_a_loop_by_otherwise_is_ended_where_it_is_counted():
+    class Turning(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[LoopCap(1)], otherwise=work)
+        end = work.to(done, on=Other)
+
+    class Capped(Turning):
+        work = State(initial=Word, agent=answer, guards=[LoopCap(3)])
+
+    error = found(check(Turning.spec), "endless")
+    assert error.attribute == "work"  # a cap on `again` does not count its otherwise
+    assert error.instead.endswith("guards=[LoopCap(3)] on `work`, without since=")
+    assert check(Capped.spec).termination.kind == "ends"
+
+
+def test_being_cancelled_over_and_over_is_a_loop_that_no_guard_ends():
+    class Stubborn(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        stay = work.to(work, on=Cancelled)
+        end = work.to(done, on=Word)
+
+    error = found(check(Stubborn.spec), "endless")
+    assert (error.attribute, error.instead) == ("stay", "lead Cancelled to a final state: no guard is asked on it")
+
+
+def test_a_budget_beside_the_loop_shown_still_bounds_what_is_spent():
+    class Beside(Machine):
+        work = State(initial=Word, agent=answer, tokens_max=100)
+        idle = State[Any](agent=answer, tokens_max=0)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[TokenBudget(1_000)], otherwise=idle)
+        go = idle.to(idle, on=Word)
+        end = idle.to(done, on=Other)
+
+    report = check(Beside.spec)
+    assert {leg.move.hop for leg in report.termination.loop} == {"again"}  # its visits spend nothing
+    assert (report.figures[1].mark, report.figures[1].why) == ("unknown", "a run may go on for ever")
+
+
+def test_caps_are_not_thanked_where_there_is_no_loop():
+    class Straight(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        end = work.to(done, on=Word, guards=[TokenBudget(5)])
+
+    assert check(Straight.spec).termination.how == "it has no loops"
+
+
+def test_a_dead_end_behind_a_budget_is_only_suspected():
+    class Frugal(Machine):
+        first = State(initial=Word, agent=answer, tokens_max=50)
+        then = State[Any](agent=answer)
+        done = State[Any](final="completed")
+
+        go = first.to(then, on=Word)
+        end = then.to(done, on=Word, guards=[TokenBudget(100)])
+
+    what = found(check(Frugal.spec), "dead-end").what  # no run gets there with 100 tokens spent
+    assert what == "a run may come to `then` with every way out refused (tokens 100)"
+
+
+def test_an_agent_without_a_timeout_may_be_waited_for():
+    form = json.loads(Budgeted.spec.to_json())  # a class has a default; JSON need not
+    form["states"][0]["timeout_ms"] = None
+    form["transitions"] = [line for line in form["transitions"] if line["name"] != "again"]
+    report = check(MachineSpec.from_json(json.dumps(form)))
+    assert (report.termination.kind, report.termination.waits) == ("ends", ("write",))
+    assert found(report, "no-timeout").attribute == "write"
+
+
+def test_a_cap_behind_another_is_not_said_to_be_never_counted_to():
+    class Behind(Machine):
+        work = State(initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        again = work.to(work, on=Word, guards=[LoopCap(3), LoopCap(3, scope="run")], otherwise=done)
+
+    what = found(check(Behind.spec), "idle-cap").what  # three hops are counted
+    assert what.endswith("never decides: no run counts that far, or another guard refuses before it")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from fsm import Machine, MachineSpec, State, unbound
+from fsm import AgentFailed, Machine, MachineSpec, State, unbound
 from fsm.verify.choice import CALLS_MAX, Choice, choices, choosing
 from fsm.verify.sample import domains
 from machines import ReviewLoop
@@ -218,6 +218,22 @@ def test_many_values_are_not_all_listed():
     ((level, at, what, _),) = told(Small)
     values = "word='b', word='c', word='d', word='e', word='f' or 3 more"
     assert (level, at, what) == ("warning", "ask", f"no line from here takes Nine with {values}, so it is unhandled")
+
+
+def is_retriable(failed: AgentFailed) -> bool:
+    return failed.retriable
+
+
+def test_what_nobody_takes_of_the_runtimes_own_halts_a_waiting_run_too():
+    class Lapsing(Machine):
+        person = State(initial=Brief, timeout_s=5)
+        done = State(final="completed")
+        end = person.to(done, on=Brief)
+        lost = person.to(done, on=AgentFailed, when=is_retriable)
+
+    (finding,) = choosing(Lapsing.spec)
+    assert (finding.level, finding.attribute) == ("warning", "person")
+    assert finding.what == "no line from here takes AgentFailed with retriable=False, so the run halts"
 
 
 class Report(BaseModel):

@@ -15,7 +15,7 @@ from fsm.cli.parts.output import text_of
 from fsm.cli.parts.screen import TICK_S, Screen
 from fsm.clock import Clock
 from fsm.core.record import Record, Spent
-from fsm.core.snapshot import Snapshot, apply, fold, spending_added
+from fsm.core.snapshot import Snapshot, apply, fold, with_told
 from fsm.define.spec import MachineSpec
 from fsm.errors import FsmError, RunNotFound
 from fsm.journal.reader import Reader
@@ -102,7 +102,7 @@ class Watch:
         if quiet:
             calls = self.read.calls_at(self.run.key, now.seq)
             for call in calls:
-                counters = spending_added(self.spec, now, call.spent) if call.spent else counters
+                counters = with_told(self.spec, now.counters, call.spent) if call.spent else counters
             answered = {call.key for call in calls if call.kind == "outcome"}
             under_way = next((c.name for c in calls if c.kind == "intent" and c.key not in answered), "")
         told = _spinner(at_ms)

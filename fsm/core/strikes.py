@@ -1,0 +1,75 @@
+"""Failures in a row of what a run depends on: which attempts count, and whether one more may be made.
+
+What a run depends on has a name: the name of a call, or of a state's agent where a guard on that state watches
+it. A count goes up with each failure and back to nothing with a success; it is on record whenever something
+watched was tried, so no restart begins it again.
+"""
+
+from collections.abc import Mapping
+
+from fsm.core.record import NO_STRIKES
+from fsm.core.snapshot import Snapshot
+from fsm.define.events import RUNTIME_EVENTS, AgentFailed, TimedOut
+from fsm.define.guard import Placed, Verdict
+from fsm.define.payload import Payload
+from fsm.define.spec import MachineSpec
+
+BUSY = (408, 425, 429)
+
+
+def is_failure(status: int | None) -> bool:
+    """Whether an error is the other side's failure; HTTP 4xx is the caller's own, but for "not now"."""
+    return status is None or not 400 <= status < 500 or status in BUSY
+
+
+def key_of(name: str) -> str:
+    """The counter of what is depended on."""
+    return f"strikes:{name}"
+
+
+def with_attempt(
+    spec: MachineSpec, snapshot: Snapshot, payload: Payload, strikes: Mapping[str, int]
+) -> Mapping[str, int]:
+    """`strikes`, as calls left them, with the attempt that ended in `payload`.
+
+    It counts for what guards on its state watch, unless the attempt called that by name: then its calls have counted.
+    """
+    state = spec.state.get(snapshot.state)
+    watched = [guard for guard in state.guards if _watches(guard)] if state is not None else []
+    failed = _failed(payload) if watched else None
+    if failed is None:
+        return strikes
+    found = dict(strikes)
+    for guard in watched:
+        assert guard.counter is not None
+        before = snapshot.counters.get(guard.counter.key, 0)
+        after = before + 1 if failed else 0
+        if guard.counter.subject not in strikes and after != before:
+            found[guard.counter.subject] = after
+    return found or NO_STRIKES
+
+
+def struck_out(spec: MachineSpec, state: str, name: str, strikes: int) -> Verdict | None:
+    """The refusal of a call, by the first guard of its state or machine that has seen enough failures of it."""
+    everywhere = (guard for line in spec.everywhere for guard in line.guards)
+    for guard in (*spec.state[state].guards, *everywhere):
+        if _watches(guard) and guard.counter is not None and guard.counter.subject == name:
+            verdict = guard.count({guard.counter.key: strikes})
+            if verdict is not None and verdict.decision == "refuse":
+                return verdict
+    return None
+
+
+def _watches(guard: Placed) -> bool:
+    return guard.counter is not None and guard.counter.of == "strikes"
+
+
+def _failed(payload: Payload) -> bool | None:
+    """Whether an attempt failed; None where it is nobody's failure: an invalid answer, a refused call, a 4xx."""
+    match payload.value:
+        case AgentFailed(status=status):
+            return True if is_failure(status) else None
+        case TimedOut():
+            return True
+        case _:
+            return None if payload.event in RUNTIME_EVENTS else False
