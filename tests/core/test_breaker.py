@@ -16,7 +16,7 @@ from fsm.core.breaker import MOVES, REFUSALS, SPEC, again, ask, forced, generati
 from fsm.core.breaking import BUCKETS_MAX, STATES, UNREADABLE, BreakerRow, BreakerState, Breaking
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.guard import Verdict
 from fsm.define.payload import Payload
