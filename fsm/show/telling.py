@@ -9,7 +9,9 @@ from fsm.define.guard import Counter, Placed, Ruling
 from fsm.show.words import block, count, duration, moment, money, safe, shown
 
 COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
-ORDINAL = {"fires": "firing", "visits": "visit", "hops": "hop"}  # what is counted before it happens
+ORDINAL = {"fires": "firing", "visits": "visit", "hops": "hop", "arrivals": "arrival"}  # counted before it happens
+OF_WHAT = {"arrivals": " of the same payload"}
+UNITS = {"cycles": "cycles without progress"}
 VALUE_MAX, WORD_MAX = 200, 24
 
 
@@ -79,10 +81,10 @@ def tally(ruling: Ruling) -> tuple[str, int, int] | None:
 def of_limit(what: str, number: int, limit: int) -> str:
     """`firing 4 of 3`: the one that is asked for; of spending what there is: `200,120 of 200,000 tokens`."""
     if what in ORDINAL:
-        return f"{ORDINAL[what]} {number + 1:,} of {limit:,}"
+        return f"{ORDINAL[what]} {number + 1:,} of {limit:,}{OF_WHAT.get(what, '')}"
     if what == "usd_micros":
         return f"{money(number)} of {money(limit)}"
-    return f"{number:,} of {limit:,} {what.replace('_', ' ')}"
+    return f"{number:,} of {limit:,} {UNITS.get(what, what.replace('_', ' '))}"
 
 
 def cap(ruling: Ruling) -> str:
