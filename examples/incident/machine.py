@@ -120,11 +120,7 @@ def words(found: Findings | CallRefused | AgentFailed) -> str:
 
 
 class Incident(Machine, memory=Case):
-    """An alert is investigated and reported; where each failure of a service leads is declared here.
-
-    What `fsm check` says of it:
-
-    """
+    """An alert is investigated and reported; where each failure of a service leads is declared here."""
 
     filed = State(final="completed")
     unfiled = State(final="failed")

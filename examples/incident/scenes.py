@@ -20,13 +20,13 @@ class Scene:
     reports: Sequence[Trouble] = ()
 
 
-MANY = 100
+BROKEN: Sequence[Trouble] = ["500" for _ in range(100)]
 
 SCENES = (
     Scene(
         "three-500s",
         "Metrics answer 500, whatever they are asked: after three in a row the next request is not made.",
-        metrics=["500"] * MANY,
+        metrics=BROKEN,
     ),
     Scene(
         "garbage",
@@ -46,7 +46,7 @@ SCENES = (
     Scene(
         "no-reports",
         "Reports answer 500 for good: after three attempts the fallback pages somebody.",
-        reports=["500"] * MANY,
+        reports=BROKEN,
     ),
     Scene(
         "all-at-once",

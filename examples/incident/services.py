@@ -5,6 +5,7 @@ that arrives is counted before it is answered, whatever becomes of it.
 """
 
 import json
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -75,8 +76,10 @@ class Services:
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # they are waited for
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that has hung up, or died, is no error of the server's."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from examples.incident.machine import Alert, Filed, Findings, Incident
-from examples.incident.scenes import MANY, SCENES, Scene, Story, play
+from examples.incident.scenes import BROKEN, SCENES, Scene, Story, play
 from examples.incident.services import Services, Trouble
 from fsm import CallRefused, Record, Run, read_journal
 from fsm.journal.rows import Call
@@ -110,7 +110,7 @@ async def test_pauses_grow(db):
 
 
 async def test_a_retry_beyond_the_deadline_is_not_made(db):
-    story = await played(db, Scene("late", "", reports=["500"] * MANY), late_s=60)
+    story = await played(db, Scene("late", "", reports=BROKEN), late_s=60)
     assert way(story) == "start found respond.retry respond.fails told"
     (refusal,) = [ruling for ruling in story.records[3].rulings if ruling.verdict.decision == "refuse"]
     assert (refusal.guard, refusal.at, refusal.verdict.code) == ("Deadline", "limits", "deadline")

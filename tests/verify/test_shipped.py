@@ -12,7 +12,7 @@ from fsm.show.verdict import table
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHIPPED = [f"machines:{name}" for name in machines.__all__]
-SHOWN = [f"{path}" for path in sorted(EXAMPLES.rglob("*.py")) if "(Machine" in path.read_text()]
+SHOWN = [f"{path}" for path in sorted(EXAMPLES.glob("*.py")) if "(Machine" in path.read_text()]
 
 
 @pytest.mark.parametrize("target", [*SHIPPED, *SHOWN], ids=lambda target: Path(target).name)
