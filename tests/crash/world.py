@@ -28,8 +28,8 @@ from tests.crash.mill import Mill
 
 PATIENCE_S = 30.0
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.crash.worker"])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.crash.worker"])
 
 KILLED = -signal.SIGKILL
 
@@ -57,7 +57,7 @@ class World:
 
     def begin(self, role: str, **options: Any) -> ForkServerProcess:
         """Start a worker; see `worker.py` for the roles."""
-        process = _context.Process(target=worker.main, args=(str(self.folder), role, options))
+        process = processes.Process(target=worker.main, args=(str(self.folder), role, options))
         process.start()
         self._processes.append(process)
         return process
