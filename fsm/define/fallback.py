@@ -40,7 +40,7 @@ def with_fallbacks(
                 retry=None,
                 guards=(),
                 otherwise={},
-                title=f"{state.title or state.name}, fallback",
+                title=f"{state.title}, fallback" if state.title else "",
             ),
         ]
         lines.append(
