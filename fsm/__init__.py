@@ -19,6 +19,7 @@ _NAMES = {
     "fsm.define.spec": "MachineSpec",
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",
+    "fsm.define.volatile": "Volatile",
     "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
     " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound"
     " RunUnreadable RunnerStopped",

@@ -11,6 +11,7 @@ from fsm.define.retry import Retry, retriable
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State, any_of, days, hours, minutes
 from fsm.define.transition import Transition, everywhere
+from fsm.define.volatile import Volatile
 from fsm.errors import (
     AgentsMissing,
     Busy,
@@ -87,6 +88,7 @@ __all__ = [
     "Transition",
     "Verdict",
     "View",
+    "Volatile",
     "allow",
     "always_after",
     "any_of",

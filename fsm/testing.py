@@ -259,7 +259,8 @@ def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: 
     """Every run of this machine ends, whatever agents and people do; the report that says so. For your CI.
 
     `waits` names the states where a run may wait for ever for somebody. `most` bounds the worst case: `hops`, `tokens`,
-    `usd_micros`, `approvals`, `ms`. Raises `AssertionError` with what `fsm check` says.
+    `usd_micros`, `approvals`, `ms`; of spending, up to the last report of each visit. Raises `AssertionError` with
+    what `fsm check` says.
     """
     report = check(machine.spec)
     figures = {str(figure.cost): figure.most for figure in report.figures}

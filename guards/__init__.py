@@ -2,7 +2,10 @@
 
 from guards.deadline import Deadline
 from guards.loop_cap import LoopCap
+from guards.no_progress import NoProgress
+from guards.payload_size import PayloadSize
+from guards.repeat import Repeat
 from guards.strikes import Strikes
 from guards.token_budget import TokenBudget
 
-__all__ = ["Deadline", "LoopCap", "Strikes", "TokenBudget"]
+__all__ = ["Deadline", "LoopCap", "NoProgress", "PayloadSize", "Repeat", "Strikes", "TokenBudget"]

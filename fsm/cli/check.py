@@ -1,26 +1,32 @@
 """`fsm check`: a machine's definition, all that is wrong with it, and what its runs can come to."""
 
 import shlex
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fsm.cli.parts.options import FAILED, emit, leave, verb
+from fsm.cli.parts.options import FAILED, GOOD, emit, leave, verb
 
 if TYPE_CHECKING:
-    from fsm.verify.check import Report
-    from fsm.verify.finding import Finding
-    from fsm.verify.witness import Leg
+    from collections.abc import Sequence
+    from pathlib import Path
 
-COLOURS = {"error": "red", "warning": "yellow", "note": None}
+    from fsm.errors import DefinitionError
+    from fsm.verify.check import Report
+
+STYLES: dict[str, dict[str, Any]] = {
+    "good": {"fg": "green", "bold": True},
+    "warning": {"fg": "yellow"},
+    "error": {"fg": "red", "bold": True},
+}
 
 
 @verb("""
 fsm check desk.py:Desk
 fsm check desk.py:Desk --strict --scenarios proofs
+fsm check
 """)
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--strict", is_flag=True, help="Exit with 1 on warnings too.")
 @click.option("--runs", is_flag=True, help="Print the run behind each figure of the worst case.")
 @click.option("--notes", is_flag=True, help="Print the notes as well.")
@@ -47,84 +53,77 @@ def command(
 
     Whether every run ends, what the worst one costs, which promises are kept, each with a run that shows it; and all
     mistakes of a definition at once. Every finding names its attribute, file and line, and what to write instead.
-    TARGET is FILE.py:Machine, or a .json file that holds a machine's spec. Exits with 1 if there is any error.
+    TARGET is FILE.py:Machine, FILE.py for all its machines, or a .json file that holds a machine's spec; without any,
+    all machines of [tool.fsm] are checked. Exits with 1 if there is any error.
     """
-    from fsm.cli.parts.specs import spec_of
+    from fsm.cli.parts.specs import specs_listed, specs_of
     from fsm.errors import DefinitionError
-    from fsm.show.data import mistake_data
     from fsm.verify.check import check
 
     told: list[dict[str, object]] = []
-    good = True
-    for target in targets:
+    code = GOOD
+    for target in targets or _listed():
         try:
-            spec = spec_of(target)
-        except DefinitionError as error:
-            good = False
-            mistakes = [mistake_data(mistake) for mistake in error.mistakes]
-            told.append({"target": target, "machine": error.machine, "mistakes": mistakes})
+            specs = specs_of(target) if targets else specs_listed(target)
+        except (DefinitionError, click.ClickException) as error:  # the others are checked all the same
+            code = max(code, getattr(error, "exit_code", FAILED))
+            told.append({"target": target, **_wrong(error)})
             if not as_json:
-                click.echo(f"{error}\n")
+                _print_wrong(error)
             continue
-        report = check(spec, situations_max)
-        good = good and not report.errors and not (strict and report.warnings)
-        told.append({"target": target, "fingerprint": spec.fingerprint, "mistakes": [], **report.data})
-        if not as_json:
-            _print(report, runs, notes)
-        if scenarios is not None:
-            from fsm.cli.parts.drawn import write_scenarios
-
-            written = write_scenarios(spec, report, scenarios)
+        for spec in specs:
+            report = check(spec, situations_max)
+            code = max(code, FAILED if report.errors or (strict and report.warnings) else GOOD)
+            told.append({"target": target, "fingerprint": spec.fingerprint, "mistakes": [], **report.data})
             if not as_json:
-                commands = (shlex.join(["fsm", "replay", "--scenario", str(path), "-m", target]) for path in written)
-                click.echo("".join(f"  {command}\n" for command in commands))
+                _print(report, runs, notes)
+            if scenarios is not None:
+                from fsm.cli.parts.drawn import write_scenarios
+
+                written = write_scenarios(spec, report, scenarios)
+                if not as_json:
+                    _print_commands(written, ["-m", target] if targets else [])
     if as_json:
         emit(told)
-    if not good:
-        leave(FAILED)
+    if code != GOOD:
+        leave(code)
+
+
+def _wrong(error: "DefinitionError | click.ClickException") -> dict[str, object]:
+    from fsm.show.data import mistake_data
+
+    if isinstance(error, click.ClickException):
+        return {"machine": None, "error": error.message}
+    return {"machine": error.machine, "mistakes": [mistake_data(mistake) for mistake in error.mistakes]}
+
+
+def _print_wrong(error: "DefinitionError | click.ClickException") -> None:
+    if isinstance(error, click.ClickException):
+        error.show()
+    else:
+        click.echo(f"{error}\n")
+
+
+def _listed() -> list[str]:
+    """The machines of the project, as they are listed there."""
+    from fsm.cli.parts.project import FILE, project
+
+    found = project()
+    if not found.machines:
+        raise click.UsageError(
+            "no machine is named, and none is listed\n"
+            f'  -> fsm check FILE.py:Machine, or list yours in {FILE}: [tool.fsm] machines = ["FILE.py:Machine"]'
+        )
+    return found.machines
+
+
+def _print_commands(written: "Sequence[Path]", options: list[str]) -> None:
+    commands = (shlex.join(["fsm", "replay", "--scenario", str(path), *options]) for path in written)
+    click.echo("".join(f"  {command}\n" for command in commands))
 
 
 def _print(report: "Report", runs: bool, notes: bool) -> None:
-    from fsm.show.verdict import table
-    from fsm.verify.check import NAMES
+    from fsm.show.verdict import lines
 
-    colour = "red" if report.errors else "yellow" if report.warnings else "green"
-    click.echo(click.style(f"{report.machine}: {report.termination}", fg=colour, bold=True))
-    click.echo("".join(f"  {line}\n" for line in table(report).splitlines()[1:]), nl=False)
-    for figure in report.figures if runs else ():
-        if figure.run:
-            click.echo(f"  the run that costs most {NAMES[figure.cost]}:")
-            _print_way(figure.run)
-    for finding in report.findings:
-        if notes or finding.level != "note":
-            _print_finding(finding)
-            _print_proof(report, finding)
-    if report.notes and not notes:
-        many, them = (f"{len(report.notes)} notes", "them") if len(report.notes) != 1 else ("1 note", "it")
-        click.echo(f"  {many}: --notes shows {them}")
-    click.echo()
-
-
-def _print_proof(report: "Report", finding: "Finding") -> None:
-    """The run that shows what an error says."""
-    termination = report.termination
-    if finding.code == "endless" and termination.loop:
-        _print_way(termination.stem)
-        click.echo("      and then over and over:")
-        _print_way(termination.loop, len(termination.stem) + 1)
-    for answer in report.promises:
-        if (finding.code, finding.attribute) == ("promise-broken", answer.promise.name):
-            _print_way(answer.run)
-
-
-def _print_way(legs: "Sequence[Leg]", first: int = 1) -> None:
-    from fsm.show.verdict import way
-
-    click.echo("".join(f"      {line}\n" for line in way(legs, first)), nl=False)
-
-
-def _print_finding(finding: "Finding") -> None:
-    level = click.style(finding.level, fg=COLOURS[finding.level], bold=finding.level == "error")
-    where = f"  ({finding.place})" if finding.place is not None else ""
-    at = f" {finding.attribute}" if finding.attribute else ""
-    click.echo(f"  {level}{at}{where}\n      {finding.what}\n      -> {finding.instead}")
+    told = (click.style(line.text, **STYLES.get(line.tone, {})) for line in lines(report, runs=runs, notes=notes))
+    click.echo("".join(f"{line}\n" for line in told))

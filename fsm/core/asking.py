@@ -66,7 +66,7 @@ class Asking:
             return verdict
         defers = pending.defers if pending else 0
         since_ms = pending.since_ms if pending else at_ms
-        waited_s = (max(verdict.until_ms, at_ms) - since_ms) // 1000
+        waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
         if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
             return verdict
         numbers = {
@@ -106,6 +106,8 @@ def _flaw(verdict: object, guard: Placed) -> str:
         return "its text cannot be stored"
     if verdict.decision == "defer" and type(verdict.until_ms) is not int:
         return "it defers without a moment"
+    if verdict.decision == "defer" and guard.kind != "env":  # a proof of how long runs take relies on it
+        return f"only a guard of kind env may defer, and its kind is {guard.kind}"
     return ""
 
 

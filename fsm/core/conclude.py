@@ -41,7 +41,7 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str
         return _retried(engine, snapshot, plan, plan.retry)
     if plan.way is None:
         return _unhandled(engine, snapshot, plan)
-    rulings: list[Ruling] = [*plan.before]
+    rulings = [*_of_no_move(plan.before)]
     way: Way = plan.way
     while True:
         if refusing(way.rulings) is None:
@@ -57,7 +57,7 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str
 
 
 def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
-    """The rulings on a way that is not taken: nothing is kept of them."""
+    """The rulings on a way that is not taken, and on a retry, which stays where it is: nothing is kept of them."""
     if not any(ruling.verdict.keep for ruling in rulings):
         return rulings
     return tuple(
@@ -70,9 +70,8 @@ def _retried(engine: Engine, snapshot: Snapshot, plan: Plan, retry: Retrying) ->
     """The attempt begins again, after its pause, and no sooner than a guard says that puts it off."""
     engine.go(snapshot.state, retry.hop)
     until_ms = max([retry.at_ms, *(ruling.verdict.until_ms or 0 for ruling in retry.rulings)])
-    return _decision(
-        engine, snapshot, plan, "retried", "running", rulings=retry.rulings, hop=retry.hop, until_ms=until_ms
-    )
+    rulings = _of_no_move(retry.rulings)
+    return _decision(engine, snapshot, plan, "retried", "running", rulings=rulings, hop=retry.hop, until_ms=until_ms)
 
 
 def _taken(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], way: Way) -> Decision:
@@ -103,8 +102,8 @@ def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan) -> Decision:
     if plan.event.payload.event == "Cancelled":
         return _decision(engine, snapshot, plan, "ended", "cancelled")
     if plan.event.own:
-        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=plan.before)
-    return _noted(engine, snapshot, plan, "unhandled", plan.before)
+        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=_of_no_move(plan.before))
+    return _noted(engine, snapshot, plan, "unhandled", _of_no_move(plan.before))
 
 
 def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: tuple[Ruling, ...]) -> Decision:

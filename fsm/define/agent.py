@@ -134,17 +134,38 @@ def is_async(agent: Any) -> bool:
 
 def returned(agent: object) -> tuple[Any, ...]:
     """The types in an agent's return annotation; empty where it has none or it cannot be resolved."""
+    function = _function(agent)
+    annotation = _resolved(function, "return") if function is not None else None
+    return tuple(_parts(annotation)) if annotation is not None else ()
+
+
+def viewed(agent: object) -> tuple[Any, ...]:
+    """The payload types in the `View[...]` that an agent's parameter is annotated with; empty where none is found."""
+    function = _function(agent)
+    found = (_resolved(function, name) for name in function.__annotations__) if function is not None else ()
+    view = next((annotation for annotation in found if get_origin(annotation) is View), None)
+    return tuple(_parts(get_args(view)[0])) if view is not None else ()
+
+
+def is_model(annotation: Any) -> bool:
+    """Whether it is a payload class; `Any`, a type variable and whatever else stands in an annotation is none."""
+    return isinstance(annotation, type) and annotation is not Any and issubclass(annotation, BaseModel)
+
+
+def _function(agent: object) -> types.FunctionType | None:
     function = agent if inspect.isroutine(agent) else getattr(type(agent), "__call__", None)  # noqa: B004
     function = inspect.unwrap(function) if callable(function) else None
     function = getattr(function, "__func__", function)
-    if not isinstance(function, types.FunctionType):
-        return ()
+    return function if isinstance(function, types.FunctionType) else None
+
+
+def _resolved(function: types.FunctionType, name: str) -> Any:
+    """One annotation, alone, so that no other stands in its way; None where there is none, or it cannot be resolved."""
     try:
-        alone = types.SimpleNamespace(__annotations__={"return": function.__annotations__["return"]})
-        annotation = typing.get_type_hints(alone, function.__globals__).get("return")
+        alone = types.SimpleNamespace(__annotations__={name: function.__annotations__[name]})
+        return typing.get_type_hints(alone, function.__globals__)[name]
     except Exception:  # a name that only a type checker knows
-        return ()
-    return tuple(_parts(annotation))
+        return None
 
 
 def _parts(annotation: Any) -> Iterator[Any]:

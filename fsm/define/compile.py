@@ -13,7 +13,15 @@ from fsm.define.annotations import alias_of, is_union
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.exits import check_agent_results, check_chains, check_counts, check_ends
 from fsm.define.fallback import with_fallbacks
-from fsm.define.functions import arity, check_agent, check_predicate, check_remember, check_retry, place_guards
+from fsm.define.functions import (
+    arity,
+    check_agent,
+    check_no_memory,
+    check_predicate,
+    check_remember,
+    check_retry,
+    place_guards,
+)
 from fsm.define.guard import Placed
 from fsm.define.mistakes import Mistakes, check_bodies, check_memory, check_payloads, check_state, told_briefly
 from fsm.define.parts import (
@@ -71,6 +79,8 @@ def compile_machine(
     check_payloads(mistakes, reading.used)
     if memory is not None:
         check_memory(mistakes, memory, bounds.memory_bytes_max)
+    else:
+        check_no_memory(mistakes, reading.lines)
     classes = reading.classes | RUNTIME_EVENTS
     left = {reading.name(source) for line in lost if isinstance(line, Transition) for source in line.sources}
     fallbacks = {reading.name(line): line.fallback for line in reading.lines.values() if _has_fallback(line)}

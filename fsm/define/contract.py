@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 
 from fsm.define.annotations import MAPPINGS, Leaf, Member, leaves, members
 from fsm.define.payload import excerpt
+from fsm.define.volatile import marked_in_vain
 
 Found = tuple[str, str]
 
@@ -80,6 +81,9 @@ def _fields(cls: type[BaseModel]) -> Iterator[_Field]:
 def _mistakes(item: _Field) -> Iterator[Found]:
     if item.member.info is not None:
         yield from _lost(item, item.member.info)
+    if marked_in_vain(item.owner, item.member):
+        what = f"{item.path} is marked Volatile where no guard could leave it out"
+        yield what, "mark a whole field of a model or dataclass: at: Annotated[AwareDatetime, Volatile]"
     if not _is_serialized_by_hand(item):
         for leaf in leaves(item.member.annotation, item.member.metadata):
             mistake = _leaf_mistake(item.owner, leaf)

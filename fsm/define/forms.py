@@ -3,18 +3,19 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Standing
-from fsm.define.parts import BOUND_NAMES, START_HOP, Kind, PromiseKind, retry_id, way_id
+from fsm.define.parts import BOUND_NAMES, START, START_HOP, Kind, PromiseKind, retry_id, way_id
 from fsm.define.payload import validation_problems
 
 FORMAT = 1
+Whole = Annotated[int, Field(ge=0)]
 
 
 class CounterForm(TypedDict):
@@ -46,10 +47,10 @@ class StateForm(TypedDict):
     kind: Kind
     initial: list[str]
     final: Literal["completed", "failed"] | None
-    timeout_ms: int | None
-    tokens_max: NotRequired[int | None]
-    usd_micros_max: NotRequired[int | None]
-    tokens_min: NotRequired[int]
+    timeout_ms: Annotated[int, Field(ge=1)] | None
+    tokens_max: NotRequired[Whole | None]
+    usd_micros_max: NotRequired[Whole | None]
+    tokens_min: NotRequired[Whole]
     guards: list[GuardForm]
     otherwise: dict[str, str]
     remember: str | None
@@ -113,7 +114,7 @@ class MachineForm(TypedDict):
     promises: NotRequired[list[PromiseForm]]
     payloads: list[ShapeForm]
     memory: ShapeForm | None
-    bounds: dict[str, int]
+    bounds: dict[str, Whole]
 
 
 @cache
@@ -136,7 +137,7 @@ def checked(form: Any) -> dict[str, Any]:
 
 
 def _wrong(form: dict[str, Any]) -> Iterator[str]:
-    """Names that lead nowhere, or to two things."""
+    """Names that lead nowhere, or to two things, and what no class could have said."""
     states = [state["name"] for state in form["states"]]
     payloads = {*RUNTIME_EVENTS, *(shape["name"] for shape in form["payloads"])}
     places = [*form["states"], *form["transitions"], *form["everywhere"]]
@@ -145,6 +146,9 @@ def _wrong(form: dict[str, Any]) -> Iterator[str]:
     yield from (f"two hops have the id {id!r}" for id in _twice(_hop_ids(form)))
     yield from (f"{line['name']} leaves no state" for line in form["transitions"] if not line["sources"])
     yield from (f"{line['name']} takes no payload" for line in form["transitions"] if not line["events"])
+    yield from (f"a part is named {place['name']!r}" for place in places if place["name"] in (START, START_HOP))
+    yield from filter(None, map(_wrong_state, form["states"]))
+    yield from (wrong for place in places for wrong in _wrong_guards(place))
     if sum(bool(state["initial"]) for state in form["states"]) != 1:
         yield "not exactly one state is initial"
     yield from (f"there is no bound {name!r}" for name in form["bounds"] if name not in BOUND_NAMES)
@@ -167,6 +171,22 @@ def _wrong(form: dict[str, Any]) -> Iterator[str]:
         yield from (
             f"{place['name']} names the payload {name!r}, which is not there" for name in events if name not in payloads
         )
+
+
+def _wrong_state(state: dict[str, Any]) -> str:
+    if (state["kind"] == "final") != (state["final"] is not None):
+        return f"{state['name']} is of kind {state['kind']} and final={state['final']}"
+    most, least = state.get("tokens_max"), state.get("tokens_min", 0)
+    above = most is not None and least > most
+    return f"{state['name']} has tokens_min {least} above tokens_max {most}" if above else ""
+
+
+def _wrong_guards(place: dict[str, Any]) -> Iterator[str]:
+    for guard in place["guards"]:
+        if guard["at"] != place["name"]:
+            yield f"{guard['guard']} of {place['name']} says that it stands at {guard['at']}"
+        if not guard["codes"] and (guard["kind"] != "sure" or guard["counter"] is not None):
+            yield f"{guard['guard']} of {place['name']} has no code to refuse with"
 
 
 def _hop_ids(form: dict[str, Any]) -> Iterator[str]:

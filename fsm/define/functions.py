@@ -38,7 +38,7 @@ def check_agent(mistakes: Mistakes, line: State[Any], agent: Any) -> None:
 
 
 def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[BaseModel] | None) -> None:
-    wants = _function_mistake("when", when, (1, 2), A_PREDICATE)
+    wants = function_mistake("when", when, (1, 2), A_PREDICATE)
     if wants:
         mistakes.add(line, *wants)
     elif when is not None and arity(when) == 2 and memory is None:
@@ -48,7 +48,7 @@ def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[Base
 
 
 def check_remember(mistakes: Mistakes, line: Line, remember: Any, memory: type[BaseModel] | None) -> None:
-    wants = _function_mistake("remember", remember, (2,), A_REMEMBER)
+    wants = function_mistake("remember", remember, (2,), A_REMEMBER)
     if wants:
         mistakes.add(line, *wants)
     if remember is not None and memory is None:
@@ -72,13 +72,24 @@ def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
         if not all(type(pause) in (int, float) and 0 <= pause < 1e9 for pause in pauses) or pauses[0] > pauses[1]:
             what = f"Retry(base_s={retry.base_s!r}, cap_s={retry.cap_s!r})"
             mistakes.add(line, what, "give seconds, 0 or more, the cap no less than the base")
-        wants = _function_mistake("when", retry.when, (1,), "def worth_it(failure) -> bool")
+        wants = function_mistake("when", retry.when, (1,), "def worth_it(failure) -> bool")
         if wants:
             mistakes.add(line, *wants)
     return len(mistakes.found) == found
 
 
-def _function_mistake(role: str, fn: Any, arities: tuple[int, ...], shape: str) -> tuple[str, str] | None:
+def check_no_memory(mistakes: Mistakes, lines: Mapping[str, Line]) -> None:
+    """In a machine without memory no guard looks at it."""
+    for line in lines.values():
+        guards = getattr(line, "guards", ())
+        for guard in guards if isinstance(guards, Sequence) else ():
+            if isinstance(guard, Guard) and guard.reads_memory:
+                what = f"{type(guard).__name__} looks at the memory, and this machine has none"
+                mistakes.add(line, what, "class X(Machine, memory=Notes)")
+
+
+def function_mistake(role: str, fn: Any, arities: tuple[int, ...], shape: str) -> tuple[str, str] | None:
+    """What is wrong with a function that decides something, given as `role`: (what, what to write instead)."""
     if fn is None:
         return None
     if not callable(fn):

@@ -5,7 +5,8 @@ A guard says, besides its verdict, everything that a proof needs without running
 be verified, drawn and replayed without the guard's class.
 
 Kinds: `cap`, an exact count against a limit; `data`, a check of the payload, which may pass or not; `env`,
-something outside the run (a clock, a breaker, a person) that may refuse for ever; `sure`, always allows.
+something outside the run (a clock, a breaker, a person) that may refuse for ever, and alone may defer; `sure`,
+always allows.
 
 A guard has no memory of its own. What it must remember of the run it *keeps*: whole numbers by name, given
 with a verdict that allows. They are in the record, and from then on in `Facts.kept` of this very guard, if the
@@ -82,7 +83,7 @@ def _kept_as(at: str, guard: str, nth: int) -> str:
     return f"{at}:{guard}:{nth}"
 
 
-def allow(*, keep: Kept = NOTHING_KEPT, **numbers: int) -> Verdict:
+def allow(keep: Kept = NOTHING_KEPT, /, **numbers: int) -> Verdict:
     """Let it pass. `keep`: counts that this guard finds in `Facts.kept` from then on; those not named stay."""
     return Verdict("allow", numbers=numbers, keep=keep)
 
@@ -92,7 +93,7 @@ def refuse(code: str, **numbers: int) -> Verdict:
 
 
 def defer(code: str, until_ms: int, **numbers: int) -> Verdict:
-    """Not yet: ask again at `until_ms` (wall clock, milliseconds)."""
+    """Not yet: ask again at `until_ms` (wall clock, milliseconds). For a guard of kind `env` only."""
     return Verdict("defer", code, numbers, until_ms)
 
 
@@ -107,7 +108,8 @@ class Counter:
 
     `of` is what counts: firings of a hop, visits of a state, hops of the run, its spending, the failures in a row
     of something it depends on, or milliseconds since it was started; `subject` names the hop, the state or what is
-    depended on. With `since`, every entry of that state starts the count again.
+    depended on. With `since`, every entry of that state starts the count again. `ValueError`
+    for a subject of what is counted for the run as a whole: nothing would ever count it.
     """
 
     of: Literal["fires", "visits", "hops", "tokens", "usd_micros", "strikes", "elapsed_ms"]
@@ -115,6 +117,12 @@ class Counter:
     since: str = ""
     key: str = field(init=False, eq=False, default=attrs.Factory(_counter_key, takes_self=True))
     """The counter's name in a snapshot."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.subject and self.of not in ("fires", "visits", "strikes"):
+            raise ValueError(
+                f"Counter({self.of!r}, {self.subject!r}): a run counts its {self.of} once, for no hop or state"
+            )
 
 
 @frozen
@@ -217,6 +225,11 @@ class Guard:
     kind: ClassVar[Kind] = "data"
     codes: ClassVar[tuple[str, ...]] = ()
 
+    @property
+    def reads_memory(self) -> bool:
+        """Whether it looks at the run's memory, and so stands only in a machine that has one."""
+        return False
+
     def check(self, facts: Facts, /) -> Verdict:
         """Allow, refuse or defer, from the facts alone. Raising refuses with code `guard_error`."""
         raise NotImplementedError
@@ -238,7 +251,8 @@ class Guard:
 
     def params(self) -> dict[str, int | str]:
         """The guard's parameters as plain data; they are part of the machine's fingerprint."""
-        values = {attribute.name: getattr(self, attribute.name) for attribute in attrs.fields(type(self))}
+        given = (attribute.name for attribute in attrs.fields(type(self)) if attribute.init)
+        values = {name: getattr(self, name) for name in given}
         return {name: _param(value) for name, value in values.items() if value is not None}
 
     def place(self, standing: Standing, owner: str) -> Placed:

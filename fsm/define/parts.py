@@ -124,6 +124,10 @@ class EverywhereSpec:
     place: Place | None = _code
 
 
+Part = StateSpec | TransitionSpec | EverywhereSpec
+"""What guards stand on: a line that is an attribute of its own."""
+
+
 @frozen
 class Hop:
     """One declared way from state to state: a transition, an `otherwise` of something, a retry, or the start."""

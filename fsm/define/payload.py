@@ -65,15 +65,20 @@ def digest(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
+def plain(value: BaseModel) -> Any:
+    """The JSON data of a payload, as it is stored but for the order in sets."""
+    return value.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
+
+
 def seal(value: BaseModel, bytes_max: int) -> Payload:
     """Canonical bytes of `value`, proven to read back as an equal payload; raises `Invalid` otherwise."""
     cls = type(value)
-    plain: Any = None
+    data: Any = None
     try:
-        plain = value.model_dump(mode="json", by_alias=True, round_trip=True, warnings=False)
-        body = canonical(ordered(value, plain, canonical) if has_sets(cls) else plain)
+        data = plain(value)
+        body = canonical(ordered(value, data, canonical) if has_sets(cls) else data)
     except Exception as error:
-        raise Invalid([_unwritable(error, plain)], excerpt(value)) from None
+        raise Invalid([_unwritable(error, data)], excerpt(value)) from None
     if len(body) > bytes_max:
         raise TooLarge([f"{len(body)} bytes, payload_bytes_max is {bytes_max}"], excerpt(body))
     adopted = _read(cls, body, body)

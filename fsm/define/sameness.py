@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from fsm.define.annotations import SETS, leaves, members
 
 Encode = Callable[[Any], bytes]
+Without = Callable[[type], Collection[str]]
 
 
 def same(given: Any, adopted: Any) -> bool:
@@ -90,21 +91,23 @@ def has_sets(cls: type[BaseModel]) -> bool:
     return False
 
 
-def ordered(value: Any, plain: Any, encode: Encode) -> Any:
+def ordered(value: Any, plain: Any, encode: Encode, without: Without = lambda cls: ()) -> Any:
     """`plain`, the JSON data of `value`, with every set in the order of its members' JSON.
 
-    A set has the order of this process's hash seed; its canonical bytes may not.
+    A set has the order of this process's hash seed; its canonical bytes may not. `without` names the keys that
+    are left out of the objects of a class.
     """
     if isinstance(plain, list) and isinstance(value, list | tuple | collections.abc.Set | collections.deque):
         if len(value) != len(plain):
             return plain
-        parts = [ordered(part, item, encode) for part, item in zip(value, plain, strict=True)]
+        parts = [ordered(part, item, encode, without) for part, item in zip(value, plain, strict=True)]
         return sorted(parts, key=encode) if isinstance(value, collections.abc.Set) else parts
     if not isinstance(plain, dict):
         return plain
     if isinstance(value, collections.abc.Mapping) and len(value) == len(plain):
         pairs = zip(value.values(), plain.items(), strict=True)
-        return {key: ordered(part, item, encode) for part, (key, item) in pairs}
+        return {key: ordered(part, item, encode, without) for part, (key, item) in pairs}
     found = {member.key: value.__dict__.get(member.name) for member in members(type(value)) or ()}
     found |= getattr(value, "__pydantic_extra__", None) or {}
-    return {key: ordered(found[key], item, encode) if key in found else item for key, item in plain.items()}
+    left = {key: item for key, item in plain.items() if key not in without(type(value))}
+    return {key: ordered(found[key], item, encode, without) if key in found else item for key, item in left.items()}

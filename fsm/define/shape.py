@@ -18,7 +18,7 @@ from fsm.define.annotations import Member, Metadata, alias_of, flat, is_union, m
 from fsm.define.payload import event_name, former_names
 
 PLAIN = (str, int, float, Decimal, dt.date, dt.time, dt.timedelta)
-TALK = ("str", "Doc", "DocInfo", "WithJsonSchema", "SkipJsonSchema", "Examples")  # metadata that constrains nothing
+TALK = ("str", "Doc", "DocInfo", "WithJsonSchema", "SkipJsonSchema", "Examples", "_Volatile")  # constrain nothing
 
 
 @frozen

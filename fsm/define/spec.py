@@ -23,6 +23,7 @@ from fsm.define.parts import (
     Bounds,
     EverywhereSpec,
     Hop,
+    Part,
     PromiseSpec,
     StateSpec,
     TransitionSpec,
@@ -53,6 +54,18 @@ class MachineSpec:
     @cached_property
     def state(self) -> dict[str, StateSpec]:
         return {state.name: state for state in self.states}
+
+    @cached_property
+    def parts(self) -> dict[str, Part]:
+        """Everything that guards stand on, by attribute."""
+        parts: tuple[Part, ...] = (*self.transitions, *self.states, *self.everywhere)
+        return {part.name: part for part in parts}
+
+    @cached_property
+    def guards(self) -> tuple[Placed, ...]:
+        """Every guard, in the order of the parts; a state's retry is one too."""
+        retries = [state.retry.guard for state in self.states if state.retry is not None]
+        return (*(guard for part in self.parts.values() for guard in part.guards), *retries)
 
     @cached_property
     def initial(self) -> StateSpec:
@@ -92,14 +105,6 @@ class MachineSpec:
         """What is counted anew since a state was entered; every other count is kept for all hops and states."""
         counters = [guard.counter for guard in self.guards]
         return tuple(dict.fromkeys(counter for counter in counters if counter is not None and counter.since))
-
-    @cached_property
-    def guards(self) -> tuple[Placed, ...]:
-        """Every guard at its place, those of transitions first; a state's retry is one too."""
-        found = [guard for line in self.transitions for guard in line.guards]
-        for state in self.states:
-            found += [*state.guards, *((state.retry.guard,) if state.retry else ())]
-        return (*found, *(guard for line in self.everywhere for guard in line.guards))
 
     @cached_property
     def timed(self) -> bool:

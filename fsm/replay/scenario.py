@@ -1,13 +1,14 @@
 """A scenario: a run that nobody has made yet, as `fsm check` writes one, decided event by event by the engine.
 
 It holds no payloads: predicates and guards that do not count answer what stands in it, caps count. `loop` is what
-an endless run does over and over; it is decided twice, which shows that it can be taken again.
+an endless run does over and over; it is decided twice, and has to come back each time to where it began, counters
+included as far as any cap looks at them: so it can be taken again for ever.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, NotRequired
+from typing import Any, Literal, NotRequired
 
 from attrs import frozen
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -18,7 +19,6 @@ from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import validation_problems
 from fsm.define.spec import MachineSpec
-from fsm.verify.moves import guards_of
 from fsm.verify.witness import decisions, without_code
 
 LAPS = 2
@@ -40,7 +40,7 @@ class EventForm(TypedDict):
 class ScenarioForm(TypedDict):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
-    format: int
+    format: Literal[1]
     machine: str
     fingerprint: str
     events: list[EventForm]
@@ -86,10 +86,14 @@ def replayed(scenario: Scenario, spec: MachineSpec) -> Iterator[Taken]:
     """Each event, decided; `ValueError` where the machine goes another way than the scenario says."""
     if scenario.fingerprint != spec.fingerprint:
         raise ValueError(f"{spec.name} has changed since the scenario was written; check it again")
-    capped = dict.fromkeys(guard.counter.key for guard in guards_of(spec) if guard.counter is not None)
+    capped: dict[str, int] = {}
+    for guard in spec.guards:
+        if guard.counter is not None and guard.limit is not None:
+            capped[guard.counter.key] = max(guard.limit, capped.get(guard.counter.key, 0))
     engine, now = without_code(spec), Snapshot()
     for lap, events in enumerate([scenario.events, *[scenario.loop] * LAPS]):
         forms: list[dict[str, Any]] = [dict(event) for event in events]
+        began = _counted(now, capped)
         try:
             for decision in decisions(engine, forms, now):
                 now = decision.snapshot
@@ -99,3 +103,12 @@ def replayed(scenario: Scenario, spec: MachineSpec) -> Iterator[Taken]:
             raise ValueError(f"the scenario has no answer of {missing}") from None
         except KeyError as error:
             raise ValueError(f"the scenario names {error}, which {spec.name} does not have") from None
+        grown = [key for key, count in _counted(now, capped).items() if lap and count != began[key]]
+        if grown:
+            after = now.counters.get(grown[0], 0)
+            raise ValueError(f"the loop is none: {grown[0]} goes from {began[grown[0]]} to {after}")
+
+
+def _counted(now: Snapshot, capped: Mapping[str, int]) -> dict[str, int]:
+    """Each count, no further than the highest limit that it is held against."""
+    return {key: min(now.counters.get(key, 0), limit) for key, limit in capped.items()}

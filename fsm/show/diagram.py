@@ -59,6 +59,8 @@ class Box:
     kind: BoxKind
     title: str = ""
     timeout_ms: int | None = None
+    tokens_max: int | None = None
+    usd_micros_max: int | None = None
     starts: tuple[str, ...] = ()
     guards: tuple[Check, ...] = ()
     remember: str | None = None
@@ -155,6 +157,8 @@ class _Drawing:
             kind=state.final or kind,
             title=state.title,
             timeout_ms=state.timeout_ms if state.final is None else None,
+            tokens_max=state.tokens_max,
+            usd_micros_max=state.usd_micros_max,
             starts=state.initial,
             guards=_checks(state.guards, state.name),
             remember=state.remember.name if state.remember else None,

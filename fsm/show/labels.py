@@ -10,7 +10,7 @@ from fsm.define.retry import retriable
 from fsm.show.diagram import Arrow, Box, Check, Diagram
 from fsm.show.overlay import Overlay
 from fsm.show.telling import pause_words
-from fsm.show.words import count, duration, listed, shown, times
+from fsm.show.words import count, duration, listed, money, shown, times
 
 Tone = Literal["plain", "failing", "otherwise", "stopped"]
 
@@ -104,14 +104,17 @@ def _times(number: int) -> str:
 
 
 def state_facts(box: Box) -> tuple[str, ...]:
-    """A state's title and kind; of an agent, which most are, only a timeout of its own."""
+    """A state's title and kind; of an agent, which most are, only the limits of a visit that it declares itself."""
     title = (shown(box.title),) if box.title else ()
     if box.kind == "waiting":
         return (*title, f"waits {duration(box.timeout_ms)}" if box.timeout_ms is not None else "waits")
     if box.kind != "agent":
         return (*title, box.kind)
     usual = box.timeout_ms in (None, DEFAULT_TIMEOUT_S * 1000)
-    return title if usual or box.timeout_ms is None else (*title, f"times out after {duration(box.timeout_ms)}")
+    late = () if usual or box.timeout_ms is None else (f"times out after {duration(box.timeout_ms)}",)
+    tokens = [count(box.tokens_max, "token")] if box.tokens_max is not None else []
+    spends = [*tokens, *([money(box.usd_micros_max)] if box.usd_micros_max is not None else [])]
+    return (*title, *late, *([f"spends up to {' and '.join(spends)} a visit"] if spends else []))
 
 
 def state_notes(box: Box, run: Overlay | None) -> tuple[str, ...]:

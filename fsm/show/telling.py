@@ -13,7 +13,12 @@ from fsm.show.rulings import given
 from fsm.show.words import block, count, duration, moment, money, safe, shown
 
 COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
-ORDINAL = {"fires": "firing", "visits": "visit", "hops": "hop", "attempts": "attempt"}  # counted before it happens
+ORDINAL = {  # what is counted before it happens
+    **{"fires": "firing", "visits": "visit", "hops": "hop"},
+    **{"attempts": "attempt", "arrivals": "arrival"},
+}
+OF_WHAT = {"arrivals": " of the same payload"}
+UNITS = {"cycles": "cycles without progress"}
 NAMED = frozenset({"loop_cap", "strikes", "deadline", "attempts_max"})  # codes that say what the numbers say
 ANSWERED = {True: "answered yes", False: "answered no", None: "raised"}  # what a predicate did
 AMOUNTS: dict[str, Callable[[int], str]] = {"usd_micros": money, "elapsed_ms": duration}  # with units of their own
@@ -106,12 +111,12 @@ def of_limit(what: str, number: int, limit: int, of: str = "") -> str:
     `of`: what the failures in a row are of.
     """
     if what in ORDINAL:
-        return f"{ORDINAL[what]} {number + 1:,} of {limit:,}"
+        return f"{ORDINAL[what]} {number + 1:,} of {limit:,}{OF_WHAT.get(what, '')}"
     if what == "strikes":
         return f"{in_a_row(number, of)}, limit {limit:,}"
     if what in AMOUNTS:
         return f"{AMOUNTS[what](number)} of {AMOUNTS[what](limit)}"
-    return f"{number:,} of {limit:,} {what.replace('_', ' ')}"
+    return f"{number:,} of {limit:,} {UNITS.get(what, what.replace('_', ' '))}"
 
 
 def in_a_row(number: int, of: str = "") -> str:

@@ -1,16 +1,68 @@
-"""What `fsm check` found, as text: a table for a docstring, and the runs that prove it."""
+"""What `fsm check` found, as text: the table that a docstring holds, the findings, and the runs that prove them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from attrs import frozen
 
 from fsm.show.words import duration, money
-from fsm.verify.check import NAMES, Report
+from fsm.verify.check import Report
 from fsm.verify.figures import Figure
+from fsm.verify.finding import Finding, Level
 from fsm.verify.witness import Leg
 
 LEGS_MAX = 24
+NAMES = {"hops": "hops", "tokens": "tokens", "usd_micros": "money", "approvals": "approvals", "ms": "time"}
 ENDS = {"ends": "always", "may run for ever": "not always", "not shown to end": "not shown"}
 
 Row = tuple[str, str, str]
+
+
+@frozen
+class Line:
+    """A line of text; `tone` where it stands out."""
+
+    text: str
+    tone: Level | Literal["good", ""] = ""
+
+
+def lines(report: Report, *, runs: bool = False, notes: bool = False) -> Iterator[Line]:
+    """All there is to say: the verdict, then the rest indented under it.
+
+    `runs`: with the run behind each figure; `notes`: with the notes, which are only counted otherwise.
+    """
+    worst: Level | Literal["good"] = "error" if report.errors else "warning" if report.warnings else "good"
+    yield Line(f"{report.machine}: {report.termination}", worst)
+    yield from _indented(2, table(report).splitlines()[1:])
+    for figure in report.figures if runs else ():
+        if figure.run:
+            yield Line(f"  the run that costs most {NAMES[figure.cost]}:")
+            yield from _indented(6, way(figure.run))
+    for finding in report.findings:
+        if notes or finding.level != "note":
+            head, *more = str(finding).splitlines()
+            yield Line(f"  {head}", finding.level)
+            yield from _indented(2, more)
+            yield from _indented(6, _proof(report, finding))
+    if report.notes and not notes:
+        many, them = (f"{len(report.notes)} notes", "them") if len(report.notes) != 1 else ("1 note", "it")
+        yield Line(f"  {many}: --notes shows {them}")
+
+
+def _indented(by: int, told: Sequence[str]) -> Iterator[Line]:
+    return (Line(f"{' ' * by}{text}") for text in told)
+
+
+def _proof(report: Report, finding: Finding) -> list[str]:
+    """The run that shows what an error says."""
+    ends = report.termination
+    told: list[str] = []
+    if finding.code == "endless" and ends.loop:
+        told += [*way(ends.stem), "and then over and over:", *way(ends.loop, len(ends.stem) + 1)]
+    for answer in report.promises:
+        if (finding.code, finding.attribute) == ("promise-broken", answer.promise.name):
+            told += way(answer.run)
+    return told
 
 
 def table(report: Report) -> str:
@@ -41,6 +93,7 @@ def _most(figure: Figure) -> str:
 
 def _how(figure: Figure) -> str:
     parts: list[str] = [figure.mark] if figure.most is not None else []
+    parts += [figure.up_to] if figure.up_to else []
     parts += [f"bound by {figure.binds}"] if figure.binds else []
     return ", ".join([*parts, *([figure.why] if figure.why else [])]).replace("`", "")
 

@@ -9,12 +9,10 @@ order is the bound. These are bounds and not runs: nobody says that all of it ca
 from collections.abc import Sequence
 
 from fsm.define.guard import Counter
-from fsm.verify.costs import COSTS, Costs
+from fsm.verify.costs import ZERO, Costs, Vector
 from fsm.verify.graph import components
 from fsm.verify.termination import Arc, neighbours, resets, torn
 
-Vector = tuple[int, ...]
-ZERO: Vector = (0,) * len(COSTS)
 DEPTH_MAX = 100
 
 
@@ -39,7 +37,7 @@ def longest(arcs: Sequence[Arc], costs: Costs, start: int | None = None, depth: 
     for at in range(len(parts)):  # each after all that it leads to
         after = ZERO
         for arc in onward.get(at, ()):
-            after = _max(after, _plus(price(arc, costs), best[part[arc.target]]))
+            after = _max(after, _plus(costs.of(arc.move), best[part[arc.target]]))
         best.append(_plus(around(inside[at], costs, depth), after) if at in inside else after)
     if start is not None:
         return best[part[start]] if start in part else ZERO
@@ -67,25 +65,33 @@ def around(component: Sequence[Arc], costs: Costs, depth: int) -> Vector:
 
 def _capped(component: Sequence[Arc], chosen: set[Counter], costs: Costs, depth: int) -> Vector | None:
     """With the moves that these counters bound taken as often as they allow; None if the rest has no end."""
-    often: dict[Counter, int] = {}
-    dearest: dict[Counter, Vector] = {}
-    left = []
+    counting: dict[Counter, list[Arc]] = {}
+    left: list[Arc] = []
     for arc in component:
         counter = next((counter for counter in arc.bounded if counter in chosen), None)
-        if counter is None:
-            left.append(arc)
-            continue
-        step = arc.spends if counter.of == "tokens" else 1
-        often[counter] = max(often.get(counter, 0), -(-arc.below[counter] // step))
-        dearest[counter] = _max(dearest.get(counter, ZERO), price(arc, costs))
+        (left if counter is None else counting.setdefault(counter, [])).append(arc)
     try:
         rest = longest(left, costs, depth=depth + 1)
     except Unbounded:
         return None
+    often = {counter: _often(counter, arcs) for counter, arcs in counting.items()}
     total = _times(sum(often.values()) + 1, rest)
-    for counter, times in often.items():
-        total = _plus(total, _times(times, dearest[counter]))
+    for counter, arcs in counting.items():
+        total = _plus(total, _times(often[counter], _dearest(arcs, costs)))
     return total
+
+
+def _often(counter: Counter, arcs: Sequence[Arc]) -> int:
+    """How often these moves can be taken, all together: up to the highest limit, by the least that one counts."""
+    step = min(arc.spends for arc in arcs) if counter.of == "tokens" else 1
+    return -(-max(arc.below[counter] for arc in arcs) // step)
+
+
+def _dearest(arcs: Sequence[Arc], costs: Costs) -> Vector:
+    found = ZERO
+    for arc in arcs:
+        found = _max(found, costs.of(arc.move))
+    return found
 
 
 def _divided(component: Sequence[Arc], reset: set[Counter], costs: Costs, depth: int) -> Vector:
@@ -94,20 +100,10 @@ def _divided(component: Sequence[Arc], reset: set[Counter], costs: Costs, depth:
     if counter is None:
         raise Unbounded
     limit = max(arc.below[counter] for arc in component if counter in arc.below)
-    counting = [arc for arc in component if counter in arc.up]
     quiet = longest([arc for arc in component if counter not in arc.up], costs, depth=depth + 1)
     after = longest([arc for arc in component if counter not in arc.below], costs, depth=depth + 1)
-    dearest = ZERO
-    for arc in counting:
-        dearest = _max(dearest, price(arc, costs))
+    dearest = _dearest([arc for arc in component if counter in arc.up], costs)
     return _plus(_plus(_times(limit + 1, quiet), _times(limit, dearest)), after)
-
-
-def price(arc: Arc, costs: Costs) -> Vector:
-    move = arc.move
-    hops, approvals = costs.of(move, 0), costs.of(move, 3)
-    visit = costs.visit[move.target]
-    return (hops, visit[1] or 0, visit[2] or 0, approvals, visit[4] or 0)
 
 
 def _plus(one: Vector, other: Vector) -> Vector:

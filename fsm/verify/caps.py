@@ -7,7 +7,7 @@ from fsm.define.guard import Placed
 from fsm.define.parts import START
 from fsm.verify.costs import COSTS, SPENDING
 from fsm.verify.figures import Known, amount, named
-from fsm.verify.finding import Finding, Level, parts_of
+from fsm.verify.finding import Finding, about
 from fsm.verify.product import Explored, gets_on
 
 CAPS_MAX = 16  # so many are asked whether a run completes without their refusal
@@ -28,7 +28,7 @@ def caps(known: Known) -> Iterator[Finding]:
     for cap in [cap for cap in known.moves.caps if id(cap) in refusing][:CAPS_MAX]:
         if _always(explored, cap):
             what = f"every run that completes must be refused by {named(cap)} first"
-            yield _of(known, cap.at, "warning", "always-trips", what, "raise its limit")
+            yield about(known.moves.spec.parts[cap.at], "warning", "always-trips", what, "raise its limit")
 
 
 def _never_taken(known: Known) -> Iterator[Finding]:
@@ -39,15 +39,17 @@ def _never_taken(known: Known) -> Iterator[Finding]:
     for state in known.moves.spec.states:
         if state.name in near and state.name not in known.explored.states:
             what = "no run comes here: the counts on the way never allow it"
-            yield _of(known, state.name, "warning", "unreachable", what, "look at the caps on the way")
+            yield about(state, "warning", "unreachable", what, "look at the caps on the way")
     for line in known.moves.spec.transitions:
         if line.name in possible and line.name not in taken:
             what = "never taken: where it is the candidate, a cap always refuses it"
-            yield _of(known, line.name, "warning", "never-taken", what, "raise the limits on it, or drop the line")
+            yield about(line, "warning", "never-taken", what, "raise the limits on it, or drop the line")
 
 
 def _dead_ends(known: Known) -> Iterator[Finding]:
     situations = known.explored.situations
+    spending = any(counter.of in SPENDING for counter in situations.counters)
+    can = "may" if spending else "can"  # what its visits would have to spend was not held against their limits
     told: dict[str, int] = {}
     for situation in known.explored.dead_ends:
         told.setdefault(situations.state(situation), situation)
@@ -55,9 +57,9 @@ def _dead_ends(known: Known) -> Iterator[Finding]:
         if state != START and not _can_get_on(known, state):
             continue
         counts = ", ".join(f"{key} {count}" for key, count in situations.counts(situation).items())
-        what = f"a run can come to `{state}` with every way out refused" + (f" ({counts})" if counts else "")
+        what = f"a run {can} come to `{state}` with every way out refused" + (f" ({counts})" if counts else "")
         instead = "give the caps on the lines that leave it an otherwise="
-        yield _of(known, state if state != START else "", "warning", "dead-end", what, instead)
+        yield about(known.moves.spec.parts.get(state), "warning", "dead-end", what, instead)
 
 
 def _narrow(known: Known) -> Iterator[Finding]:
@@ -70,7 +72,7 @@ def _narrow(known: Known) -> Iterator[Finding]:
         if lines and lines <= stopping:
             what = f"a run may come to `{state}` with every way out refused: a cap stands on each, without otherwise"
             instead = "give one of them an otherwise=, or leave one line without a cap"
-            yield _of(known, state, "warning", "dead-end", what, instead)
+            yield about(known.moves.spec.parts.get(state), "warning", "dead-end", what, instead)
 
 
 def _can_get_on(known: Known, state: str) -> bool:
@@ -80,15 +82,16 @@ def _can_get_on(known: Known, state: str) -> bool:
 
 def _idle(known: Known, cap: Placed) -> Finding:
     assert cap.counter is not None and cap.limit is not None
+    part = known.moves.spec.parts[cap.at]
     if cap.counter.of not in SPENDING:
-        what = f"{named(cap)} never refuses: no run counts that far"
-        return _of(known, cap.at, "note", "idle-cap", what, "keep it as a safety net, or lower its limit")
+        what = f"{named(cap)} never decides: no run counts that far, or another guard refuses before it"
+        return about(part, "note", "idle-cap", what, "keep it as a safety net, or lower its limit")
     kind = SPENDING[cap.counter.of]
     most = known.worst.most[kind] if known.worst.most else cap.limit
     told = most < cap.limit
     spends = f"no run spends more than {amount(COSTS[kind], most)}" if told else "no run comes to where it refuses"
     what = f"{named(cap)} never refuses: {spends}"
-    return _of(known, cap.at, "warning", "dead-budget", what, "lower its limit, or drop it")
+    return about(part, "warning", "dead-budget", what, "lower its limit, or drop it")
 
 
 def _always(explored: Explored, cap: Placed) -> bool:
@@ -111,9 +114,3 @@ def _arrives(explored: Explored, goals: set[str], cap: Placed) -> bool:
                 seen.add(after)
                 work.append(after)
     return False
-
-
-def _of(known: Known, attribute: str, level: Level, code: str, what: str, instead: str) -> Finding:
-    part = parts_of(known.moves.spec).get(attribute)
-    place = part.place if part is not None else None
-    return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)

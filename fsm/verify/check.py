@@ -7,24 +7,24 @@ from attrs import frozen
 
 from fsm.define.guard import Counter
 from fsm.define.spec import MachineSpec
-from fsm.verify.bounds import Unbounded, Vector, longest
+from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.caps import caps
 from fsm.verify.choice import choosing
-from fsm.verify.costs import SPENDING, Costs, costs_of
-from fsm.verify.figures import Figure, Known, amount, figures
-from fsm.verify.finding import Finding, listed, parts_of
+from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
+from fsm.verify.figures import Figure, Known, amount, figures, overstepped
+from fsm.verify.finding import Finding, about, listed
 from fsm.verify.moves import Move, Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
 from fsm.verify.structure import structure
-from fsm.verify.termination import Arc, arcs_of, endless
+from fsm.verify.termination import Arc, arcs_of, endless, inner
+from fsm.verify.views import unviewed
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, endless_run, is_real, worst
 
 Kind = Literal["ends", "may run for ever", "not shown to end"]
 TOKENS = (Counter("tokens"),)
-SHOWN_MAX = 8
 LEVELS = ("error", "warning", "note")
 
 
@@ -52,13 +52,6 @@ class Termination:
         return f"not shown that every run leaves {listed(list(self.within))}  ({self.how})"
 
     @property
-    def lines(self) -> list[str]:
-        """The run without end, a line a move."""
-        if not self.loop:
-            return []
-        return [*_shown("first", self.stem), *_shown("then over and over", self.loop)]
-
-    @property
     def data(self) -> dict[str, Any]:
         told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits)}
         return {
@@ -67,11 +60,6 @@ class Termination:
             "stem": [str(leg) for leg in self.stem],
             "loop": [str(leg) for leg in self.loop],
         }
-
-
-def _shown(title: str, legs: Sequence[Leg]) -> list[str]:
-    more = [f"      and {len(legs) - SHOWN_MAX:,} more"] if len(legs) > SHOWN_MAX else []
-    return [f"    {title}", *(f"      {leg}" for leg in legs[:SHOWN_MAX]), *more]
 
 
 @frozen(eq=False, kw_only=True)
@@ -101,7 +89,7 @@ class Report:
     @property
     def headline(self) -> str:
         """The verdict in one line."""
-        most = [amount(figure.cost, figure.most) for figure in self.figures if figure.most and figure.cost != "ms"]
+        most = [_amount(figure) for figure in self.figures if figure.most and figure.cost != "ms"]
         broken = [answer.promise.name for answer in self.promises if answer.answer != "kept"]
         told = [f"{self.machine}: {self.termination}"]
         told += [f"at most {', '.join(most)}"] if most else []
@@ -112,12 +100,8 @@ class Report:
         return tuple(finding for finding in self.findings if finding.level == level)
 
     def __str__(self) -> str:
-        lines = [f"{self.machine}: {self.termination}", *self.termination.lines]
-        lines += [f"  most {NAMES[figure.cost]:<10} {figure}" for figure in self.figures]
-        lines += [f"  {finding}" for finding in self.findings if finding.level != "note"]
-        if self.notes:
-            lines.append(f"  {len(self.notes)} note{'s' * (len(self.notes) != 1)}")
-        return "\n".join(lines)
+        """The verdict, then errors and warnings; `fsm.show.verdict` has the table of the worst case."""
+        return "\n".join([self.headline, *(str(finding) for finding in (*self.errors, *self.warnings))])
 
     @property
     def data(self) -> dict[str, Any]:
@@ -130,7 +114,9 @@ class Report:
         }
 
 
-NAMES = {"hops": "hops", "tokens": "tokens", "usd_micros": "money", "approvals": "approvals", "ms": "time"}
+def _amount(figure: Figure) -> str:
+    told = amount(figure.cost, figure.most or 0)
+    return f"{told} ({figure.up_to})" if figure.up_to else told
 
 
 def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
@@ -143,10 +129,11 @@ def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
     settled = stuck is None or (explored.complete and not found.loop)
     if stuck is not None and not settled:
         found = _loop(explored.situations, found, stuck, situations_max)
-    termination = _termination(moves, stuck, settled, explored, found)
+    termination = _termination(moves, arcs, stuck, settled, explored, found)
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
-    answers = promised(moves, situations_max)
-    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known), *choosing(spec)]
+    answers = promised(explored.situations, situations_max)
+    findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known)]
+    findings += [*unviewed(moves), *choosing(spec), *overstepped(known)]
     return Report(
         machine=spec.name,
         states=len(spec.states),
@@ -208,16 +195,16 @@ def _least(moves: Moves, counter: Counter) -> int:
 
 
 def _termination(
-    moves: Moves, stuck: Sequence[Move] | None, settled: bool, explored: Explored, found: Worst
+    moves: Moves, arcs: Sequence[Arc], stuck: Sequence[Move] | None, settled: bool, explored: Explored, found: Worst
 ) -> Termination:
     names = explored.states if explored.complete else {move.target for move in moves.all}
     waits = tuple(
         state.name
         for state in moves.spec.states
-        if state.kind == "waiting" and state.timeout_ms is None and state.name in names
+        if state.kind != "final" and state.timeout_ms is None and state.name in names
     )
     if stuck is None:
-        return Termination(kind="ends", how="by its caps" if moves.caps else "it has no loops", waits=waits)
+        return Termination(kind="ends", how="by its caps" if inner(arcs) else "it has no loops", waits=waits)
     if settled:
         return Termination(kind="ends", how=f"all {len(explored.arcs):,} situations", waits=waits)
     if found.loop:
@@ -231,21 +218,24 @@ def _termination(
 def _endless(spec: MachineSpec, termination: Termination) -> Iterator[Finding]:
     if termination.kind == "ends":
         return
-    hops = list(dict.fromkeys(leg.move.course.line for leg in termination.loop))
-    attribute = hops[0] if hops else termination.within[0]
+    attribute, instead = _cure(termination)
     turn = " -> ".join(f"{leg.move.source} by {leg.move.hop}" for leg in termination.loop)
     what = f"{termination}: {turn}" if turn else str(termination)
-    part = parts_of(spec).get(attribute)
-    instead = f"cap one of its lines: guards=[LoopCap(3)] on `{attribute}`, without since="
-    if not termination.loop:
-        instead = "cap a line of every loop there, without since="
     if any(a.below and a.guard.counter in TOKENS for leg in termination.loop for a in leg.move.course.asked):
         instead += "; a TokenBudget ends no loop whose visits may spend nothing: give one of its states tokens_min="
-    yield Finding(
-        level="error",
-        code="endless",
-        attribute=attribute,
-        what=what,
-        instead=instead,
-        place=part.place if part is not None else None,
-    )
+    yield about(spec.parts.get(attribute), "error", "endless", what, instead)
+
+
+def _cure(termination: Termination) -> tuple[str, str]:
+    """The attribute where a cap ends the loop, and how: on a line it counts direct hops only, on a state all visits."""
+    moves = [leg.move for leg in termination.loop]
+    asked = [move for move in moves if move.event != "Cancelled"]
+    direct = [move.hop for move in asked if move.hop == move.course.line]
+    if direct:
+        return direct[0], f"cap one of its lines: guards=[LoopCap(3)] on `{direct[0]}`, without since="
+    if asked:
+        state = asked[0].target
+        return state, f"cap a state, as it turns by otherwise: guards=[LoopCap(3)] on `{state}`, without since="
+    if moves:
+        return moves[0].course.line, "lead Cancelled to a final state: no guard is asked on it"
+    return termination.within[0], "cap a line of every loop there, without since="

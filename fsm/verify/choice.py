@@ -2,19 +2,20 @@
 
 The user's predicates are called, here and nowhere else in `fsm.verify`, on payloads made up for it: every
 combination of the small fields, at most `CALLS_MAX` calls for one event of one state. What is found is true of
-the payload shown. Where a predicate takes the memory, or no payload can be made up, nothing is said.
+the payload shown. Where a predicate takes the memory, or no payload can be made up, it says that it has not looked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from attrs import frozen
 from pydantic import BaseModel
 
-from fsm.define.parts import TransitionSpec
+from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.parts import StateSpec, TransitionSpec
 from fsm.define.payload import told
 from fsm.define.spec import MachineSpec
-from fsm.verify.finding import Finding, Level, listed, parts_of
+from fsm.verify.finding import Finding, Level, about, listed
 from fsm.verify.sample import combinations, domains, sample
 
 CALLS_MAX = 1_000
@@ -46,6 +47,15 @@ class Choice:
 def choices(spec: MachineSpec) -> list[Choice]:
     """All that can be found by asking the predicates; nothing for a machine loaded from JSON."""
     found: list[Choice] = []
+    for state, event, lines in _chosen(spec):
+        asked = _asked(spec.classes.get(event), event, lines)
+        if not isinstance(asked, str):
+            found += _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
+    return found
+
+
+def _chosen(spec: MachineSpec) -> Iterator[tuple[StateSpec, str, list[TransitionSpec]]]:
+    """Per state and event the lines that take it, where predicates choose among them."""
     leaving: dict[str, dict[str, list[TransitionSpec]]] = {state.name: {} for state in spec.states}
     for line in spec.transitions:
         for source in line.sources:
@@ -53,21 +63,21 @@ def choices(spec: MachineSpec) -> list[Choice]:
                 leaving[source].setdefault(event, []).append(line)
     for state in spec.states:
         for event, lines in leaving[state.name].items():
-            asked = _asked(spec.classes.get(event), lines)
-            if asked is not None:
-                found += _found(state.name, event, lines, asked, own=state.kind == "agent")
-    return found
+            if any(line.when is not None for line in lines):
+                yield state, event, lines
 
 
-def _asked(cls: type[BaseModel] | None, lines: Sequence[TransitionSpec]) -> dict[Values, Answers] | None:
-    """Each predicate's answer for every combination of small fields; None where they cannot be asked."""
+def _asked(cls: type[BaseModel] | None, event: str, lines: Sequence[TransitionSpec]) -> dict[Values, Answers] | str:
+    """Each predicate's answer for every combination of small fields; or why they cannot be asked."""
     predicates = [line.when for line in lines if line.when is not None]
-    unknown = any(when.fn is None or when.takes_memory for when in predicates)
-    if cls is None or not predicates or unknown:
-        return None
-    fields = domains(cls, CALLS_MAX // len(predicates))
-    if not fields:
-        return None
+    if any(when.fn is None for when in predicates):
+        return "there is no code here to ask"
+    remembering = [when.name for when in predicates if when.takes_memory]
+    if remembering:
+        return f"{listed(remembering)} {'looks' if len(remembering) == 1 else 'look'} at the memory too"
+    fields = domains(cls, CALLS_MAX // len(predicates)) if cls is not None else {}
+    if cls is None or not fields:
+        return f"{event} has no field of a few values: a bool, a Literal or an Enum"
     found: dict[Values, Answers] = {}
     for values in combinations(fields):
         try:
@@ -75,7 +85,7 @@ def _asked(cls: type[BaseModel] | None, lines: Sequence[TransitionSpec]) -> dict
         except Exception:  # a validator of the user's: there is no such payload, or it cannot be made up
             continue
         found[tuple(values.items())] = tuple(_answer(when.fn, payload) for when in predicates)
-    return found or None
+    return found or f"no {event} could be made up"
 
 
 def _answer(fn: Any, payload: BaseModel) -> bool | str:
@@ -144,9 +154,33 @@ def _value(value: Any) -> str:
     return f"{type(value).__name__}.{name}" if isinstance(name, str) else repr(value)
 
 
-def choosing(spec: MachineSpec) -> list[Finding]:
-    """The same as findings, each at the line or state it is about."""
-    return [_finding(spec, choice) for choice in choices(spec)]
+def choosing(spec: MachineSpec) -> Iterator[Finding]:
+    """The same as findings, each at the line or state it is about; and what was not looked at."""
+    without_code = []
+    for state, event, lines in _chosen(spec):
+        if any(line.when is not None and line.when.fn is None for line in lines):
+            without_code.append(state.name)
+            continue
+        asked = _asked(spec.classes.get(event), event, lines)
+        if isinstance(asked, str):
+            yield _unasked(f"which {event} its lines take", asked, state)
+        else:
+            found = _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
+            yield from (_finding(spec, choice) for choice in found)
+    if without_code:
+        where = listed(list(dict.fromkeys(without_code)))
+        yield _unasked(f"what the predicates of {where} choose", "there is no code here to ask")
+
+
+def _unasked(what: str, why: str, state: StateSpec | None = None) -> Finding:
+    return Finding(
+        level="note",
+        code="choice-unasked",
+        attribute=state.name if state is not None else "",
+        what=f"{what} was not looked at: {why}",
+        instead="try some payloads yourself: fsm.testing.table(Machine, [...])",
+        place=state.place if state is not None else None,
+    )
 
 
 def _finding(spec: MachineSpec, choice: Choice) -> Finding:
@@ -155,23 +189,21 @@ def _finding(spec: MachineSpec, choice: Choice) -> Finding:
         choice.kind, choice.lines[0] if choice.lines else state
     )
     level, what, instead = _words(choice, f"{event} with {_listed(choice.values)}", f"{state}.to(..., on={event})")
-    place = parts_of(spec)[attribute].place
-    code = f"choice-{choice.kind}"
-    return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
+    return about(spec.parts[attribute], level, f"choice-{choice.kind}", what, instead)
 
 
 def _words(choice: Choice, payloads: str, line: str) -> tuple[Level, str, str]:
     match choice.kind:
         case "missing":
             what = f"no line from here takes {payloads}, so {'the run halts' if choice.own else 'it is unhandled'}"
-            return ("warning" if choice.own else "note"), what, f"write {line} without when= below the others"
+            return "warning", what, f"write {line} without when= below the others"
         case "overlap":
             first, *others = choice.lines
             both = (
                 f"{listed([first, *others])} all match" if len(others) > 1 else f"{listed([first, *others])} both match"
             )
             what = f"{both} {payloads}: `{first}` is taken, as it is written first"
-            return "warning", what, "narrow one when=, so that the order of the lines does not decide"
+            return "note", what, "nothing, if that is meant; or narrow one when=, so that their order does not decide"
         case "raises":
             what = f"its predicate fails on {payloads}: {choice.error}"
             return "warning", what, "let the predicate answer True or False for every valid payload"

@@ -1,10 +1,11 @@
 """What a hop and a visit can cost at most, from what the machine declares.
 
 `tokens_max` and `usd_micros_max` are enforced over all attempts of a visit; by how much its last report may
-overstep them is not known and not counted. `timeout_s` is of one attempt, and a visit may be taken up again
-`resumes_max` times after its process died, so its seconds count that many times over, plus once. A deferred
-event waits `defer_s_max` seconds more, where a guard on its way looks at the world (`env`). Time in which no
-runner drives the run, and what an explicit resume begins again, is not counted.
+overstep them is not known and not counted: each figure says so. `timeout_s` is of one attempt, and a visit may be
+taken up again `resumes_max` times after its process died, so its seconds count that many times over, plus once. A
+deferred event waits `defer_s_max` seconds more, where a guard on its way is of kind `env`: no other may defer. Time
+in which no runner drives the run or has a free slot for it is not counted, nor what is begun again by an explicit
+resume or because a runner was stopped in good order, which may be as often as somebody likes.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from fsm.verify.moves import Move, Moves, is_cap
 
 Cost = Literal["hops", "tokens", "usd_micros", "approvals", "ms"]
 COSTS: Final[tuple[Cost, ...]] = ("hops", "tokens", "usd_micros", "approvals", "ms")
+Vector = tuple[int, ...]
+"""An amount of each."""
+ZERO: Final[Vector] = (0,) * len(COSTS)
 SPENDING: Final[Mapping[str, int]] = {"tokens": 1, "usd_micros": 2}
 """What counters of spending count, and its place in COSTS."""
 DECLARED: Final[Mapping[Cost, str]] = {"tokens": "tokens_max", "usd_micros": "usd_micros_max", "ms": "timeout_s"}
@@ -41,15 +45,18 @@ class Costs:
 
     visit: Mapping[str, tuple[int | None, ...]]
 
-    def of(self, move: Move, kind: int) -> int:
-        """Hop, approval, and the visit it begins; a visit without a bound counts as nothing here."""
-        match COSTS[kind]:
-            case "hops":
-                return int(move.moved and move.source != START)
-            case "approvals":
-                return int(move.moved and self.visit[move.source][3] == 1 and move.of_user)
-            case _:
-                return (self.visit[move.target][kind] or 0) if move.moved else 0
+    def of(self, move: Move) -> Vector:
+        """Hop, approval, and the visit it begins; a visit without a bound counts as nothing here.
+
+        No move begins the start itself, so what a run may be put off there counts with the move that leaves it.
+        """
+        if not move.moved:
+            return ZERO
+        _, tokens, usd_micros, _, ms = self.visit[move.target]
+        start = move.source == START
+        put_off = (self.visit[START][4] or 0) if start else 0
+        approval = int(self.visit[move.source][3] == 1 and move.of_user)
+        return (int(not start), tokens or 0, usd_micros or 0, approval, (ms or 0) + put_off)
 
     def unbounded(self, state: str, kind: int) -> bool:
         return self.visit[state][kind] is None

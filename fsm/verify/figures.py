@@ -4,17 +4,20 @@ Where all situations could be looked at, the figure is that of the longest run t
 run spends no more than its visits may. Beyond that it is the bound of the components. A budget caps
 what is spent: it is looked at between visits, so what it allows is its limit, less one, and one visit more;
 and whatever moves that it does not guard lead to after that.
+
+What a visit reports is recorded as it is, and the visit is cut off once that is more than it may spend. So every
+figure of spending holds `UP_TO` the last report of each visit, and so does all that is proved with budgets.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from fsm.define.guard import Placed
-from fsm.verify.bounds import Unbounded, Vector, longest
-from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs
-from fsm.verify.finding import listed
+from fsm.verify.bounds import Unbounded, longest
+from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, Vector, most
+from fsm.verify.finding import Finding, listed
 from fsm.verify.moves import Moves
 from fsm.verify.product import Explored
 from fsm.verify.termination import Arc
@@ -22,6 +25,8 @@ from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, is_real
 
 Mark = Literal["exact", "upper bound", "unknown", "no end"]
+
+UP_TO = "up to the last report of each visit"
 
 
 @frozen(eq=False, kw_only=True)
@@ -34,16 +39,12 @@ class Figure:
     why: str = ""
     binds: str = ""
     run: tuple[Leg, ...] = ()
-
-    def __str__(self) -> str:
-        told = self.mark if self.most is None else f"{amount(self.cost, self.most)}, {self.mark}"
-        more = [*([f"bound by {self.binds}"] if self.binds else []), *([self.why] if self.why else [])]
-        return f"{told}: {'; '.join(more)}" if more else told
+    up_to: str = ""
 
     @property
     def data(self) -> dict[str, Any]:
         told = {"cost": self.cost, "mark": self.mark, "most": self.most, "why": self.why, "binds": self.binds}
-        return {**told, "run": [str(leg) for leg in self.run]}
+        return {**told, "up_to": self.up_to, "run": [str(leg) for leg in self.run]}
 
 
 def amount(cost: Cost, most: int) -> str:
@@ -83,7 +84,30 @@ class Known:
 
 def figures(known: Known) -> tuple[Figure, ...]:
     """One for each cost."""
-    return tuple(_figure(known, kind) for kind in range(len(COSTS)))
+    spends = any(known.moves.spec.state[state].kind == "agent" for state in known.states)
+    found = (_figure(known, kind) for kind in range(len(COSTS)))
+    return tuple(
+        evolve(figure, up_to=UP_TO) if spends and figure.cost in SPENDING and figure.most is not None else figure
+        for figure in found
+    )
+
+
+def overstepped(known: Known) -> Iterator[Finding]:
+    """That limits of a visit do not hold to the last token."""
+    agents = [state for state in map(known.moves.spec.state.__getitem__, known.states) if state.kind == "agent"]
+    limits = {f"{cost}_max": [state for state in agents if most(state, cost) is not None] for cost in SPENDING}
+    told = [f"{limit} of {listed([state.name for state in limited])}" for limit, limited in limits.items() if limited]
+    if told:
+        first = next(state for state in agents if any(state in limited for limited in limits.values()))
+        yield Finding(
+            level="note",
+            code="may-overstep",
+            attribute=first.name,
+            what=f"a visit may overstep {' and '.join(told)} by its last report: that is recorded as it is, and the "
+            "visit cut off; what is said here takes it that none does",
+            instead="let agents report as they spend, call by call: view.spend(...)",
+            place=first.place,
+        )
 
 
 def _figure(known: Known, kind: int) -> Figure:
@@ -108,7 +132,8 @@ def _missing(known: Known, cost: Cost, states: list[str]) -> str:
 
 def _endless(known: Known, kind: int) -> Figure:
     cost, loop = COSTS[kind], known.worst.loop
-    if loop and any(known.costs.of(leg.move, kind) for leg in loop):
+    watched = any(spending_caps(known.moves, cost))  # the loop may need its visits to spend nothing
+    if not watched and any(known.costs.of(leg.move)[kind] for leg in loop):
         return Figure(cost=cost, mark="no end", why="its loop costs more every time", run=loop)
     return Figure(cost=cost, mark="unknown", why="a run may go on for ever")
 

@@ -4,14 +4,12 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from fsm.define.parts import EverywhereSpec, StateSpec, TransitionSpec
+from fsm.define.parts import Part, PromiseSpec
 from fsm.define.place import Place
-from fsm.define.spec import MachineSpec
 
 LISTED_MAX = 5
 
 Level = Literal["error", "warning", "note"]
-Part = StateSpec | TransitionSpec | EverywhereSpec
 
 
 @frozen(kw_only=True)
@@ -30,7 +28,8 @@ class Finding:
 
     def __str__(self) -> str:
         where = f"  ({self.place})" if self.place is not None else ""
-        return f"{self.level}: {self.attribute}{where}\n      {self.what}\n      -> {self.instead}"
+        at = f" {self.attribute}" if self.attribute else ""
+        return f"{self.level}{at}{where}\n    {self.what}\n    -> {self.instead}"
 
     @property
     def data(self) -> dict[str, Any]:
@@ -39,10 +38,10 @@ class Finding:
         return {**told, "what": self.what, "instead": self.instead}
 
 
-def parts_of(spec: MachineSpec) -> dict[str, Part]:
-    """The lines of a machine, by attribute."""
-    parts: list[Part] = [*spec.states, *spec.transitions, *spec.everywhere]
-    return {part.name: part for part in parts}
+def about(part: Part | PromiseSpec | None, level: Level, code: str, what: str, instead: str) -> Finding:
+    """A finding at a line of the machine; None: at the machine as a whole."""
+    attribute, place = (part.name, part.place) if part is not None else ("", None)
+    return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
 
 
 def listed(names: list[str], word: str = "and") -> str:

@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Counter, Placed
-from fsm.define.parts import START, START_HOP, EverywhereSpec, StateSpec, TransitionSpec, Ways, way_for, way_id
+from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, way_for, way_id
 from fsm.define.spec import MachineSpec
 
 Outcome = Literal["moved", "refused", "stopped", "stuck"]
@@ -126,18 +126,12 @@ class Moves:
     @cached_property
     def caps(self) -> tuple[Placed, ...]:
         """Every guard that counts."""
-        return tuple(guard for guard in guards_of(self.spec) if is_cap(guard))
-
-
-def guards_of(spec: MachineSpec) -> Iterator[Placed]:
-    places: list[TransitionSpec | StateSpec | EverywhereSpec] = [*spec.transitions, *spec.states, *spec.everywhere]
-    for place in places:
-        yield from place.guards
+        return tuple(guard for guard in self.spec.guards if is_cap(guard))
 
 
 def moves_of(spec: MachineSpec) -> Moves:
     """Every move of the machine."""
-    counters = dict.fromkeys(guard.counter for guard in guards_of(spec) if guard.counter and is_cap(guard))
+    counters = dict.fromkeys(guard.counter for guard in spec.guards if guard.counter and is_cap(guard))
     return Moves(spec, tuple(_Finding(spec, tuple(counters)).found()), tuple(counters))
 
 
@@ -290,7 +284,7 @@ def _codes(guard: Placed, ways: Ways) -> list[str]:
     """What it may refuse with, one code for each place it leads to; a code of its own before a failure's."""
     if is_cap(guard):
         return list(guard.codes[:1])
-    deferring = ("defer_exhausted",) if guard.codes else ()
+    deferring = ("defer_exhausted",) if guard.kind == "env" and guard.codes else ()
     found: dict[str | None, str] = {}
     for code in (*guard.codes, "guard_error", *deferring):
         found.setdefault(way_for(ways, code), code)

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from attrs import frozen
 
 from fsm.define.parts import START, PromiseSpec
-from fsm.verify.finding import Finding
-from fsm.verify.moves import Move, Moves
-from fsm.verify.product import SITUATIONS_MAX, Situations, situations_of
+from fsm.verify.finding import Finding, about
+from fsm.verify.graph import reachable
+from fsm.verify.moves import Move
+from fsm.verify.product import SITUATIONS_MAX, Situations
 from fsm.verify.witness import Leg
 from fsm.verify.worst import is_real, legs
 
@@ -41,12 +42,9 @@ class Promised:
         return {**told, "instead": self.instead, "run": [str(leg) for leg in self.run]}
 
 
-def promised(moves: Moves, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
-    """What becomes of each promise of the machine."""
-    if not moves.spec.promises:
-        return ()
-    situations = situations_of(moves)
-    return tuple(_promised(situations, promise, situations_max) for promise in moves.spec.promises)
+def promised(situations: Situations, situations_max: int = SITUATIONS_MAX) -> tuple[Promised, ...]:
+    """What becomes of each promise of the machine; counters that never reach a limit may be left out."""
+    return tuple(_promised(situations, promise, situations_max) for promise in situations.moves.spec.promises)
 
 
 def promising(answers: Iterable[Promised]) -> list[Finding]:
@@ -58,14 +56,8 @@ def _finding(answer: Promised) -> Finding:
     promise = answer.promise
     way = " -> ".join(leg.move.target for leg in answer.run)
     broken = answer.answer == "broken"
-    return Finding(
-        level="error" if broken else "warning",
-        code=f"promise-{answer.answer}",
-        attribute=promise.name,
-        what=f"{promise} is broken: {answer.why}, by {way}" if broken else f"{promise}: {answer.why}",
-        instead=answer.instead,
-        place=promise.place,
-    )
+    what = f"{promise} is broken: {answer.why}, by {way}" if broken else f"{promise}: {answer.why}"
+    return about(promise, "error" if broken else "warning", f"promise-{answer.answer}", what, answer.instead)
 
 
 def _promised(situations: Situations, promise: PromiseSpec, situations_max: int) -> Promised:
@@ -118,7 +110,7 @@ def watching(promise: PromiseSpec) -> Watch:
 
 def _breaking(usable: Usable, watch: Watch) -> set[Place]:
     """The states, each with how far the promise is, from which some declared way breaks it, caps left aside."""
-    came: dict[Place, list[Place]] = {(START, False): []}
+    came: dict[Place, list[tuple[Place, Move]]] = {(START, False): []}
     found: list[Place] = []
     work: list[Place] = [(START, False)]
     while work:
@@ -132,19 +124,8 @@ def _breaking(usable: Usable, watch: Watch) -> set[Place]:
             if after not in came:
                 came[after] = []
                 work.append(after)
-            came[after].append(place)
-    return _back(came, found)
-
-
-def _back(came: Mapping[Place, list[Place]], ends: Iterable[Place]) -> set[Place]:
-    seen = set(ends)
-    work = list(seen)
-    while work:
-        for before in came[work.pop()]:
-            if before not in seen:
-                seen.add(before)
-                work.append(before)
-    return seen
+            came[after].append((place, move))
+    return reachable(came, found)
 
 
 def _search(

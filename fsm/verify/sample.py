@@ -1,7 +1,7 @@
 """Payloads made up for questions about predicates: small fields take every value, the others one that is valid.
 
-A small field is a bool, a Literal or an Enum, or an optional one of these. Nothing is asked of the user's
-code but what pydantic asks when it validates.
+A small field is a bool, a Literal or an Enum, or an optional one of these; those of a model within count too, as
+`inner.good`. Nothing is asked of the user's code but what pydantic asks when it validates.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ DEPTH_MAX = 5
 
 def domains(cls: type[BaseModel], values_max: int) -> dict[str, tuple[Any, ...]]:
     """The values of every small field, the smallest first, as long as all combinations are at most `values_max`."""
-    found = {name: domain(info.annotation) for name, info in cls.model_fields.items()}
+    found = dict(_fields(cls))
     kept: dict[str, tuple[Any, ...]] = {}
     many = 1
     for name, values in sorted(found.items(), key=lambda item: len(item[1])):
@@ -27,6 +27,24 @@ def domains(cls: type[BaseModel], values_max: int) -> dict[str, tuple[Any, ...]]
             kept[name] = values
             many *= len(values)
     return {name: kept[name] for name in found if name in kept}
+
+
+def _fields(cls: type[BaseModel], within: str = "", depth: int = 0) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    for name, info in cls.model_fields.items():
+        inner = _model(info.annotation)
+        if inner is None:
+            yield f"{within}{name}", domain(info.annotation)
+        elif depth < DEPTH_MAX:
+            yield from _fields(inner, f"{within}{name}.", depth + 1)
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, if it always holds one."""
+    if alias_of(annotation) is not None:
+        return _model(alias_of(annotation))
+    if get_origin(annotation) is Annotated:
+        return _model(get_args(annotation)[0])
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
 def combinations(fields: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
@@ -55,10 +73,15 @@ def domain(annotation: Any) -> tuple[Any, ...]:
 
 def sample(cls: type[BaseModel], given: Mapping[str, Any] | None = None, depth: int = 0) -> BaseModel:
     """A valid payload with the given fields; required others get the least value. `ValueError` where none is found."""
+    given = given or {}
     values: dict[str, Any] = {}
     for name, info in cls.model_fields.items():
-        if given is not None and name in given:
+        within = {key.removeprefix(f"{name}."): value for key, value in given.items() if key.startswith(f"{name}.")}
+        inner = _model(info.annotation)
+        if name in given:
             values[info.alias or name] = given[name]
+        elif within and inner is not None:
+            values[info.alias or name] = sample(inner, within, depth + 1)
         elif info.is_required():
             values[info.alias or name] = least(info.annotation, flat(tuple(info.metadata)), depth)
     return cls.model_validate(values)

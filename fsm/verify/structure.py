@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from fsm.define.agent import returned
+from fsm.define.agent import is_model, returned
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.parts import START, Named, StateSpec, TransitionSpec
 from fsm.define.spec import MachineSpec
-from fsm.verify.finding import Finding, Level, Part, listed, parts_of
+from fsm.verify.finding import Finding, about, listed
 from fsm.verify.graph import reachable
 from fsm.verify.moves import Move, Moves
 
@@ -34,16 +34,16 @@ def structure(moves: Moves) -> list[Finding]:
 def _states(spec: MachineSpec, reached: set[str], ending: set[str]) -> Iterator[Finding]:
     for state in spec.states:
         if state.name not in reached:
-            yield _of(
+            yield about(
                 state, "warning", "unreachable", "no run comes here", f"lead a line to it, or drop `{state.name}`"
             )
         elif state.name not in ending:
             what = "from here no way leads to a final state, so a run that comes here never ends by itself"
-            yield _of(state, "error", "no-end", what, f"write {state.name}.to(<a final state>, on=...)")
-        elif state.kind == "waiting" and state.timeout_ms is None:
+            yield about(state, "error", "no-end", what, f"write {state.name}.to(<a final state>, on=...)")
+        elif state.kind != "final" and state.timeout_ms is None:
             what = "a run may wait here for ever: it has no timeout"
             instead = f"give it timeout_s=, and a line {state.name}.to(..., on=TimedOut)"
-            yield _of(state, "warning", "no-timeout", what, instead)
+            yield about(state, "warning", "no-timeout", what, instead)
 
 
 def _lines(spec: MachineSpec, live: list[Move], reached: set[str]) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def _lines(spec: MachineSpec, live: list[Move], reached: set[str]) -> Iterator[F
             if (source, event) not in silent and not _returns(spec.state[source], event, spec):
                 what = f"the agent of `{source}` does not return {event}: only an event from outside takes it there"
                 instead = f"add {event} to what the agent returns, or drop the line"
-                yield _of(line, "note", "not-returned", what, instead)
+                yield about(line, "note", "not-returned", what, instead)
 
 
 def _hides(first: TransitionSpec, line: TransitionSpec) -> bool:
@@ -78,20 +78,20 @@ def _hides(first: TransitionSpec, line: TransitionSpec) -> bool:
 
 
 def _same(one: Named, other: Named) -> bool:
-    return one == other and one.fn is other.fn
+    return one == other and one.fn is other.fn and one.fn is not None  # two functions may have one name
 
 
 def _hidden(line: TransitionSpec, name: str, sources: list[str]) -> Finding:
     everywhere = "" if set(sources) == set(line.sources) else f" from {listed(list(dict.fromkeys(sources)))}"
     what = f"never the candidate{everywhere}: `{name}`, written before it, matches whenever it does"
-    return _of(line, "warning", "shadowed", what, f"write it before `{name}`, or give `{name}` a when= of its own")
+    return about(line, "warning", "shadowed", what, f"write it before `{name}`, or give `{name}` a when= of its own")
 
 
 def _silent(line: TransitionSpec, source: str, event: str) -> Finding:
     why = {"TimedOut": "it has no timeout", "AgentFailed": "it has no agent, and its timeout leads elsewhere"}
     what = f"never taken from `{source}`: {event} does not come up there, {why.get(event, 'it has no agent')}"
     instead = "give the state timeout_s=" if event == "TimedOut" else f"drop {event}, or `{source}`, from the line"
-    return _of(line, "warning", "never-taken", what, instead)
+    return about(line, "warning", "never-taken", what, instead)
 
 
 def _returns(state: StateSpec, event: str, spec: MachineSpec) -> bool:
@@ -100,7 +100,7 @@ def _returns(state: StateSpec, event: str, spec: MachineSpec) -> bool:
     if event in RUNTIME_EVENTS or state.agent is None or cls is None:
         return True
     parts = returned(state.agent)
-    return not parts or any(not isinstance(part, type) or issubclass(cls, part) for part in parts)
+    return not parts or any(not is_model(part) or issubclass(cls, part) for part in parts)
 
 
 def _nowhere(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
@@ -112,14 +112,13 @@ def _nowhere(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
             sources = found.setdefault((asked.guard.at, asked.guard.name, asked.code or ""), [])
             if move.source not in sources:
                 sources.append(move.source)
-    lines = parts_of(spec)
     for (at, guard, code), sources in found.items():
         if sources == [START]:
             what = f"where {guard} refuses ({code}), a run does not begin: it halts before its first state"
         else:
             states = listed([source for source in sources if source != START])
             what = f"where {guard} refuses ({code}), a run in {states} halts: no otherwise says where it leads"
-        yield _of(lines[at], "warning", "nowhere-to-go", what, f"give `{at}` an otherwise=")
+        yield about(spec.parts[at], "warning", "nowhere-to-go", what, f"give `{at}` an otherwise=")
 
 
 def _failures(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
@@ -129,8 +128,4 @@ def _failures(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
     if agents:
         names = listed([state.name for state in agents])
         what = f"when the agent of {names} fails, the run halts: no line takes AgentFailed there"
-        yield _of(agents[0], "note", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")
-
-
-def _of(line: Part, level: Level, code: str, what: str, instead: str) -> Finding:
-    return Finding(level=level, code=code, attribute=line.name, what=what, instead=instead, place=line.place)
+        yield about(agents[0], "note", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")

@@ -65,7 +65,7 @@ def _longest(explored: Explored, costs: Costs, kind: int, order: Sequence[int]) 
         dearest = 0
         for after, move in explored.arcs.get(node, ()):
             if move not in price:
-                price[move] = costs.of(move, kind)
+                price[move] = costs.of(move)[kind]
             if price[move] + best[after] > dearest or node not in onward:
                 dearest = max(dearest, price[move] + best[after])
                 onward[node] = move, after

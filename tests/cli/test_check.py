@@ -161,3 +161,46 @@ def test_a_folder_that_cannot_be_written(fsm: Fsm, gate: Path):
 def test_only_bounds_where_there_are_too_many_situations(fsm: Fsm, gate: Path):
     told = fsm("check", "capped.py", "--situations-max", "3").output
     assert "  hops       " in told and "upper bound" in told
+
+
+def listed(folder: Path, *targets: str) -> None:
+    (folder / "pyproject.toml").write_text(f"[tool.fsm]\nmachines = {list(targets)}\n")
+
+
+def test_without_a_target_all_machines_of_the_project_are_checked(fsm: Fsm, gate: Path, monkeypatch):
+    listed(gate, "door.py:Door", "capped.py")
+    (gate / "below").mkdir()
+    monkeypatch.chdir(gate / "below")
+    result = fsm("check", "--scenarios", "runs")
+    assert result.exit_code == 0
+    assert [line.split(":")[0] for line in result.output.splitlines() if ": every run ends" in line] == ["Door", "Gate"]
+    commands = [line.split()[1:] for line in result.output.splitlines() if line.startswith("  fsm replay")]
+    assert commands and not any("-m" in command for command in commands)
+    assert all(fsm(*command).exit_code == 0 for command in commands)
+
+
+def test_without_a_target_and_a_project_it_says_what_to_write(fsm: Fsm):
+    result = fsm("check")
+    assert result.exit_code == 2
+    assert "no machine is named, and none is listed\n  -> fsm check FILE.py:Machine, or list yours in" in result.output
+
+
+def test_a_file_stands_for_all_its_machines(fsm: Fsm, gate: Path):
+    (gate / "both.py").write_text(CAPPED + "\n\nclass Other(Gate):\n    pass\n")
+    told = json.loads(fsm("check", "both.py", "--json").output)
+    assert [(entry["target"], entry["machine"]) for entry in told] == [("both.py", "Gate"), ("both.py", "Other")]
+
+
+def test_one_that_cannot_be_had_does_not_swallow_the_others(fsm: Fsm, gate: Path):
+    (gate / "broken.py").write_text("import nowhere_to_be_found\n")
+    (gate / "wrong.py").write_text(CAPPED.replace("edit.to(review, on=Job)", "edit.to('review', on=Job)"))
+    result = fsm("check", "broken.py", "wrong.py", "capped.py", "--json")
+    assert result.exit_code == 1
+    broken, wrong, good = json.loads(result.stdout)
+    assert broken["target"] == "broken.py" and "No module named 'nowhere_to_be_found'" in broken["error"]
+    assert wrong["mistakes"][0]["attribute"] == "written"
+    assert good["termination"]["kind"] == "ends"
+    told = fsm("check", "broken.py", "capped.py")
+    assert told.exit_code == 1 and "broken.py:1: import nowhere" in told.stderr and "Gate: every run" in told.stdout
+    listed(gate, "broken.py", "capped.py:Gate")
+    assert [entry["machine"] for entry in json.loads(fsm("check", "--json").stdout)] == [None, "Gate"]

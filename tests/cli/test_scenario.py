@@ -11,7 +11,7 @@ from fsm.verify.costs import costs_of
 from fsm.verify.moves import moves_of
 from fsm.verify.product import explore, situations_of
 from fsm.verify.promises import promised
-from fsm.verify.witness import scenario_json
+from fsm.verify.witness import Leg, scenario_json
 from fsm.verify.worst import worst
 from tests.cli.conftest import DOOR, Fsm
 
@@ -29,7 +29,7 @@ def door(folder: Path) -> type[Machine]:
 
 @pytest.fixture
 def written(folder: Path, door: type[Machine]) -> str:
-    (answer,) = promised(moves_of(door.spec))
+    (answer,) = promised(situations_of(moves_of(door.spec)))
     (folder / "shut.json").write_text(scenario_json(door.spec, answer.run))
     return "shut.json"
 
@@ -73,6 +73,15 @@ def test_an_endless_run_goes_round_twice(fsm: Fsm, folder: Path, door: type[Mach
     ]
 
 
+def test_what_only_goes_round_some_times_is_no_loop(fsm: Fsm, folder: Path, door: type[Machine]):
+    hops = {move.hop: Leg(move, {}) for move in moves_of(door.spec).all if move.moved}
+    text = scenario_json(door.spec, [hops["start"], hops["seen"]], [hops["stay"]])
+    (folder / "run.json").write_text(text)
+    result = fsm("replay", "--scenario", "run.json", "-m", "door.py")
+    assert result.exit_code == 1
+    assert result.output.endswith("✗ the loop is none: fires:stay goes from 0 to 1\n")
+
+
 def test_where_the_machine_goes_elsewhere_it_is_said(fsm: Fsm, folder: Path, written: str):
     form = json.loads((folder / written).read_text())
     form["events"][2]["predicates"] = [["enter", False]]
@@ -94,6 +103,7 @@ def test_where_the_machine_goes_elsewhere_it_is_said(fsm: Fsm, folder: Path, wri
             "✗ the scenario has no answer of predicate is_yes of enter",
         ),
         (lambda form: form.update(machine="Gate"), "the scenario is of Gate, which is not at hand"),
+        (lambda form: form.update(format=2), "shut.json: not a scenario: format: Input should be 1"),
         (lambda form: form.pop("events"), "shut.json: not a scenario: events: Field required"),
     ],
 )

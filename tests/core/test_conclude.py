@@ -192,6 +192,14 @@ def test_the_wait_is_counted_from_the_first_time() -> None:
     assert trip.own(Word(says=LATER)).rulings[0].verdict.code == "defer_exhausted"
 
 
+def test_a_begun_second_counts_as_one_so_the_longest_wait_is_a_bound() -> None:
+    trip = begun(Desk)
+    trip.own(Word(says=LATER))
+    trip.now_ms += 59_001  # and a second more
+    verdict = trip.own(Word(says=LATER)).rulings[0].verdict
+    assert (verdict.code, verdict.numbers["defer_s"]) == ("defer_exhausted", 61)
+
+
 def test_how_often_one_event_was_put_off_says_nothing_of_another() -> None:
     trip = waiting()
     trip.sent(Word(says=LATER), "a")

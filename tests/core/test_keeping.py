@@ -23,7 +23,7 @@ from tests.core.trip import Trip, Word, answer, begun
 class Tally(Guard):
     """Keeps how often it let somebody pass; refuses, puts off or keeps as the payload says."""
 
-    kind: ClassVar[Kind] = "data"
+    kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("no", "later")
     label: str = "tally"
 
@@ -31,21 +31,21 @@ class Tally(Guard):
         said = getattr(facts.payload, "says", {}).get(self.label, "count")
         passed = facts.kept.get("passed", 0) + 1
         answers: dict[str, Any] = {
-            "count": allow(keep={"passed": passed}, passed=passed),
-            "forget": allow(keep={"passed": 0, "never": 0}),
-            "note": allow(keep={"noted": 7}),
+            "count": allow({"passed": passed}, passed=passed),
+            "forget": allow({"passed": 0, "never": 0}),
+            "note": allow({"noted": 7}),
             "nothing": allow(),
             "no": refuse("no", passed=passed),
             "later": defer("later", facts.at_ms + 1_000),
             "no, but keep": Verdict("refuse", "no", keep={"passed": 9}),
-            "half": allow(keep={"share": 0.5}),  # type: ignore[dict-item]
-            "true": allow(keep={"is": True}),
-            "listed": allow(keep=[1]),  # type: ignore[arg-type]
-            "numbered": allow(keep={1: 1}),  # type: ignore[dict-item]
-            "surrogate": allow(keep={"\ud800": 1}),
-            "long": allow(keep={"x" * 65: 1}),
-            "huge": allow(keep={"much": 1 << 63}),
-            "many": allow(keep={str(n): 1 for n in range(KEPT_MAX)}),
+            "half": allow({"share": 0.5}),  # type: ignore[dict-item]
+            "true": allow({"is": True}),
+            "listed": allow([1]),  # type: ignore[arg-type]
+            "numbered": allow({1: 1}),  # type: ignore[dict-item]
+            "surrogate": allow({"\ud800": 1}),
+            "long": allow({"x" * 65: 1}),
+            "huge": allow({"much": 1 << 63}),
+            "many": allow({str(n): 1 for n in range(KEPT_MAX)}),
         }
         return answers[said]  # type: ignore[no-any-return]
 

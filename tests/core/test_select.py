@@ -1,11 +1,12 @@
 """Which transition an event is for, and which guards are asked: predicates choose, guards permit."""
 
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 import pytest
 from pydantic import BaseModel
 
-from fsm import AgentFailed, CallRefused, Cancelled, Machine, PayloadInvalid, State, TimedOut, any_of, everywhere
+from fsm import AgentFailed, CallRefused, Cancelled, Kind, Machine, PayloadInvalid, State, TimedOut, any_of, everywhere
 from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
@@ -162,6 +163,26 @@ def test_a_way_taken_directly_carries_no_refusal() -> None:
     assert trip.snapshot.refusal is not None
     trip.own(Word())
     assert trip.snapshot.refusal is None
+
+
+@attrs.frozen
+class Surely(Says):
+    """The same, but it has said that it looks at nothing but the payload."""
+
+    kind: ClassVar[Kind] = "data"
+
+
+def test_only_a_guard_of_the_world_may_defer() -> None:
+    class Door(Machine):
+        outside = State(initial=Word, agent=answer)
+        inside = State[Word](final="completed")
+
+        go = outside.to(inside, on=Word, guards=[Surely("surely")])
+
+    trip = begun(Door)
+    (ruling,) = trip.own(Word(says={"surely": "later"})).rulings
+    assert (trip.snapshot.outcome, ruling.verdict.code) == ("stopped", "guard_error")
+    assert ruling.verdict.text.endswith("only a guard of kind env may defer, and its kind is data")
 
 
 @pytest.mark.parametrize(

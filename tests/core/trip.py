@@ -31,7 +31,7 @@ class Other(BaseModel):
 class Says(Guard):
     """Answers as the payload says; allows where it says nothing."""
 
-    kind: ClassVar[Kind] = "data"
+    kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("no", "never", "later")
     label: str
 

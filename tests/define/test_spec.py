@@ -445,11 +445,8 @@ STATES = ("draft", "review", "person", "done", "gone")
 EVENTS = ("Brief", "Draft", "Verdict")
 
 counters = st.builds(
-    Counter,
-    st.sampled_from(["fires", "visits", "hops", "tokens", "usd_micros"]),
-    st.sampled_from(["", *STATES]),
-    st.just(""),
-)
+    Counter, st.sampled_from(["fires", "visits"]), st.sampled_from(["", *STATES]), st.just("")
+) | st.builds(Counter, st.sampled_from(["hops", "tokens", "usd_micros"]))
 
 
 def _placed(standing: Any, at: str) -> st.SearchStrategy[tuple[Placed, ...]]:
@@ -459,7 +456,7 @@ def _placed(standing: Any, at: str) -> st.SearchStrategy[tuple[Placed, ...]]:
         at=st.just(at),
         standing=st.just(standing),
         kind=st.sampled_from(["cap", "data", "env", "sure"]),
-        codes=st.lists(WORDS, max_size=2).map(tuple),
+        codes=st.lists(WORDS, min_size=1, max_size=2).map(tuple),
         params=st.dictionaries(WORDS, st.integers() | WORDS | st.booleans(), max_size=2),
         counter=st.none() | counters,
         limit=st.none() | st.integers(),
@@ -588,6 +585,25 @@ NO_MACHINE: list[tuple[str, str]] = [
     (
         _broken(lambda form: form["transitions"][3]["guards"][0].update(limit="3")),
         "transitions.3.guards.0.limit: Input should be a valid integer, got '3'",
+    ),
+    (_broken(lambda form: form["everywhere"][0].update(name="(start)")), "a part is named '(start)'"),
+    (_broken(lambda form: form["everywhere"][0].update(name="start", otherwise={})), "a part is named 'start'"),
+    (_broken(lambda form: form["states"][3].update(final=None)), "done is of kind final and final=None"),
+    (_broken(lambda form: form["states"][1].update(final="failed")), "person is of kind waiting and final=failed"),
+    (_broken(lambda form: form["states"][0].update(tokens_min=-1)), "states.0.tokens_min: Input should be greater"),
+    (
+        _broken(lambda form: form["states"][0].update(tokens_min=2, tokens_max=1)),
+        "draft has tokens_min 2 above tokens_max 1",
+    ),
+    (_broken(lambda form: form["states"][0].update(timeout_ms=0)), "states.0.timeout_ms: Input should be greater"),
+    (_broken(lambda form: form["bounds"].update(resumes_max=-1)), "bounds.resumes_max: Input should be greater"),
+    (
+        _broken(lambda form: form["transitions"][3]["guards"][0].update(at="draft")),
+        "LoopCap of reject says that it stands at draft",
+    ),
+    (
+        _broken(lambda form: form["transitions"][3]["guards"][0].update(codes=[])),
+        "LoopCap of reject has no code to refuse with",
     ),
 ]
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from fsm import (
     Facts,
     Guard,
+    Kind,
     Machine,
     Runner,
     SqliteJournal,
@@ -200,6 +201,7 @@ class Notes(BaseModel):
 class Cool(Guard):
     """Puts a revision off until the desk has had its paper for a minute."""
 
+    kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("too_soon",)
 
     def check(self, facts: Facts, /) -> Verdict:

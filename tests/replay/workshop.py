@@ -93,6 +93,7 @@ def gives_up(timed_out: TimedOut) -> bool:
 class Titled(Guard):
     """Refuses an order without a title, and lets one for later wait an hour at the door."""
 
+    kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("untitled", "later")
 
     def check(self, facts: Facts, /) -> Verdict:
@@ -106,6 +107,7 @@ class Titled(Guard):
 class Weight(Guard):
     """Refuses a part that weighs more; one without weight is still drying, for an hour."""
 
+    kind: ClassVar[Kind] = "env"
     codes: ClassVar[tuple[str, ...]] = ("too_heavy", "wet")
     weight_max: int
 

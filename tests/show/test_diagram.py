@@ -1,18 +1,23 @@
 """What a diagram holds of a machine."""
 
+import io
 from collections import Counter
 
 import attrs
 from hypothesis import given
+from rich.console import Console
 
-from fsm import Machine, State, everywhere
+from fsm import Machine, State, everywhere, unbound
 from fsm.define.spec import MachineSpec
 from fsm.show.diagram import Arrow, Box, Diagram, diagram
+from fsm.show.dot import dot
+from fsm.show.mermaid import escaped, mermaid
+from fsm.show.terminal import tree
 from fsm.show.words import duration, money, shown
 from guards import LoopCap, TokenBudget
 from machines import ReviewLoop
 from tests.core.trip import Says, answer
-from tests.show.small import Approval, Brief, Draft, Small
+from tests.show.small import Approval, Brief, Draft, Small, Verdict
 from tests.show.specs import EXAMPLES, declared, specs
 
 SMALL = diagram(Small.spec)
@@ -157,3 +162,25 @@ def test_a_machine_from_json_is_drawn_alike(spec: MachineSpec) -> None:
     loaded = MachineSpec.from_json(spec.to_json())
     assert diagram(loaded) == diagram(spec)
     assert diagram(attrs.evolve(spec)) == diagram(spec)
+
+
+def test_what_a_visit_may_take_stands_at_its_state_where_it_is_declared():
+    class Limited(Machine):
+        write = State(initial=Brief, agent=unbound, timeout_s=90, tokens_max=4_000, usd_micros_max=50_000)
+        check = State(agent=unbound, tokens_max=0)
+        done = State(final="completed")
+
+        submit = write.to(check, on=Draft)
+        good = check.to(done, on=Verdict)
+
+    drawn = diagram(Limited.spec)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(tree(drawn))
+    told = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "agent, times out after 1 min 30 s, spends up to 4,000 tokens and $0.05 a visit, starts on Brief" in told
+    assert "agent, spends up to 0 tokens a visit" in told
+    spends = "spends up to 4,000 tokens and $0.05 a visit"
+    assert f"times out after 1 min 30 s<br/>{escaped(spends)}" in mermaid(drawn)
+    assert "times out after 1 min 30 s" in dot(drawn) and spends in dot(drawn)
+    assert all("spends up to 0 tokens a visit" in text for text in (mermaid(drawn), dot(drawn)))
+    assert drawn.states[0].tokens_max == 4_000  # for programs: fsm diagram --json

@@ -19,7 +19,6 @@ from fsm.define.parts import START, START_HOP, Bounds, EverywhereSpec, Named, St
 from fsm.define.payload import Payload, seal
 from fsm.define.shape import shape_of
 from fsm.verify.graph import components
-from fsm.verify.moves import guards_of
 
 LIMIT_MAX = 3
 KIB = 1 << 10
@@ -250,7 +249,7 @@ class Brute:
     def explore(self, decisions_max: int) -> bool:
         """Whether all of it could be explored with so many decisions."""
         self.engine = Engine(self.spec)
-        for guard in guards_of(self.spec):
+        for guard in self.spec.guards:
             if guard.counter is not None and guard.limit is not None:
                 self.limits[guard.counter.key] = max(guard.limit, self.limits.get(guard.counter.key, 0))
         self.counts_tokens = any(key.startswith("tokens") for key in self.limits)

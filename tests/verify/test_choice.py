@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from fsm import Machine, MachineSpec, State, unbound
+from fsm import AgentFailed, Machine, MachineSpec, State, unbound
 from fsm.verify.choice import CALLS_MAX, Choice, choices, choosing
+from fsm.verify.sample import domains
 from machines import ReviewLoop
 
 
@@ -153,10 +154,6 @@ def test_never_more_than_so_many_calls():
     assert len(calls) == 160 <= CALLS_MAX
 
 
-def test_a_machine_without_its_code_and_one_that_asks_the_memory_say_nothing():
-    assert choices(MachineSpec.from_json(Base.spec.to_json())) == []
-
-
 def test_the_shipped_machine_reaches_its_rejection_by_default():
     assert choices(ReviewLoop.spec) == [
         Choice("default", "review", "Verdict", ("reject",), ("good=False",), own=True),
@@ -177,10 +174,10 @@ def test_what_a_user_reads():
 
     assert told(Twice) == [
         (
-            "warning",
+            "note",
             "no",
             "`yes` and `no` both match Verdict with word='yes': `yes` is taken, as it is written first",
-            "narrow one when=, so that the order of the lines does not decide",
+            "nothing, if that is meant; or narrow one when=, so that their order does not decide",
         ),
         (
             "warning",
@@ -220,4 +217,119 @@ def test_many_values_are_not_all_listed():
 
     ((level, at, what, _),) = told(Small)
     values = "word='b', word='c', word='d', word='e', word='f' or 3 more"
-    assert (level, at, what) == ("note", "ask", f"no line from here takes Nine with {values}, so it is unhandled")
+    assert (level, at, what) == ("warning", "ask", f"no line from here takes Nine with {values}, so it is unhandled")
+
+
+def is_retriable(failed: AgentFailed) -> bool:
+    return failed.retriable
+
+
+def test_what_nobody_takes_of_the_runtimes_own_halts_a_waiting_run_too():
+    class Lapsing(Machine):
+        person = State(initial=Brief, timeout_s=5)
+        done = State(final="completed")
+        end = person.to(done, on=Brief)
+        lost = person.to(done, on=AgentFailed, when=is_retriable)
+
+    (finding,) = choosing(Lapsing.spec)
+    assert (finding.level, finding.attribute) == ("warning", "person")
+    assert finding.what == "no line from here takes AgentFailed with retriable=False, so the run halts"
+
+
+class Report(BaseModel):
+    verdict: Ruled
+    checked: Annotated[Ruled, Field()] = Ruled(word=None)
+    text: str
+
+
+def is_inner_yes(report: Report) -> bool:
+    return report.verdict.word is Word.YES
+
+
+def test_fields_of_a_model_within_are_looked_at_too():
+    class Nested(Machine):
+        ask = State(initial=Brief)
+        done = State(final="completed")
+        yes = ask.to(done, on=Report, when=is_inner_yes)
+
+    (found,) = choices(Nested.spec)
+    assert found.values == ("verdict.word=Word.NO", "verdict.word=Word.LATER", "verdict.word=None")
+
+
+class Tree(BaseModel):
+    good: bool
+    below: "Tree | None" = None
+    child: "Leaf"
+
+
+class Leaf(BaseModel):
+    root: "Tree | None" = None
+
+
+class Endless(BaseModel):
+    good: bool
+    again: "Endless"
+
+
+def is_good(payload: Tree | Endless) -> bool:
+    return payload.good
+
+
+def test_models_within_themselves_come_to_an_end():
+    class Nested(Machine):
+        ask = State(initial=Brief)
+        done = State(final="completed")
+        yes = ask.to(done, on=Tree, when=is_good)
+
+    (found,) = choices(Nested.spec)
+    assert found.values == ("good=False",)
+    assert len(domains(Endless, CALLS_MAX)) < 10
+
+
+class Memory(BaseModel):
+    often: int = 0
+
+
+class Score(BaseModel):
+    points: int
+
+
+def is_enough(score: Score) -> bool:
+    return score.points > 5
+
+
+def is_new(verdict: Verdict, memory: Memory) -> bool:
+    return memory.often == 0
+
+
+def test_what_was_not_looked_at_is_a_note():
+    class Asking(Machine, memory=Memory):
+        ask = State(initial=Brief, agent=unbound)
+        done = State(final="completed")
+        enough = ask.to(done, on=Score, when=is_enough)
+        new = ask.to(done, on=Verdict, when=is_new)
+
+    instead = "try some payloads yourself: fsm.testing.table(Machine, [...])"
+    assert told(Asking) == [
+        (
+            "note",
+            "ask",
+            "which Score its lines take was not looked at: Score has no field of a few values: "
+            "a bool, a Literal or an Enum",
+            instead,
+        ),
+        (
+            "note",
+            "ask",
+            "which Verdict its lines take was not looked at: `is_new` looks at the memory too",
+            instead,
+        ),
+    ]
+
+
+def test_a_machine_without_its_code_says_so_once():
+    spec = MachineSpec.from_json(Base.spec.to_json())
+    assert choices(spec) == []
+    (note,) = choosing(spec)
+    assert (note.level, note.attribute) == ("note", "")
+    assert note.what == "what the predicates of `ask` choose was not looked at: there is no code here to ask"

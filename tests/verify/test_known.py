@@ -4,6 +4,7 @@ import pytest
 
 from fsm import MachineSpec, check
 from fsm.verify.moves import moves_of
+from fsm.verify.product import situations_of
 from fsm.verify.promises import promised
 from fsm.verify.witness import drive, scenario, without_code
 from tests.verify.known import approvals, escalations, plans, retries
@@ -16,7 +17,7 @@ every = pytest.mark.parametrize("known", ALL, ids=lambda known: known.machine.__
 @every
 def test_its_promises(known: Known):
     spec = MachineSpec.from_json(known.machine.spec.to_json())
-    answers = {answer.promise.name: answer for answer in promised(moves_of(spec))}
+    answers = {answer.promise.name: answer for answer in promised(situations_of(moves_of(spec)))}
     broken = {name: tuple(leg.move.hop for leg in found.run) for name, found in answers.items() if found.run}
     assert broken == known.broken
     assert {found.answer for name, found in answers.items() if name not in broken} <= {"kept"}

@@ -22,7 +22,9 @@ from fsm import (
     unbound,
     unreachable,
 )
+from fsm.verify.check import check
 from fsm.verify.moves import moves_of
+from fsm.verify.product import situations_of
 from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.witness import drive, scenario, without_code
 from guards import LoopCap, TokenBudget
@@ -66,7 +68,7 @@ class Release(Machine):
 
 def answers(spec: MachineSpec) -> dict[str, Promised]:
     """Each answer; every run that breaks a promise is taken by the engine."""
-    found = {answer.promise.name: answer for answer in promised(moves_of(spec))}
+    found = {answer.promise.name: answer for answer in promised(situations_of(moves_of(spec)))}
     for answer in found.values():
         assert (answer.answer == "broken") == bool(answer.run)
         drive(without_code(spec), scenario(spec, answer.run)["events"])
@@ -184,6 +186,8 @@ def test_a_budget_and_what_a_visit_may_spend(tokens_max: int | None, answer: str
     found = answers(Paid.spec)["unused"]
     assert found.answer == answer
     assert [leg.spent.tokens for leg in found.run] in ([0, 100], [])
+    (answered,) = check(Paid.spec).promises
+    assert answered.answer == ("kept" if tokens_max == 10 else "broken")  # one visit of 10 never trips the budget
 
 
 def test_too_many_situations_to_look_at():
@@ -195,12 +199,12 @@ def test_too_many_situations_to_look_at():
         finish = work.to(done, on=Yes)
         unused = unreachable(bad)
 
-    (found,) = promised(moves_of(Deep.spec), situations_max=10)
+    (found,) = promised(situations_of(moves_of(Deep.spec)), situations_max=10)
     assert (found.answer, found.why) == (
         "unknown",
         "its caps may keep it, and there are more than 10 situations to look at",
     )
-    assert promised(moves_of(Deep.spec))[0].answer == "broken"
+    assert promised(situations_of(moves_of(Deep.spec)))[0].answer == "broken"
 
 
 def test_what_is_broken_is_an_error_with_its_place_and_what_to_write():
@@ -209,7 +213,7 @@ def test_what_is_broken_is_an_error_with_its_place_and_what_to_write():
         fresh = None  # type: ignore[assignment]
         unused = None  # type: ignore[assignment]
 
-    (found,) = promising(promised(moves_of(Hasty.spec)))
+    (found,) = promising(promised(situations_of(moves_of(Hasty.spec))))
     assert (found.level, found.code, found.attribute) == ("error", "promise-broken", "safe")
     assert str(found.place).startswith("test_promises.py:")
     assert found.what == (

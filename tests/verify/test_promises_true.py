@@ -14,6 +14,7 @@ from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.parts import START, PromiseKind, PromiseSpec
 from fsm.verify.moves import moves_of
+from fsm.verify.product import situations_of
 from fsm.verify.promises import promised
 from fsm.verify.witness import drive, scenario, without_code
 from tests.verify.random_machines import Brute, Situation, machine
@@ -99,7 +100,7 @@ def held(seed: int) -> list[str]:
         return ["too large"]
     found, engine = ways(brute), without_code(spec)
     told: list[str] = []
-    for answer in promised(moves_of(spec)):
+    for answer in promised(situations_of(moves_of(spec))):
         truth = shortest(found, brute.start, answer.promise)
         assert (answer.answer == "broken") <= (truth is not None), f"{seed}: {answer.promise} cannot be broken"
         assert (answer.answer == "kept") <= (truth is None), f"{seed}: {answer.promise} is broken in {truth} hops"

@@ -12,7 +12,7 @@ from fsm.define.spec import MachineSpec
 from fsm.verify.bounds import longest
 from fsm.verify.check import Report, check
 from fsm.verify.costs import costs_of
-from fsm.verify.moves import guards_of, moves_of
+from fsm.verify.moves import moves_of
 from fsm.verify.product import SITUATIONS_MAX, explore, situations_of
 from fsm.verify.termination import arcs_of, endless
 from fsm.verify.witness import Leg, drive, scenario, without_code
@@ -59,7 +59,7 @@ def compared(report: Report, spec: MachineSpec, engine: Engine, brute: Brute, tr
         goes_round(spec, engine, verdict.stem, verdict.loop, brute)
     if verdict.kind == "ends":
         assert truth is not None
-    deferring = any(guard.kind == "env" for guard in guards_of(spec))
+    deferring = any(guard.kind == "env" for guard in spec.guards)
     for figure, kind in zip(report.figures, (0, 1, None, 2, 3), strict=True):
         if figure.most is not None and kind is not None:
             most = truth[kind] if truth is not None else brute.spent_max if kind == 1 else None

@@ -10,7 +10,8 @@ from fsm.define.spec import MachineSpec
 from fsm.show.diagram import diagram
 from fsm.show.mermaid import mermaid
 from fsm.show.overlay import overlay
-from fsm.verify.check import NAMES, Report
+from fsm.show.verdict import NAMES
+from fsm.verify.check import Report
 from fsm.verify.witness import Leg, decisions, scenario, scenario_json, without_code
 
 Run = tuple[str, Sequence[Leg], Sequence[Leg]]

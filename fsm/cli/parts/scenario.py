@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from fsm.cli.parts.options import FAILED, emit, leave
-from fsm.cli.parts.specs import spec_of
+from fsm.cli.parts.specs import specs_of
 from fsm.cli.parts.target import TargetError, machines
 from fsm.define.spec import MachineSpec
 from fsm.replay.scenario import Scenario, Taken, replayed
@@ -42,7 +42,7 @@ def replay_scenario(path: str, targets: Sequence[str], as_json: bool) -> None:
 
 
 def _spec(scenario: Scenario, targets: Sequence[str]) -> MachineSpec:
-    found = [spec_of(target) for target in targets] or [machine.spec for machine in machines(())]
+    found = [spec for target in targets for spec in specs_of(target)] or [machine.spec for machine in machines(())]
     for spec in found:
         if spec.name == scenario.machine:
             return spec

@@ -19,3 +19,17 @@ def spec_of(target: str) -> MachineSpec:
         return MachineSpec.from_json(Path(target).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TargetError(f"{target}: {error}\n  -> write it with spec.to_json()") from None
+
+
+def specs_of(target: str) -> list[MachineSpec]:
+    """The same, but a file or module without a machine's name stands for all that it makes."""
+    from fsm.cli.parts.target import machines
+
+    return [spec_of(target)] if target.endswith(".json") else [machine.spec for machine in machines([target])]
+
+
+def specs_listed(target: str) -> list[MachineSpec]:
+    """The specs of what stands in [tool.fsm] under this target."""
+    from fsm.cli.parts.target import of_entry
+
+    return [machine.spec for machine in of_entry(target)]

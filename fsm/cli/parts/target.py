@@ -56,6 +56,11 @@ def machines(targets: Sequence[str]) -> list[type[Machine]]:
     return found
 
 
+def of_entry(target: str) -> list[type[Machine]]:
+    """The machines that one entry of the project's list stands for."""
+    return _of(evolve(project(), machines=[target]))
+
+
 def of_project(name: str, also: Sequence[str] = ()) -> type[Machine] | None:
     """The machine that the project lists under this plain name; `also` in entries of other names, "" for none.
 
