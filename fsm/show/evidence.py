@@ -18,7 +18,6 @@ from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
 from fsm.show.asked import Places
 from fsm.show.here import Here
-from fsm.show.rulings import attributes
 
 VISIT_MAX = 100
 
@@ -93,7 +92,8 @@ class Evidence:
     @cached_property
     def places(self) -> Places:
         """File and line of the machine's attributes, where its code is at hand."""
-        return {part.name: str(part.place) for part in attributes(self.code or self.spec) if part.place}
+        parts = (self.code or self.spec).parts
+        return {name: str(part.place) for name, part in parts.items() if part.place}
 
     @property
     def open_calls(self) -> list[Call]:

@@ -14,7 +14,7 @@ from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import counted, notable
-from fsm.show.rulings import attributes, given
+from fsm.show.rulings import given
 from fsm.show.telling import again, cap, not_retriable, objections, streaks, words
 from fsm.show.words import moment, safe
 
@@ -96,7 +96,7 @@ class Gap:
 def caps(reader: Reader, run: Run, now_ms: int) -> list[Cap]:
     """Every cap of the run's machine with its count now, those of the whole run first; of retries this visit's."""
     spec = reader.spec(run.fingerprint)
-    placed = [guard for part in (*spec.everywhere, *attributes(spec)) for guard in part.guards]
+    placed = [guard for part in (*spec.everywhere, *spec.parts.values()) for guard in part.guards]
     now = spec.state.get(run.state)
     placed += [now.retry.guard] if now is not None and now.retry is not None else []
     found = [(guard, guard.counter, guard.limit) for guard in placed if guard.counter is not None]

@@ -14,7 +14,7 @@ from attrs import frozen
 from fsm.core.record import Record
 from fsm.core.retrying import retry_guards
 from fsm.define.guard import Placed, Ruling
-from fsm.define.parts import EverywhereSpec, StateSpec, TransitionSpec, Ways, retry_id, way_for, way_id
+from fsm.define.parts import Ways, retry_id, way_for, way_id
 from fsm.define.spec import MachineSpec
 
 
@@ -109,9 +109,4 @@ def _names(body: Any, call: str, guard: Placed) -> bool:
 
 
 def _ways(spec: MachineSpec, attribute: str) -> Ways:
-    return next((part.otherwise for part in attributes(spec) if part.name == attribute), {})
-
-
-def attributes(spec: MachineSpec) -> list[TransitionSpec | StateSpec | EverywhereSpec]:
-    """Everything in a machine that has a name, a place and guards."""
-    return [*spec.transitions, *spec.states, *spec.everywhere]
+    return spec.parts[attribute].otherwise if attribute in spec.parts else {}
