@@ -40,8 +40,7 @@ Trying  A tool that fails is tried again, then done without.
 │    otherwise  strikes → ask.fallback
 ├─ ask.retry    up to 3 attempts, 2 s to 1 min apart → ask
 ├─ ask.fails    AgentFailed, with the same payload → ask.fallback
-├─ found        Draft → done
-╰─ broken       AgentFailed → lost
+╰─ found        Draft → done
 ● ask.fallback  agent
 ├─ found        Draft → done
 ╰─ broken       AgentFailed → lost
