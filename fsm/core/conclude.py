@@ -41,7 +41,7 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str
         return _retried(engine, snapshot, plan, plan.retry)
     if plan.way is None:
         return _unhandled(engine, snapshot, plan)
-    rulings: list[Ruling] = [*plan.before]
+    rulings: list[Ruling] = [*_of_no_move(plan.before)]
     way: Way = plan.way
     while True:
         if refusing(way.rulings) is None:
@@ -103,8 +103,8 @@ def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan) -> Decision:
     if plan.event.payload.event == "Cancelled":
         return _decision(engine, snapshot, plan, "ended", "cancelled")
     if plan.event.own:
-        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=plan.before)
-    return _noted(engine, snapshot, plan, "unhandled", plan.before)
+        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=_of_no_move(plan.before))
+    return _noted(engine, snapshot, plan, "unhandled", ())
 
 
 def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: tuple[Ruling, ...]) -> Decision:

@@ -110,7 +110,7 @@ class _Selection:
             return Plan(event=event, predicates=(), way=way, memory=memory)
         if event.own and pending is None:
             event = evolve(event, strikes=with_attempt(self.spec, self.snapshot, event.payload, event.strikes))
-        retry = self._retry(event)
+        retry = self._retry(event) if pending is None else None
         if retry is not None and refusing(retry.rulings) is None:
             return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry)
         before = retry.rulings if retry is not None else ()
@@ -126,9 +126,14 @@ class _Selection:
         failure = event.payload.value
         if state is None or state.retry is None or not event.own or not isinstance(failure, FAILURES):
             return None
+        if self.snapshot.resumes > self.spec.bounds.resumes_max:  # none but the runtime's `crashed` comes after that
+            return None
         at_ms = event.at_ms + pause_ms(state.retry, self.snapshot, failure)
         hop = retry_id(state.name)
-        if not self._answer(hop, state.retry.when, event):
+        answer = self._answer(hop, state.retry.when, event)
+        if answer is None:
+            return Retrying(hop, (self.broken[hop],), at_ms)
+        if not answer:
             return None
         facts = self._facts(hop, state.name, event, at_ms)
         rulings = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])

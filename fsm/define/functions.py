@@ -72,7 +72,10 @@ def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
         if not all(type(pause) in (int, float) and 0 <= pause < 1e9 for pause in pauses) or pauses[0] > pauses[1]:
             what = f"Retry(base_s={retry.base_s!r}, cap_s={retry.cap_s!r})"
             mistakes.add(line, what, "give seconds, 0 or more, the cap no less than the base")
-        wants = _function_mistake("when", retry.when, (1,), "def worth_it(failure) -> bool")
+        when: object = retry.when
+        wants = _function_mistake("when", when, (1,), "def worth_it(failure) -> bool")
+        if when is None:
+            wants = "Retry(when=None)", "leave when= out: what may help is tried again"
         if wants:
             mistakes.add(line, *wants)
     return len(mistakes.found) == found
@@ -162,8 +165,10 @@ def _guard_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
     if not codes and guard.kind != "sure":
         return f"{cls.__name__} names no verdict codes", 'give the class codes = ("why_it_refuses",)'
     wrong = guard.mistake(standing) or _count_mistake(guard, standing)
+    if wrong is not None:
+        return wrong
     unstable = [name for name, value in guard.params().items() if " at 0x" in str(value)]
-    if wrong is None and unstable:
+    if unstable:
         what = f"{cls.__name__}({unstable[0]}=...) has no lasting text, so the machine has no lasting fingerprint"
         wrong = (what, "give it numbers, texts or named functions, or write params()")
     return wrong
@@ -173,6 +178,10 @@ def _count_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
     """A guard counts or has a check; a cap counts what never falls."""
     cls, counter = type(guard), guard.counted(standing, "")
     counts = counter is not None and guard.limit_of() is not None
+    if counter is not None and counter.of in UNSTEADY and counter.since:
+        return f"{cls.__name__} counts {counter.of} since {counter.since}, which nothing does", "leave since out"
+    if counter is not None and counter.of == "strikes" and not counter.subject:
+        return f"{cls.__name__} counts the strikes of nothing", 'name what it watches: Counter("strikes", "search")'
     if guard.kind != "cap":
         return None if counts else _check_mistake(cls)
     if not counts:

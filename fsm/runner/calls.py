@@ -139,6 +139,7 @@ class CallDesk:
         if not known.same:
             raise _other_arguments(name, key)
         if known.outcome is not None:
+            self.live.heard(name)
             return _decoded(known.outcome, returns), None
         if known.unsure and unsure == "refuse":
             self._refuse(name, "unsure", {"attempts": known.unsure})
@@ -192,7 +193,8 @@ class CallDesk:
         try:
             spent = self.live.close(ticket.purse)
             outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent)
-            self.live.tried(ticket.name, status, body)
+            if self.live.token == self.token:
+                self.live.tried(outcome)
         finally:
             self.leave(ticket, outcome)
         point("call.settled")

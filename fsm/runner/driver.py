@@ -140,6 +140,7 @@ class Driver:
         """The watchdog barks: an attempt has had its time, or the next one may begin."""
         if live.in_agent:
             assert live.time_ms is not None
+            live.unanswered()
             self._cut(live, TimedOut(timeout_ms=live.time_ms, attempt=live.snapshot.attempt))
         elif live.snapshot.again is not None and self.lives.get(live.run.key) is live:
             self.drive(live)
@@ -188,7 +189,7 @@ class Driver:
                 own=own,
                 event_id=event_id,
                 spent=live.take(),
-                strikes=dict(live.strikes),
+                strikes=live.told(own),
                 charge=lacking(live),
                 unread=unread,
             )
@@ -218,7 +219,7 @@ class Driver:
                 )
             except Overlooked as overlooked:
                 live.put_back(overlooked.spent)
-                event = evolve(event, spent=live.take(), charge=lacking(live))
+                event = evolve(event, spent=live.take(), strikes=live.told(event.own), charge=lacking(live))
 
     def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
         record, after = decided.decision.record, decided.decision.snapshot

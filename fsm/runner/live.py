@@ -52,8 +52,9 @@ class Live:
     record has to hold, `in_rows` the part of it that call rows hold. `earlier` are the call rows of this visit's
     lost attempts.
 
-    `strikes` are the failures in a row of what was tried since the last record, of what guards watch; `failure` is
-    what ended the attempt before, where this visit's is a retry or a fallback.
+    `strikes` are the failures in a row of what was tried since the last record, of what guards watch; `called` is
+    what of that this attempt has called: its own end does not count for it besides. `failure` is what ended the
+    attempt before, where this visit's is a retry or a fallback.
     """
 
     run: Run
@@ -77,6 +78,7 @@ class Live:
     hands: int = 0
     covered: Spent = NOTHING
     strikes: dict[str, int] = field(factory=dict)
+    called: set[str] = field(factory=set)
     failure: RuntimeEvent | None = None
     time_ms: int | None = None
     _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)
@@ -122,14 +124,32 @@ class Live:
         """How often in a row this has failed."""
         return self.strikes.get(name, self.snapshot.counters.get(key_of(name), 0))
 
-    def tried(self, name: str, status: str, body: bytes) -> None:
-        """The outcome of a call; what fails through a fault of its caller says nothing."""
-        if name not in self.engine.spec.watched:
+    def tried(self, row: Call) -> None:
+        """The outcome of a call of this attempt; what fails through a fault of its caller says nothing."""
+        if not self.heard(row.name):
             return
-        if status == "ok":
-            self.strikes[name] = 0
-        elif status == "failed" and is_failure(json.loads(body).get("status")):
-            self.strikes[name] = self.streak(name) + 1
+        if row.status == "ok":
+            self.strikes[row.name] = 0
+        elif row.status == "failed" and is_failure(json.loads(row.body or b"{}").get("status")):
+            self.strikes[row.name] = self.streak(row.name) + 1
+
+    def heard(self, name: str) -> bool:
+        """This attempt knows how a call went, if only from the journal; whether guards watch that."""
+        if name in self.engine.spec.watched:
+            self.called.add(name)
+        return name in self.called
+
+    def unanswered(self) -> None:
+        """This attempt has had its time: the calls that it still waits for have failed."""
+        now = self.snapshot
+        for purse in self.purses:
+            waits = (purse.entered, purse.attempt, purse.over) == (now.entered, now.attempt, False)
+            if waits and self.heard(purse.name):
+                self.strikes[purse.name] = self.streak(purse.name) + 1
+
+    def told(self, own: bool) -> dict[str, int]:
+        """The failures in a row that the next record has to hold."""
+        return {**self.strikes, **{name: self.streak(name) for name in self.called if own}}
 
     def adopt(self, snapshot: Snapshot, record: Record) -> bool:
         """Stand as the record says that holds what was taken last; whether it began another visit."""
@@ -143,7 +163,7 @@ class Live:
     def begin(self, payload: Payload) -> None:
         """Another visit, or a fresh attempt of this one: what brought it is what it works on, or what it is after."""
         now = self.snapshot
-        self.earlier, self.covered, self.failure = [], NOTHING, None
+        self.earlier, self.covered, self.failure, self.called = [], NOTHING, None, set()
         if now.seq == failure_seq(now):
             assert isinstance(payload.value, RuntimeEvent)
             self.failure = payload.value
