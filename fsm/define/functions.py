@@ -22,19 +22,19 @@ UNSTEADY = ("strikes", "elapsed_ms")  # a count that a success begins again, and
 ATTEMPTS_MAX = 1_000
 
 
-def check_agent(mistakes: Mistakes, line: State[Any], agent: Any) -> None:
+def check_agent(mistakes: Mistakes, line: State[Any], agent: Any, role: str = "agent") -> None:
     if agent is None:
         return
     if not callable(agent):
-        mistakes.add(line, f"its agent {agent!r} cannot be called", f"give agent= a function: {AN_AGENT}")
+        mistakes.add(line, f"its {role} {agent!r} cannot be called", f"give {role}= a function: {AN_AGENT}")
     elif inspect.isclass(agent):
         is_payload = issubclass(agent, BaseModel)
-        instead = f"give agent= a function that returns it: {AN_AGENT}" if is_payload else f"write {agent.__name__}()"
-        mistakes.add(line, f"its agent is the class {agent.__name__}, not an instance", instead)
+        instead = f"give {role}= a function that returns it: {AN_AGENT}" if is_payload else f"write {agent.__name__}()"
+        mistakes.add(line, f"its {role} is the class {agent.__name__}, not an instance", instead)
     elif inspect.isgeneratorfunction(agent) or inspect.isasyncgenfunction(agent):
-        mistakes.add(line, f"its agent {told_briefly(agent)} yields", f"an agent returns one payload: {AN_AGENT}")
+        mistakes.add(line, f"its {role} {told_briefly(agent)} yields", f"an agent returns one payload: {AN_AGENT}")
     elif not _takes(agent, 1):
-        mistakes.add(line, f"its agent {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}")
+        mistakes.add(line, f"its {role} {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}")
 
 
 def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[BaseModel] | None) -> None:
@@ -59,7 +59,7 @@ def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
     """Whether the retry of a state, if it has one, can be compiled."""
     retry: object = line.retry
     found = len(mistakes.found)
-    if line.agent is None and (retry is not None or line.fallback is not None):
+    if line.agent is None and line.final is None and (retry is not None or line.fallback is not None):
         given = "retry=" if retry is not None else "fallback="
         mistakes.add(line, f"it has {given} and no agent that could fail", "give it agent=, or drop that")
     if retry is not None and not isinstance(retry, Retry):
