@@ -86,7 +86,7 @@ def _retry_after_ms(error: BaseException, response: Any, now_ms: int) -> int | N
     """The Retry-After of the response behind an error (RFC 9110, 10.2.3); None where it is neither seconds nor date."""
     headers = _part(response, "headers") or _part(error, "headers")
     try:
-        given = str(headers.get("retry-after") or headers.get("Retry-After"))
+        given = str(headers.get("retry-after") or headers.get("Retry-After")).strip()
         ms = float(given) * 1000 if given[:1].isdigit() else _moment_ms(given) - now_ms
         return min(max(0, round(ms)), RETRY_AFTER_MS_MAX)
     except Exception:
