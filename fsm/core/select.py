@@ -33,6 +33,9 @@ from fsm.define.spec import MachineSpec
 from fsm.define.value import value
 
 
+ESCALATED = "escalated"
+
+
 @value(kw_only=True)
 class Event:
     """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
@@ -40,7 +43,7 @@ class Event:
     `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record; `strikes` the
     failures in a row of what was tried since, by name; `charge` the
     tokens that its visit, if it ends with this, lacks of `tokens_min`: guards see them as spent. `unread` says why
-    its class reads it no more: it is for no transition, and only its digest is recorded.
+    its class reads it no more: it is for no transition, and only its digest is recorded. `note` goes into the record.
     """
 
     payload: Payload
@@ -52,6 +55,11 @@ class Event:
     charge: int = 0
     unread: str = ""
     note: Mapping[str, str | int] = NO_NOTE
+
+    @property
+    def escalated(self) -> bool:
+        """Whether this is what another event became, which is not on record but for its name."""
+        return ESCALATED in self.note
 
     @property
     def charged(self) -> Spent:
@@ -108,7 +116,7 @@ class _Selection:
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
-        if event.own and pending is None:
+        if event.own and pending is None and not event.escalated:
             event = evolve(event, strikes=with_attempt(self.spec, self.snapshot, event.payload, event.strikes))
         retry = self._retry(event) if pending is None else None
         if retry is not None and refusing(retry.rulings) is None:
@@ -130,12 +138,17 @@ class _Selection:
             return None
         at_ms = event.at_ms + pause_ms(state.retry, self.snapshot, failure)
         hop = retry_id(state.name)
-        answer = self._answer(hop, state.retry.when, event)
+        when = state.retry.when
+        if event.escalated and self.recorded is not None:
+            if hop not in dict(self.recorded.predicates):
+                return None
+            when = evolve(when, fn=None)
+        answer = self._answer(hop, when, event)
         if answer is None:
             return Retrying(hop, (self.broken[hop],), at_ms)
         if not answer:
             return None
-        facts = self._facts(hop, state.name, event, at_ms)
+        facts = evolve(self._facts(hop, state.name, event, at_ms), payload=None, payload_bytes=0, payload_digest=b"")
         rulings = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])
         return Retrying(hop, rulings, at_ms)
 
@@ -150,7 +163,8 @@ class _Selection:
             if higher is None:
                 return line, event
             self.predicates = self.predicates[: self.first]
-            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX))
+            note = {**event.note, ESCALATED: event.payload.event}
+            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX), note=note)
 
     def _matches(self, event: Event, line: TransitionSpec) -> bool:
         return line.when is None or self._answer(line.name, line.when, event) is not False

@@ -331,7 +331,7 @@ def test_guards_see_that_it_is_a_retry_and_when_it_would_be(env: pytest.MonkeyPa
     record = failed(trip, spent=Spent(7))
     facts = Env.asked[-1]
     assert (facts.source, facts.target, facts.hop, facts.at_ms) == ("draft", "draft", "draft.retry", record.until_ms)
-    assert facts.payload == LOST
+    assert (facts.payload, facts.payload_bytes, facts.payload_digest) == (None, 0, b""), "a retry brings none"
     assert facts.counters["tokens"] == 7
 
 
