@@ -34,7 +34,9 @@ def check_agent(mistakes: Mistakes, line: State[Any], agent: Any, role: str = "a
     elif inspect.isgeneratorfunction(agent) or inspect.isasyncgenfunction(agent):
         mistakes.add(line, f"its {role} {told_briefly(agent)} yields", f"an agent returns one payload: {AN_AGENT}")
     elif not _takes(agent, 1):
-        mistakes.add(line, f"its {role} {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}")
+        mistakes.add(
+            line, f"its {role} {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}"
+        )
 
 
 def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[BaseModel] | None) -> None:

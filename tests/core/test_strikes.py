@@ -120,7 +120,11 @@ class Places(Machine):
 
 @pytest.mark.parametrize(
     ("name", "hop"),
-    [("on_line", "submit.otherwise"), ("on_state", "review.otherwise.strikes"), ("anywhere", "limits.otherwise.strikes")],
+    [
+        ("on_line", "submit.otherwise"),
+        ("on_state", "review.otherwise.strikes"),
+        ("anywhere", "limits.otherwise.strikes"),
+    ],
 )
 def test_a_refusal_goes_where_its_place_says(name: str, hop: str) -> None:
     assert tell(begun(Places), Word(), **{name: 1}).hop == "submit"

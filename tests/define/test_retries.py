@@ -303,7 +303,9 @@ def test_json_that_is_no_retry_is_refused(change: dict[str, Any], what: str) -> 
 
 
 class Desk(Machine):
-    draft = State(initial=Brief, agent=write, fallback=other, retry=Retry(), timeout_s=7, tokens_max=9, title="Drafting")
+    draft = State(
+        initial=Brief, agent=write, fallback=other, retry=Retry(), timeout_s=7, tokens_max=9, title="Drafting"
+    )
     review = State(agent=hint, guards=[Strikes("model")], fallback=hint)
     person = State()
     done = State(final="completed")
@@ -362,7 +364,9 @@ def test_agents_and_fallbacks_are_bound_by_name() -> None:
         assert bound.spec.fingerprint == Desk.spec.fingerprint
     only = Desk.with_agents(**{"draft.fallback": b}).spec
     assert (only.state["draft"].agent, only.state["draft.fallback"].agent) == (write, b)
-    with pytest.raises(TypeError, match=r"no agent state 'draft\.fallbac'\n  -> its agent states are .*draft\.fallback"):
+    with pytest.raises(
+        TypeError, match=r"no agent state 'draft\.fallbac'\n  -> its agent states are .*draft\.fallback"
+    ):
         Desk.with_agents(**{"draft.fallbac": b})
 
 

@@ -123,7 +123,9 @@ def test_a_local_clock_changes_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
         http.client.IncompleteRead(b""),
         made("httpx", "ConnectTimeout", type("TransportError", (Exception,), {"__module__": "httpx"})),
         made("requests.exceptions", "ConnectionError"),
-        made("requests.exceptions", "ReadTimeout", type("Timeout", (Exception,), {"__module__": "requests.exceptions"})),
+        made(
+            "requests.exceptions", "ReadTimeout", type("Timeout", (Exception,), {"__module__": "requests.exceptions"})
+        ),
         made("urllib3.exceptions", "HTTPError"),
         made("aiohttp.client_exceptions", "ClientConnectionError"),
         made("openai", "APIConnectionError"),
@@ -178,7 +180,12 @@ class NoResponse(Exception):
 
 def test_an_error_that_raises_when_looked_at_is_recorded_all_the_same() -> None:
     fault = fault_of(Hostile(), NOW_MS)
-    assert (fault.type, fault.text, fault.retriable, fault.status) == ("Hostile", "unprintable: RuntimeError", False, None)
+    assert (fault.type, fault.text, fault.retriable, fault.status) == (
+        "Hostile",
+        "unprintable: RuntimeError",
+        False,
+        None,
+    )
     fault = fault_of(NoResponse("told"), NOW_MS)
     assert (fault.status, fault.retriable, fault.retry_after_ms) == (503, True, 3_000)
 
