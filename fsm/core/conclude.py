@@ -45,11 +45,11 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Shared) -> 
     sharing.tell()
     rulings: list[Ruling] = []
     if plan.retry is not None:
-        given = _of_no_move(sharing.rulings(plan.retry.answers, snapshot.state))
+        given = sharing.rulings(plan.retry.answers, snapshot.state)
         if refusing(given) is None:
             sharing.take(plan.retry.answers)
             return _retried(engine, snapshot, plan, plan.retry, given)
-        rulings += given
+        rulings += _of_no_move(given)
     if plan.way is None:
         return _unhandled(engine, snapshot, plan, tuple(rulings))
     way: Way = plan.way
@@ -71,7 +71,7 @@ def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Shared) -> 
 
 
 def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
-    """The rulings on a way that is not taken, and on a retry, which stays where it is: nothing is kept of them."""
+    """The rulings on a way that is not taken: nothing is kept of them."""
     if not any(ruling.verdict.keep for ruling in rulings):
         return rulings
     return tuple(

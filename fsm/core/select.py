@@ -21,11 +21,11 @@ from attrs import evolve
 
 from fsm.core.asking import Answer, Asking, NotRecorded, broken, is_allowed, refusing
 from fsm.core.engine import Engine
-from fsm.core.plan import Event, Plan, Retrying, Way
+from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
 from fsm.core.record import Record
 from fsm.core.retrying import FAILURES, pause_ms, retry_guards
 from fsm.core.snapshot import Snapshot, is_pending, with_told
-from fsm.core.strikes import Outcome, outcome_of, with_attempt
+from fsm.core.strikes import outcome_of, with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, retry_id, way_for, way_id
@@ -57,10 +57,11 @@ class _Selection:
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
-        told = self._told(event) if event.own and pending is None else ()
-        if event.own and pending is None:
+        fresh = event.own and pending is None and not event.escalated
+        told = self._told(event) if fresh else ()
+        if fresh:
             event = evolve(event, strikes=with_attempt(self.spec, self.snapshot, event.payload, event.strikes))
-        retry = self._retry(event)
+        retry = self._retry(event) if pending is None else None
         if retry is not None and all(is_allowed(answer) for answer in retry.answers):
             return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         line, event = self._candidate(event) if not event.unread else (None, event)
@@ -70,15 +71,16 @@ class _Selection:
         way, memory = self._transition(line, event)
         return evolve(plan, way=way, memory=memory)
 
-    def _told(self, event: Event) -> tuple[tuple[Placed, Outcome], ...]:
-        """What the end of an attempt says to those on its state that share what it depended on.
+    def _told(self, event: Event) -> tuple[Told, ...]:
+        """What the end of an attempt says to those that share what it depended on.
 
-        One that called it by name has said so with each call.
+        Each call has said so with its outcome; its end does, of what guards on its state watch and it did not call.
         """
-        state = self.spec.state.get(self.snapshot.state)
+        state, now = self.spec.state.get(self.snapshot.state), self.snapshot
         shared = [guard for guard in state.guards if guard.shares is not None] if state is not None else []
         outcome = outcome_of(event.payload) if shared else "neutral"
-        return tuple((g, outcome) for g in shared if g.shares is not None and g.shares.name not in event.strikes)
+        uncalled = [guard for guard in shared if guard.shares is not None and guard.shares.name not in event.strikes]
+        return (*event.hung, *((guard, permitted(now, guard), outcome) for guard in uncalled))
 
     def _retry(self, event: Event) -> Retrying | None:
         """The retry of the attempt that ended in this event, if its state has one that is for it."""
@@ -86,11 +88,21 @@ class _Selection:
         failure = event.payload.value
         if state is None or state.retry is None or not event.own or not isinstance(failure, FAILURES):
             return None
+        if self.snapshot.resumes > self.spec.bounds.resumes_max:  # none but the runtime's `crashed` comes after that
+            return None
         at_ms = event.at_ms + pause_ms(state.retry, self.snapshot, failure)
         hop = retry_id(state.name)
-        if not self._answer(hop, state.retry.when, event):
+        when = state.retry.when
+        if event.escalated and self.recorded is not None:
+            if hop not in dict(self.recorded.predicates):
+                return None
+            when = evolve(when, fn=None)
+        answer = self._answer(hop, when, event)
+        if answer is None:
+            return Retrying(hop, event, (self.broken[hop],), at_ms)
+        if not answer:
             return None
-        facts = self._facts(hop, state.name, event, at_ms)
+        facts = evolve(self._facts(hop, state.name, event, at_ms), payload=None, payload_bytes=0, payload_digest=b"")
         answers = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])
         return Retrying(hop, event, answers, at_ms)
 
@@ -105,7 +117,8 @@ class _Selection:
             if higher is None:
                 return line, event
             self.predicates = self.predicates[: self.first]
-            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX))
+            note = {**event.note, ESCALATED: event.payload.event}
+            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX), note=note)
 
     def _matches(self, event: Event, line: TransitionSpec) -> bool:
         return line.when is None or self._answer(line.name, line.when, event) is not False

@@ -17,21 +17,12 @@ from fsm.core import breaker
 from fsm.core.asking import Answer
 from fsm.core.breaking import BreakerRow, Breaking
 from fsm.core.deadline import time_for
-from fsm.core.plan import Plan
+from fsm.core.plan import PERMIT, Asked, Plan, Told, permitted
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
-from fsm.core.strikes import Outcome
-from fsm.define.guard import NOTHING_KEPT, Placed, Ruling, Share
+from fsm.define.guard import Placed, Ruling, Share
 from fsm.define.spec import MachineSpec
 from fsm.errors import FsmError
-
-GENERATION = "generation"
-NEVER = -1
-
-Asked = tuple[Placed, int]
-"""A guard to ask, and the generation in which it permitted the visit."""
-Told = tuple[Placed, int, Outcome]
-"""A guard to tell, the generation in which it permitted the attempt, and what came of that."""
 
 
 class Shared(Protocol):
@@ -94,8 +85,7 @@ class Sharing:
 
     def tell(self) -> None:
         """What came of the attempt that ends here, to those who had permitted it."""
-        told = [(guard, permitted(self.snapshot, guard), outcome) for guard, outcome in self.plan.told]
-        tell(self.shared, told, self.plan.event.at_ms)
+        tell(self.shared, self.plan.told, self.plan.event.at_ms)
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
@@ -108,7 +98,7 @@ class Sharing:
         verdict, after = breaker.ask(row, breaking(guard), at_ms, self.shared.lease_ms(guard, time_ms))
         self._after[id(guard)] = after
         if verdict.decision == "allow":
-            verdict = evolve(verdict, keep={GENERATION: breaker.generation_of(verdict)})
+            verdict = evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
         return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
 
     def take(self, answers: Iterable[Answer]) -> None:
@@ -168,11 +158,6 @@ def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
     rows: dict[Share, Told] = {share_of(one[0]): one for one in told}
     for guard, generation, outcome in rows.values():
         shared.put(guard, breaker.heard(shared.row(guard), breaking(guard), outcome, generation, at_ms))
-
-
-def permitted(snapshot: Snapshot, guard: Placed) -> int:
-    """The generation in which this guard permitted the visit."""
-    return snapshot.kept.get(guard.kept_as, NOTHING_KEPT).get(GENERATION, NEVER)
 
 
 def breaking(guard: Placed) -> Breaking:

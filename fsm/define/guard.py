@@ -137,7 +137,8 @@ class Share:
 class Facts:
     """All that a guard may look at. Nothing else exists for it: no clock, no file, no model.
 
-    `kept` is what this guard has kept of this run so far, `payload_digest` the sha256 of the payload's bytes.
+    `kept` is what this guard has kept of this run so far, `payload_digest` the sha256 of the payload's bytes. A retry
+    brings no payload: there it is None.
     """
 
     source: str

@@ -13,9 +13,8 @@ from typing import Any, Protocol
 from fsm.clock import Clock, boot_id
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
-from fsm.core.plan import Plan
+from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.core.sharing import Asked, Told
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec

@@ -127,6 +127,7 @@ class CallDesk:
         if not known.same:
             raise _other_arguments(name, key)
         if known.outcome is not None:
+            self.live.heard(name)
             return _decoded(known.outcome, returns), None
         if known.unsure and unsure == "refuse":
             self._refuse(name, "unsure", {"attempts": known.unsure})
@@ -148,7 +149,7 @@ class CallDesk:
             asked = asked_of(self.live.engine.spec, now, name)
             time_ms = self.live.time_ms or 0
             row = await self._write("intent", full_key, name, "", body, self._general(), ask=asked, time_ms=time_ms)
-            ticket.permits.extend((guard, given) for (guard, _), given in zip(asked, row.permits, strict=True))
+            ticket.purse.permits += [(guard, given) for (guard, _), given in zip(asked, row.permits, strict=True)]
         except NotPermitted as refused:
             self.leave(ticket)
             self._refuse(name, refused.code, dict(refused.numbers))
@@ -161,7 +162,7 @@ class CallDesk:
     def _ticket(self, key: str, name: str, arguments: tuple[Any, ...], returns: Any, digested: bytes) -> Ticket:
         purse = Purse(key, name, self.entered, self.attempt, calling.get())
         outcome = asyncio.get_running_loop().create_future()
-        ticket = self._under_way[key] = Ticket(key, name, arguments, returns, digested, purse, [], outcome)
+        ticket = self._under_way[key] = Ticket(key, name, arguments, returns, digested, purse, outcome)
         self.live.purses.add(purse)
         return ticket
 
@@ -185,9 +186,10 @@ class CallDesk:
         outcome: Call | None = None
         try:
             spent = self.live.close(ticket.purse)
-            tell = [(guard, generation, said_of(status, body)) for guard, generation in ticket.permits]
+            tell = [(guard, generation, said_of(status, body)) for guard, generation in ticket.purse.permits]
             outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent, tell=tell)
-            self.live.tried(ticket.name, said_of(status, body))
+            if self.live.token == self.token:
+                self.live.tried(ticket.name, said_of(outcome.status, outcome.body or b"null"))
         finally:
             self.leave(ticket, outcome)
         point("call.settled")

@@ -5,9 +5,10 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from fsm.clock import Clock
+from fsm.core.plan import Event
 from fsm.core.record import NOTHING, Spent
 from fsm.define.payload import digest
 from fsm.errors import FsmError
@@ -91,6 +92,12 @@ def lacking(live: Live) -> int:
     """The tokens that this visit is charged if it ends now, once what it has spent is taken."""
     state = live.engine.spec.state.get(live.snapshot.state)
     return max(0, state.tokens_min - live.visit.tokens) if state is not None else 0
+
+
+def reckoned(live: Live, event: Event) -> Event:
+    """The event with all that there is to account for: spending, what was tried and what came of it."""
+    spent = live.take()
+    return evolve(event, spent=spent, charge=lacking(live), strikes=live.streaks(event.own), hung=tuple(live.hung))
 
 
 @define(eq=False)

@@ -7,17 +7,13 @@ from typing import Any
 
 from attrs import define
 
-from fsm.core.sharing import Asked
 from fsm.journal.rows import Call
 from fsm.runner.live import Purse, calling
 
 
 @define(frozen=True)
 class Ticket:
-    """A call whose intent is committed, with the generations in which shared guards permitted it.
-
-    `outcome` is for those who want to make the same meanwhile.
-    """
+    """A call whose intent is committed; `outcome` is for those who want to make the same meanwhile."""
 
     key: str
     name: str
@@ -25,7 +21,6 @@ class Ticket:
     returns: Any
     digest: bytes
     purse: Purse
-    permits: list[Asked]
     outcome: "asyncio.Future[Call | None]"
 
 
