@@ -32,7 +32,6 @@ from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
 
-
 ESCALATED = "escalated"
 
 

@@ -1,6 +1,5 @@
 """What is recorded of an error: whether trying again may help, by what clients' errors look like."""
 
-import asyncio
 import email.message
 import email.utils
 import http.client
@@ -8,7 +7,7 @@ import io
 import urllib.error
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -114,12 +113,11 @@ def test_a_local_clock_changes_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
     "error",
     [
         TimeoutError(),
-        asyncio.TimeoutError(),
         ConnectionError(),
         ConnectionResetError(),
         BrokenPipeError(),
         urllib.error.URLError("no host"),
-        http.client.RemoteDisconnected(),
+        http.client.RemoteDisconnected("gone"),
         http.client.IncompleteRead(b""),
         made("httpx", "ConnectTimeout", type("TransportError", (Exception,), {"__module__": "httpx"})),
         made("requests.exceptions", "ConnectionError"),
@@ -171,7 +169,7 @@ class Hostile(Exception):
 
 class NoResponse(Exception):
     status_code = 503
-    headers: Any = {"retry-after": "3"}
+    headers: ClassVar[Any] = {"retry-after": "3"}
 
     @property
     def response(self) -> Any:

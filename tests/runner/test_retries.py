@@ -1,10 +1,10 @@
-"""Retries and fallbacks as they run: attempts, pauses by a clock that is moved by hand, restarts, what an agent sees."""
+"""Retries and fallbacks as they run: attempts, pauses by a clock moved by hand, restarts, what an agent sees."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
@@ -210,7 +210,7 @@ async def test_an_agents_own_mistake_is_not_tried_again(db: Path) -> None:
 async def test_a_server_that_asks_for_time_gets_it(db: Path) -> None:
     class TooMany(Exception):
         status_code = 429
-        headers: Any = {"Retry-After": "777"}
+        headers: ClassVar[Any] = {"Retry-After": "777"}
 
     clock = MovableClock()
     async with begun(db, Step(TooMany("slow down"), Draft()), clock=clock) as runner:
@@ -227,7 +227,7 @@ async def test_a_server_that_asks_for_time_gets_it(db: Path) -> None:
 async def test_one_from_behind_a_call_is_obeyed_as_well(db: Path) -> None:
     class TooMany(Exception):
         status_code = 429
-        headers: Any = {"Retry-After": "777"}
+        headers: ClassVar[Any] = {"Retry-After": "777"}
 
     def ring() -> None:
         raise TooMany("slow down")
@@ -471,7 +471,7 @@ async def test_a_stop_in_the_second_attempt_goes_on_with_it(db: Path) -> None:
 
 async def test_a_run_that_is_resumed_by_a_person_after_its_last_attempt_is_not_given_more(db: Path) -> None:
     class Bare(Work):
-        broken = None
+        broken = None  # type: ignore[assignment]
 
     clock, agent = MovableClock(), Step(LOST)
     async with begun(db, agent, Bare, clock=clock) as runner:
