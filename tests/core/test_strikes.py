@@ -18,6 +18,7 @@ from guards import Strikes
 from tests.core.trip import Other, Trip, Word, answer, begun
 
 LATE = TimedOut(timeout_ms=1, attempt=1)
+NONE: dict[str, int] = {}
 
 
 def http(status: int | None) -> AgentFailed:
@@ -33,7 +34,7 @@ class Loop(Machine):
     submit = draft.to(done, on=Other)
 
 
-def tell(trip: Trip, payload: BaseModel, own: bool = True, **strikes: int) -> Record:
+def tell(trip: Trip, payload: BaseModel, strikes: dict[str, int] = NONE, *, own: bool = True) -> Record:
     trip.now_ms += 1
     event = Event(
         payload=seal(payload, 1_000),
@@ -87,11 +88,11 @@ def test_the_third_failure_in_a_row_is_not_followed_by_another_visit() -> None:
 
 def test_an_attempt_whose_calls_have_counted_does_not_count_besides() -> None:
     trip = begun(Loop)
-    tell(trip, http(500), model=1)
+    tell(trip, http(500), {"model": 1})
     assert count(trip) == 1
-    tell(trip, http(500), model=0)
+    tell(trip, http(500), {"model": 0})
     assert count(trip) == 0, "the call went well, the agent fell over something else"
-    tell(trip, http(500), search=4)
+    tell(trip, http(500), {"search": 4})
     assert (count(trip), count(trip, "search")) == (1, 4)
 
 
@@ -127,9 +128,9 @@ class Places(Machine):
     ],
 )
 def test_a_refusal_goes_where_its_place_says(name: str, hop: str) -> None:
-    assert tell(begun(Places), Word(), **{name: 1}).hop == "submit"
+    assert tell(begun(Places), Word(), {name: 1}).hop == "submit"
     trip = begun(Places)
-    record = tell(trip, Word(), **{name: 2})
+    record = tell(trip, Word(), {name: 2})
     assert record.hop == hop
     assert trip.snapshot.refusal is not None
     assert trip.snapshot.refusal.verdict.numbers == {"strikes": 2, "strikes_max": 2}
@@ -152,7 +153,7 @@ def test_a_call_is_refused_by_its_state_and_its_machine_not_by_a_line() -> None:
 
 def test_a_run_that_has_struck_out_can_still_fail_and_end() -> None:
     trip = begun(Places)
-    record = tell(trip, http(500), anywhere=2)
+    record = tell(trip, http(500), {"anywhere": 2})
     assert (record.hop, record.outcome) == ("broken", "failed")
 
 
@@ -166,14 +167,14 @@ def test_a_fold_and_json_alone_come_to_the_same(machine: type[Machine]) -> None:
         (Word(), {"on_line": 2, "model": 2}),
         (http(503), {}),
     ]
-    for payload, strikes in steps:
+    for end, strikes in steps:
         if trip.snapshot.outcome == "running":
-            tell(trip, payload, **strikes)
+            tell(trip, end, strikes)
             snapshots.append(trip.snapshot)
     assert fold(machine.spec, trip.records) == trip.snapshot
     alone = Engine(MachineSpec.from_json(machine.spec.to_json()))
     for snapshot, record in zip(snapshots, trip.records[1:], strict=False):
         assert record.body is not None and record.digest is not None
-        payload = alone.spec.stored(record.event, record.body, record.digest)
-        event = Event(payload=payload, at_ms=record.at_ms, strikes=record.strikes)
+        sealed = alone.spec.stored(record.event, record.body, record.digest)
+        event = Event(payload=sealed, at_ms=record.at_ms, strikes=record.strikes)
         assert decide(alone, snapshot, event, record).record == record

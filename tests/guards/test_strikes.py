@@ -197,7 +197,7 @@ async def test_calls_at_once_under_one_name_each_count(db: Path) -> None:
 
 async def test_an_unhandled_refusal_becomes_a_failure_and_no_strike_of_its_own(db: Path) -> None:
     class Bare(Work):
-        forbid = None
+        forbid = None  # type: ignore[assignment]
 
     found = await ended(db, asks(Tool(DOWN)), Bare)
     assert (found[-1].hop, found[-1].event) == ("broken", "AgentFailed")

@@ -117,7 +117,7 @@ def test_a_local_clock_changes_no_date(monkeypatch: pytest.MonkeyPatch) -> None:
         ConnectionResetError(),
         BrokenPipeError(),
         urllib.error.URLError("no host"),
-        http.client.RemoteDisconnected(),
+        http.client.RemoteDisconnected("gone"),
         http.client.IncompleteRead(b""),
         made("httpx", "ConnectTimeout", type("TransportError", (Exception,), {"__module__": "httpx"})),
         made("requests.exceptions", "ConnectionError"),

@@ -471,7 +471,7 @@ async def test_a_stop_in_the_second_attempt_goes_on_with_it(db: Path) -> None:
 
 async def test_a_run_that_is_resumed_by_a_person_after_its_last_attempt_is_not_given_more(db: Path) -> None:
     class Bare(Work):
-        broken = None
+        broken = None  # type: ignore[assignment]
 
     clock, agent = MovableClock(), Step(LOST)
     async with begun(db, agent, Bare, clock=clock) as runner:
