@@ -52,7 +52,8 @@ class Asking:
             wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
             return broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
         nth = guard.nth if verdict.keep else 1
-        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms), nth)
+        verdict = bounded(verdict, self.bounds, self.pending, facts.at_ms)
+        return Ruling(guard.name, guard.at, guard.standing, verdict, nth)
 
     def _as_recorded(self, guard: Placed) -> Ruling:
         """What the record holds of this guard; of several alike at one place each gets its own."""
@@ -64,23 +65,23 @@ class Asking:
         self._answered[guard.name, guard.at] = nth + 1
         return same[nth]
 
-    def _bounded(self, verdict: Verdict, at_ms: int) -> Verdict:
-        """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
-        pending, bounds = self.pending, self.bounds
-        if verdict.decision != "defer" or verdict.until_ms is None:
-            return verdict
-        defers = pending.defers if pending else 0
-        since_ms = pending.since_ms if pending else at_ms
-        waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
-        if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
-            return verdict
-        numbers = {
-            "defers": defers,
-            "defers_max": bounds.defers_max,
-            "defer_s": waited_s,
-            "defer_s_max": bounds.defer_s_max,
-        }
-        return Verdict("refuse", "defer_exhausted", numbers)
+
+def bounded(verdict: Verdict, bounds: Bounds, pending: Pending | None, at_ms: int) -> Verdict:
+    """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
+    if verdict.decision != "defer" or verdict.until_ms is None:
+        return verdict
+    defers = pending.defers if pending else 0
+    since_ms = pending.since_ms if pending else at_ms
+    waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
+    if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
+        return verdict
+    numbers = {
+        "defers": defers,
+        "defers_max": bounds.defers_max,
+        "defer_s": waited_s,
+        "defer_s_max": bounds.defer_s_max,
+    }
+    return Verdict("refuse", "defer_exhausted", numbers)
 
 
 def refusing(rulings: Iterable[Answer]) -> Ruling | None:

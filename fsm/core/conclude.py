@@ -42,14 +42,21 @@ def decide(
 def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Shared) -> Decision:
     """The decision for `plan`; `shared` are the rows of guards shared between runs."""
     sharing = Sharing(engine.spec, snapshot, plan, shared)
+    decision = _concluded(engine, snapshot, plan, sharing)
+    sharing.close(decision.record)
+    return decision
+
+
+def _concluded(engine: Engine, snapshot: Snapshot, plan: Plan, sharing: Sharing) -> Decision:
     sharing.tell()
     rulings: list[Ruling] = []
     if plan.retry is not None:
-        given = sharing.rulings(plan.retry.answers, snapshot.state)
+        given = sharing.again(plan.retry.answers)
         if refusing(given) is None:
             sharing.take(plan.retry.answers)
             return _retried(engine, snapshot, plan, plan.retry, given)
         rulings += _of_no_move(given)
+    sharing.settle()
     if plan.way is None:
         return _unhandled(engine, snapshot, plan, tuple(rulings))
     way: Way = plan.way

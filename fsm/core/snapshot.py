@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from fsm.core.record import MOVES, NO_STRIKES, Outcome, Record, Spent
+from fsm.core.record import MOVES, NO_STRIKES, NOTHING, Outcome, Record, Spent
 from fsm.define.guard import NOTHING_KEPT, Counter, Kept, Ruling
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
+
+NO_HOLDS: Mapping[str, int] = {}
 
 
 @frozen
@@ -43,7 +45,8 @@ class Snapshot:
     `entered` is the seq of the record that entered the state: visits, calls and timers are fenced by it, so
     that a stray refused event changes no key; `given` is that of the record which holds the visit's payload.
     `resumes` and `refusals` count within the visit; `fresh` is the attempt that began anew: later ones continue
-    it after a loss, and get the results of its calls. `again` is the visit's last retry. `memory`
+    it after a loss, and get the results of its calls. `again` is the visit's last retry. `holds` is what the visit
+    has set aside of budgets shared with other runs, by guard; `settled` what of the spending they know. `memory`
     is canonical JSON, or None where the machine has none or its code is not at hand. `kept` holds what guards
     keep, of each by its place.
     """
@@ -63,6 +66,8 @@ class Snapshot:
     refusal: Ruling | None = None
     pending: Pending | None = None
     again: Again | None = None
+    holds: Mapping[str, int] = NO_HOLDS
+    settled: Spent = NOTHING
     memory: bytes | None = None
     at_ms: int = 0
     entered_at_ms: int = 0
@@ -75,6 +80,18 @@ class Snapshot:
     def rests(self, at_ms: int) -> bool:
         """Whether no attempt is in progress at that moment, as the next one has yet to begin."""
         return self.again is not None and at_ms < self.again.at_ms
+
+
+def is_over(record: Record) -> bool:
+    """Whether the work of the visit is done, or will not be waited for."""
+    moves = record.kind in MOVES or record.kind in ("halted", "ended")
+    return moves or (record.own and record.kind == "deferred")
+
+
+def _holds(record: Record) -> Mapping[str, int]:
+    """What this move sets aside of shared budgets; by other guards nobody looks for it."""
+    asked = {r.kept_as: r.verdict.numbers.get("asked", 0) for r in record.rulings if r.verdict.decision == "allow"}
+    return {place: number for place, number in asked.items() if number} or NO_HOLDS
 
 
 def failure_seq(snapshot: Snapshot) -> int | None:
@@ -97,7 +114,10 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         snapshot = evolve(snapshot, run_id=str(record.note.get("run_id", "")))
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
-        return _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
+        moved = _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
+        return evolve(moved, holds=_holds(record), settled=moved.spent) if spec.budgets else moved
+    if spec.budgets and is_over(record):
+        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
         case "started":

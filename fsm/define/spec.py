@@ -118,10 +118,15 @@ class MachineSpec:
         return tuple(g.limit for g in placed if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None)
 
     @cached_property
+    def budgets(self) -> bool:
+        """Whether any guard shares a budget with other runs."""
+        return any(guard.shares is not None and guard.shares.kind == "budget" for guard in self.guards)
+
+    @cached_property
     def watched(self) -> frozenset[str]:
         """The names of what guards want to know the failures of."""
         struck = [g.counter.subject for g in self.guards if g.counter is not None and g.counter.of == "strikes"]
-        return frozenset([*struck, *(guard.shares.name for guard in self.guards if guard.shares is not None)])
+        return frozenset([*struck, *(g.shares.name for g in self.guards if g.shares and g.shares.kind == "breaker")])
 
     @cached_property
     def formerly(self) -> dict[str, str]:
