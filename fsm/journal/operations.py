@@ -14,9 +14,9 @@ from attrs import define, evolve, field
 
 from fsm.core.conclude import Decision, conclude
 from fsm.core.engine import Engine
-from fsm.core.plan import Plan
+from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import ENDED, NOTHING, Record, Spent, link
-from fsm.core.sharing import Asked, Told, permit, tell
+from fsm.core.sharing import permit, tell
 from fsm.core.snapshot import Snapshot
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict

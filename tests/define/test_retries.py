@@ -335,7 +335,7 @@ def test_the_line_there_is_first_and_the_lines_of_the_state_leave_the_fallback_t
         ("AgentFailed",),
         True,
     )
-    assert lines["broken"].sources == ("draft", "review", "draft.fallback", "review.fallback")
+    assert lines["broken"].sources == ("draft.fallback", "review.fallback")
     for name in ("submit", "late", "unfit"):
         assert lines[name].sources == ("draft", "draft.fallback")
     assert Desk.spec.hops["draft.fails"].carries
