@@ -23,7 +23,7 @@ from fsm.core.asking import Answer, Asking, NotRecorded, broken, is_allowed, ref
 from fsm.core.engine import Engine
 from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
 from fsm.core.record import Record
-from fsm.core.retrying import FAILURES, pause_ms, retry_guards
+from fsm.core.retrying import FAILURES, pause_ms
 from fsm.core.snapshot import Snapshot, is_pending, with_told
 from fsm.core.strikes import outcome_of, with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
@@ -103,7 +103,7 @@ class _Selection:
         if not answer:
             return None
         facts = evolve(self._facts(hop, state.name, event, at_ms), payload=None, payload_bytes=0, payload_digest=b"")
-        answers = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])
+        answers = tuple([self.asking.ruling(guard, facts) for guard in self.spec.retry_guards(state)])
         return Retrying(hop, event, answers, at_ms)
 
     def _candidate(self, event: Event) -> tuple[TransitionSpec | None, Event]:

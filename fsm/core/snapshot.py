@@ -163,12 +163,22 @@ def _moved(
         outcome=record.outcome,
         counters=counters,
         kept=_with_kept(snapshot.kept, record.rulings),
-        refusal=deciding(record.rulings, hop.owner) if hop.otherwise else None,
+        refusal=deciding(_on_the_way(spec, record), hop.owner) if hop.otherwise else None,
         memory=memory if memory is not None else snapshot.memory,
         at_ms=record.at_ms,
         entered_at_ms=record.at_ms,
         started_at_ms=snapshot.started_at_ms if record.kind != "started" else record.at_ms,
     )
+
+
+def _on_the_way(spec: MachineSpec, record: Record) -> tuple[Ruling, ...]:
+    """The rulings of a record but for those on a retry that was refused first."""
+    state = spec.state.get(record.source)
+    retry = state.retry if state is not None else None
+    if state is None or retry is None or not record.rulings or record.rulings[0].at != retry.guard.at:
+        return record.rulings
+    asked = len(list(spec.retry_guards(state))) if record.rulings[0].guard == retry.guard.name else 1  # or `when` broke
+    return record.rulings[asked:]
 
 
 def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:

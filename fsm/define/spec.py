@@ -5,7 +5,7 @@ code: agents, predicates, guards, payload classes. Nothing in it ever changes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,17 @@ class MachineSpec:
         """What is counted anew since a state was entered; every other count is kept for all hops and states."""
         counters = [guard.counter for guard in self.guards]
         return tuple(dict.fromkeys(counter for counter in counters if counter is not None and counter.since))
+
+    def retry_guards(self, state: StateSpec) -> Iterator[Placed]:
+        """The guards asked before a retry: its own cap, and those of state and machine that may judge it.
+
+        There is no new payload, so none that looks at payloads; it is the same visit, so none that counts visits.
+        """
+        assert state.retry is not None
+        yield state.retry.guard
+        for guard in (*state.guards, *(guard for line in self.everywhere for guard in line.guards)):
+            if guard.kind != "data" and (guard.counter is None or guard.counter.of != "visits"):
+                yield guard
 
     @cached_property
     def timed(self) -> bool:
