@@ -13,7 +13,8 @@ from fsm.verify.choice import choosing
 from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
 from fsm.verify.figures import Figure, Known, amount, figures, overstepped
 from fsm.verify.finding import Finding, about, listed
-from fsm.verify.moves import Move, Moves, moves_of
+from fsm.verify.move import Move
+from fsm.verify.moves import Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
@@ -221,7 +222,7 @@ def _endless(spec: MachineSpec, termination: Termination) -> Iterator[Finding]:
     attribute, instead = _cure(termination)
     turn = " -> ".join(f"{leg.move.source} by {leg.move.hop}" for leg in termination.loop)
     what = f"{termination}: {turn}" if turn else str(termination)
-    if any(a.below and a.guard.counter in TOKENS for leg in termination.loop for a in leg.move.course.asked):
+    if any(a.below and a.guard.counter in TOKENS for leg in termination.loop for a in leg.move.asked):
         instead += "; a TokenBudget ends no loop whose visits may spend nothing: give one of its states tokens_min="
     yield about(spec.parts.get(attribute), "error", "endless", what, instead)
 

@@ -15,11 +15,13 @@ from typing import Any, Literal
 from attrs import evolve, frozen
 
 from fsm.define.guard import Placed
+from fsm.define.parts import START
 from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, Vector, most
 from fsm.verify.finding import Finding, listed
+from fsm.verify.move import Asked
 from fsm.verify.moves import Moves
-from fsm.verify.product import Explored
+from fsm.verify.product import ELAPSED, Explored
 from fsm.verify.termination import Arc
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, is_real
@@ -117,10 +119,52 @@ def _figure(known: Known, kind: int) -> Figure:
         return Figure(cost=cost, mark="unknown", why=_missing(known, cost, missing))
     budget = _budget(known, kind)
     found = _endless(known, kind) if not known.ends else _ending(known, kind)
+    if cost == "ms" and known.moves.spec.timed:
+        return _timed(known, found)
     if budget is None or (found.most is not None and found.most <= budget[0]):
         return found
     most, cap = budget
     return Figure(cost=cost, mark="upper bound", most=most, binds=named(cap), why="it is looked at between visits")
+
+
+def _timed(known: Known, found: Figure) -> Figure:
+    """Where guards look at the time, visits that take long are cut off, and some runs have none for it."""
+    spec = known.moves.spec
+    limits = [guard.limit or 0 for guard in spec.guards if guard.counter == ELAPSED]
+    if found.most is not None and found.most < min(limits):
+        return found
+    everywhere = [guard for line in spec.everywhere for guard in line.guards if guard.counter == ELAPSED]
+    bounds = [(ms, guard) for guard in everywhere if (ms := _over(known, guard)) is not None]
+    if bounds:
+        most, guard = min(bounds, key=lambda bound: bound[0])
+        if found.most is None or most < found.most:
+            why = "and what visits and ways after it may take"
+            return Figure(cost="ms", mark="upper bound", most=most, binds=f"{guard.name} on `{guard.at}`", why=why)
+    return found if found.most is None else Figure(cost="ms", mark="upper bound", most=found.most)
+
+
+def _over(known: Known, deadline: Placed) -> int | None:
+    """The most a run takes with this deadline on the whole machine; None for no bound.
+
+    An attempt that begins before it ends with it. One that had been decided on by then may begin later, then
+    with all its time. After that, only moves are left on which nothing asks for the deadline.
+    """
+    limit = deadline.limit or 0
+    begun = [known.costs.visit[START][4] or 0]
+    for state in map(known.moves.spec.state.__getitem__, known.states):
+        visit = known.costs.visit[state.name][4] or 0
+        waits = state.timeout_ms or 0 if state.kind == "waiting" else 0  # from the moment it is entered
+        begun.append(visit - waits + known.costs.retry_ms.get(state.name, 0))
+    free = [arc for arc in known.arcs if not any(_early(asked, limit) for asked in arc.move.asked)]
+    try:
+        return limit + max(begun) + longest(free, known.costs)[4]
+    except Unbounded:
+        return None
+
+
+def _early(asked: Asked, limit: int) -> bool:
+    """Whether it lets pass only what comes before that time."""
+    return asked.code == "" and asked.guard.counter == ELAPSED and (asked.guard.limit or 0) <= limit
 
 
 def _missing(known: Known, cost: Cost, states: list[str]) -> str:

@@ -8,7 +8,8 @@ from fsm.define.parts import START, Named, StateSpec, TransitionSpec
 from fsm.define.spec import MachineSpec
 from fsm.verify.finding import Finding, about, listed
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move, Moves
+from fsm.verify.move import Move
+from fsm.verify.moves import Moves
 
 
 def structure(moves: Moves) -> list[Finding]:
@@ -56,6 +57,8 @@ def _lines(spec: MachineSpec, live: list[Move], reached: set[str]) -> Iterator[F
         silent: list[tuple[str, str]] = []
         for pair in pairs:
             first = next((other for other in before.get(pair, ()) if _hides(other, line)), None)
+            if first is not None and first.carries:  # a fallback comes first, and from there the line leads on
+                continue
             if first is not None:
                 hidden.setdefault(first.name, []).append(pair[0])
             elif (*pair, line.name) not in candidates:

@@ -5,7 +5,7 @@ nor what reaches an agent bound by `with_agents`; and not every machine is type-
 whose annotation cannot be resolved, nor of a machine loaded from JSON.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel
 
@@ -16,6 +16,9 @@ from fsm.define.spec import MachineSpec
 from fsm.verify.finding import Finding, listed
 from fsm.verify.graph import reachable
 from fsm.verify.moves import Moves
+
+Arriving = dict[str, list[str]]
+"""Event names, and the hops that bring them."""
 
 
 def unviewed(moves: Moves) -> Iterator[Finding]:
@@ -34,20 +37,36 @@ def unviewed(moves: Moves) -> Iterator[Finding]:
             yield _finding(state, [cls.__name__ for cls in classes], wrong)
 
 
-def _arriving(moves: Moves) -> dict[str, dict[str, list[str]]]:
+def _arriving(moves: Moves) -> dict[str, Arriving]:
     """By state and event the hops that bring it there; not those that only failing code takes."""
     forth: dict[str, list[tuple[str, None]]] = {}
     for move in moves.all:
         if move.moved:
             forth.setdefault(move.source, []).append((move.target, None))
     reached = reachable(forth, [START])
-    found: dict[str, dict[str, list[str]]] = {}
+    found: dict[str, Arriving] = {}
+    carried: dict[str, list[str]] = {}
     for move in moves.all:
-        if move.moved and not move.fault and move.source in reached:
-            hops = found.setdefault(move.target, {}).setdefault(move.event, [])
+        if move.moved and not move.retries and not move.fault and move.source in reached:
+            carries = moves.spec.hops[move.hop].carries
+            hops = found.setdefault(move.target, {}).setdefault("" if carries else move.event, [])
             if move.hop not in hops:
                 hops.append(move.hop)
-    return found
+            if carries:
+                carried.setdefault(move.target, []).append(move.source)
+    return {state: _with_carried(state, events, carried, found) for state, events in found.items()}
+
+
+def _with_carried(
+    state: str, events: Mapping[str, list[str]], carried: Mapping[str, list[str]], found: Mapping[str, Arriving]
+) -> Arriving:
+    """What arrives there, with what a line carries on from where it came."""
+    own = {event: hops for event, hops in events.items() if event}
+    for source in carried.get(state, ()):
+        for event in found.get(source, ()):
+            if event and event not in own:
+                own[event] = events[""]
+    return own
 
 
 def _is_of(spec: MachineSpec, event: str, classes: list[type]) -> bool:
