@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from fsm.define.guard import Placed
 from fsm.define.parts import START, Part
 from fsm.verify.costs import COSTS, SPENDING
-from fsm.verify.figures import Known, amount, named
-from fsm.verify.finding import Finding, about
+from fsm.verify.figures import Known, amount
+from fsm.verify.finding import Finding, about, named
 from fsm.verify.product import Explored, gets_on
 
 CAPS_MAX = 16  # so many are asked whether a run completes without their refusal
@@ -22,8 +22,9 @@ def caps(known: Known) -> Iterator[Finding]:
     yield from _never_taken(known)
     yield from _dead_ends(known)
     refusing = {id(asked.guard) for move in explored.made for asked in move.asked if asked.reached}
+    going_round = {id(asked.guard) for leg in known.worst.loop for asked in leg.move.asked}  # said with the loop
     for cap in known.moves.caps:
-        if id(cap) not in refusing:
+        if id(cap) not in refusing and not (id(cap) in going_round and cap.counter and cap.counter.since):
             yield _idle(known, cap)
     for cap in [cap for cap in known.moves.caps if id(cap) in refusing][:CAPS_MAX]:
         if _always(explored, cap):

@@ -18,7 +18,7 @@ from fsm.define.guard import Placed
 from fsm.define.parts import START
 from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, Vector, most
-from fsm.verify.finding import Finding, listed
+from fsm.verify.finding import Finding, listed, named
 from fsm.verify.move import Asked
 from fsm.verify.moves import Moves
 from fsm.verify.product import ELAPSED, Explored
@@ -217,8 +217,3 @@ def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
 def spending_caps(moves: Moves, cost: Cost) -> Iterable[Placed]:
     """The budgets of one kind."""
     return (cap for cap in moves.caps if cap.counter is not None and cap.counter.of == cost)
-
-
-def named(cap: Placed) -> str:
-    """A cap as a person calls it."""
-    return f"{cap.name}({cap.limit:,}) on `{cap.at}`"

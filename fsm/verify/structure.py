@@ -39,7 +39,7 @@ def _states(spec: MachineSpec, reached: set[str], ending: set[str]) -> Iterator[
                 state, "warning", "unreachable", "no run comes here", f"lead a line to it, or drop `{state.name}`"
             )
         elif state.name not in ending:
-            what = "from here no way leads to a final state, so a run that comes here never ends by itself"
+            what = "from here no way leads to a final state, so a run that comes here never completes or fails"
             yield about(state, "error", "no-end", what, f"write {state.name}.to(<a final state>, on=...)")
         elif state.kind != "final" and state.timeout_ms is None:
             what = "a run may wait here for ever: it has no timeout"
@@ -131,4 +131,4 @@ def _failures(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
     if agents:
         names = listed([state.name for state in agents])
         what = f"when the agent of {names} fails, the run halts: no line takes AgentFailed there"
-        yield about(agents[0], "note", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")
+        yield about(agents[0], "warning", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")

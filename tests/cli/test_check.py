@@ -66,9 +66,9 @@ Gate: a run may go on for ever in `edit` and `review`
   time       no end      its loop costs more every time
   safe       broken      never(live, before=approve): live happens without approve before it
   ever       kept        never(review, before=written): no declared way breaks it, whatever is counted
-  error written  (gate.py:23)
+  error back  (gate.py:25)
       a run may go on for ever in `edit` and `review`: edit by written -> review by back
-      -> cap one of its lines: guards=[LoopCap(3)] on `written`, without since=
+      -> cap the line that goes back: guards=[LoopCap(3)], otherwise=failed on `back`
         1. Job: (start) -> edit by start
       and then over and over:
         2. Job: edit -> review by written
@@ -94,12 +94,12 @@ def test_warnings_fail_it_only_where_they_are_to(fsm: Fsm, gate: Path):
     (gate / "waits.py").write_text(DOOR.replace("State(timeout_s=days(2))", "State()").replace("leave =", "# "))
     result = fsm("check", "waits.py")
     assert (result.exit_code, fsm("check", "waits.py", "--strict").exit_code) == (0, 1)
-    assert result.output.startswith("Door: every run ends, or waits at `hall`  (by its caps)\n")
+    assert result.output.startswith("Door: every run ends or halts, or waits at `hall`  (by its caps)\n")
     assert "  warning hall  (waits.py:" in result.output
 
 
 def test_notes_are_counted_and_shown_when_asked_for(fsm: Fsm):
-    assert fsm("check", "door.py").output.endswith("  2 notes: --notes shows them\n\n")
+    assert fsm("check", "door.py").output.endswith("  1 note: --notes shows it\n\n")
     told = fsm("check", "door.py", "--notes").output
     line = DOOR[: DOOR.index("    stay  =")].count("\n") + 1
     assert f"  note stay  (door.py:{line})\n      only as the default it takes Word with open=False\n" in told
