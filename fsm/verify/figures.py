@@ -16,8 +16,8 @@ from attrs import evolve, frozen
 
 from fsm.define.guard import Placed
 from fsm.define.parts import START
-from fsm.verify.bounds import Unbounded, longest
-from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, Vector, most
+from fsm.verify.bounds import Unbounded, longest, onward
+from fsm.verify.costs import COSTS, DECLARED, SPENDING, ZERO, Cost, Costs, Vector, most
 from fsm.verify.finding import Finding, listed, named
 from fsm.verify.move import Asked
 from fsm.verify.moves import Moves
@@ -124,7 +124,9 @@ def _figure(known: Known, kind: int) -> Figure:
     if budget is None or (found.most is not None and found.most <= budget[0]):
         return found
     most, cap = budget
-    return Figure(cost=cost, mark="upper bound", most=most, binds=named(cap), why="it is looked at between visits")
+    before = (cap.limit or 0) - 1
+    why = f"{before:,} when it lets pass for the last time, and {most - before:,} more"
+    return Figure(cost=cost, mark="upper bound", most=most, binds=named(cap), why=why)
 
 
 def _timed(known: Known, found: Figure) -> Figure:
@@ -192,7 +194,12 @@ def _ending(known: Known, kind: int) -> Figure:
         return Figure(cost=cost, mark="upper bound", most=most)
     if known.above is None:
         return Figure(cost=cost, mark="unknown", why="its caps are nested too deep")
-    return Figure(cost=cost, mark="upper bound", most=known.above[kind])
+    why = (
+        ""
+        if known.explored.complete
+        else f"more than {len(known.explored.arcs):,} situations, and --situations-max looks at more"
+    )
+    return Figure(cost=cost, mark="upper bound", most=known.above[kind], why=why)
 
 
 def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
@@ -200,7 +207,6 @@ def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
     if COSTS[kind] not in SPENDING:
         return None
     found: list[tuple[int, Placed]] = []
-    visit = max((known.costs.visit[state][kind] or 0 for state in known.states), default=0)
     for cap in spending_caps(known.moves, COSTS[kind]):
         counter, limit = cap.counter, cap.limit
         assert counter is not None and limit is not None
@@ -208,10 +214,19 @@ def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
             continue
         free = [arc for arc in known.arcs if arc.below.get(counter, limit + 1) > limit]
         try:
-            found.append((limit - 1 + visit + longest(free, known.costs)[kind], cap))
+            after = onward(free, known.costs)
         except Unbounded:
             continue
+        unseen = after.get(0, ZERO)[kind]
+        passing = (arc for arc in known.arcs if arc.below.get(counter, limit + 1) <= limit)
+        seen = (_visit(known, arc, kind) + after.get(arc.target, ZERO)[kind] for arc in passing)
+        found.append((max(unseen, limit - 1 + max(seen, default=0)), cap))
     return min(found, key=lambda item: item[0], default=None)
+
+
+def _visit(known: Known, arc: Arc, kind: int) -> int:
+    """What the visit it leads into may spend; one that a retry goes on with, what it has not spent yet."""
+    return known.costs.visit[arc.move.target][kind] or 0
 
 
 def spending_caps(moves: Moves, cost: Cost) -> Iterable[Placed]:

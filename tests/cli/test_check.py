@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from fsm.cli.parts.target import machine
 from tests.cli.conftest import DOOR, Fsm
@@ -119,6 +120,17 @@ def test_the_worst_case_is_shown_when_asked_for(fsm: Fsm):
     )
 
 
+def test_what_is_written_stays_in_the_folder_whatever_a_machine_is_called(fsm: Fsm, gate: Path):
+    spec = evolve(machine("gate.py:Gate").spec, name="../../else where")
+    spec = evolve(spec, promises=(evolve(spec.promises[0], name="endless"),))
+    (gate / "gate.json").write_text(spec.to_json())
+    before = set(gate.parent.iterdir())
+    fsm("check", "gate.json", "--scenarios", "runs")
+    written = {path.name for path in (gate / "runs").iterdir()}
+    assert {"______else_where.endless.json", "______else_where.broken-endless.json"} <= written
+    assert set(gate.parent.iterdir()) == before
+
+
 def test_for_programs(fsm: Fsm, gate: Path):
     told = json.loads(fsm("check", "gate.py", "--json").output)
     (gate_told,) = told
@@ -147,7 +159,7 @@ def test_every_run_shown_is_written_and_taken_by_the_engine(fsm: Fsm, gate: Path
             assert fsm(*command).exit_code == 0, command
     names = {path.name for path in (gate / "runs").iterdir()}
     assert names == {
-        *("Gate.endless.json", "Gate.endless.mmd", "Gate.safe.json", "Gate.safe.mmd"),
+        *("Gate.endless.json", "Gate.endless.mmd", "Gate.broken-safe.json", "Gate.broken-safe.mmd"),
         *("Gate.most-hops.json", "Gate.most-hops.mmd", "Gate.most-time.json", "Gate.most-time.mmd"),
     }
     assert "<b>hurry</b> #215;1" in (gate / "runs" / "Gate.safe.mmd").read_text()

@@ -197,6 +197,37 @@ def test_spending_holds_up_to_the_last_report_of_each_visit():
     )
 
 
+def test_a_budget_lets_a_run_spend_what_may_follow_on_its_last_yes():
+    """Of the states of a loop it may be the cheap one that is entered then."""
+
+    class Research(Machine):
+        plan = State(initial=Word, agent=answer, tokens_max=3_000)
+        search = State[Any](agent=answer, tokens_max=20_000, tokens_min=2_000)
+        write = State[Any](agent=answer, tokens_max=8_000)
+        done = State[Any](final="completed")
+        lost = State[Any](final="failed")
+
+        planned = plan.to(search, on=Word)
+        good = search.to(write, on=Other)
+        more = search.to(plan, on=Word, guards=[TokenBudget(100_000)], otherwise=write)
+        written = write.to(done, on=Word)
+        broken = any_of(plan, search, write).to(lost, on=AgentFailed)
+
+    tokens = check(Research.spec).figures[1]
+    assert tokens.most == 99_999 + 3_000 + 20_000 + 8_000
+    assert tokens.why == "99,999 when it lets pass for the last time, and 31,000 more"
+
+
+def test_where_not_all_situations_are_looked_at_it_says_so():
+    assert check(Budgeted.spec, 5).figures[0].mark == "no end"
+
+    class Ending(EachOther):
+        back = EachOther.back.but(guards=[LoopCap(2)])
+
+    hops = check(Ending.spec, 5).figures[0]
+    assert (hops.mark, hops.why) == ("upper bound", "more than 5 situations, and --situations-max looks at more")
+
+
 def test_a_budget_that_every_completed_run_trips_is_told():
     class Poor(Budgeted):
         write = State(initial=Word, agent=answer, tokens_max=2_000, usd_micros_max=0, tokens_min=1_500)
