@@ -77,7 +77,8 @@ class _Selection:
         Each call has said so with its outcome; its end does, of what guards on its state watch and it did not call.
         """
         state, now = self.spec.state.get(self.snapshot.state), self.snapshot
-        shared = [guard for guard in state.guards if guard.shares is not None] if state is not None else []
+        asked = state.guards if state is not None and state.kind == "agent" else ()
+        shared = [guard for guard in asked if guard.shares is not None and guard.shares.kind == "breaker"]
         outcome = outcome_of(event.payload) if shared else "neutral"
         uncalled = [guard for guard in shared if guard.shares is not None and guard.shares.name not in event.strikes]
         return (*event.hung, *((guard, permitted(now, guard), outcome) for guard in uncalled))

@@ -76,7 +76,7 @@ def _rows(report: Report) -> Iterator[Row]:
     ends = report.termination
     waits = f", or waits at {' or '.join(ends.waits)}" if ends.waits else ""
     how = ends.how or f"round and round: {', '.join(ends.within)}"
-    yield "ends", ENDS[ends.kind] + waits, how
+    yield "ends", ENDS[ends.kind] + (", or halts" if ends.halts else "") + waits, how
     for figure in report.figures:
         yield NAMES[figure.cost], _most(figure), _how(figure)
     for answer in report.promises:

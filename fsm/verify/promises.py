@@ -14,7 +14,7 @@ from attrs import frozen
 from fsm.define.parts import START, PromiseSpec
 from fsm.verify.finding import Finding, about
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move
+from fsm.verify.move import Move
 from fsm.verify.product import SITUATIONS_MAX, Situations
 from fsm.verify.witness import Leg
 from fsm.verify.worst import is_real, legs
@@ -89,23 +89,28 @@ def watching(promise: PromiseSpec) -> Watch:
     """
 
     def never(seen: bool, move: Move) -> bool | None:
-        for name in (move.hop, move.target):
+        for name in _happening(move):
             if name == promise.what and not seen:
                 return None
             seen = seen or name == promise.before
         return seen
 
     def always_after(due: bool, move: Move) -> bool | None:
-        for name in (move.hop, move.target):
+        for name in _happening(move):
             if name == promise.before and due:
                 return None
             due = (due or name == promise.what) and name != promise.then
         return due
 
     def unreachable(seen: bool, move: Move) -> bool | None:
-        return None if promise.what in (move.hop, move.target) else seen
+        return None if promise.what in _happening(move) else seen
 
     return {"never": never, "always_after": always_after, "unreachable": unreachable}[promise.kind]
+
+
+def _happening(move: Move) -> tuple[str, ...]:
+    """What promises may name, in order; a retry enters nothing."""
+    return (move.hop,) if move.retries else (move.hop, move.target)
 
 
 def _breaking(usable: Usable, watch: Watch) -> set[Place]:
