@@ -7,7 +7,22 @@ import attrs
 import pytest
 from pydantic import BaseModel
 
-from fsm import Facts, Guard, Kind, Machine, MachineSpec, Record, State, Verdict, allow, defer, everywhere, refuse
+from fsm import (
+    AgentFailed,
+    Facts,
+    Guard,
+    Kind,
+    Machine,
+    MachineSpec,
+    Record,
+    Retry,
+    State,
+    Verdict,
+    allow,
+    defer,
+    everywhere,
+    refuse,
+)
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.record import ruling_from
@@ -181,6 +196,37 @@ def test_as_many_as_allowed_can_be_kept_and_changed() -> None:
 def test_a_ruling_says_what_it_keeps() -> None:
     ruling = begun(Loop).own(Word()).rulings[0]
     assert str(ruling) == "Tally on again allows (passed 1: keeps passed 1)"
+
+
+@attrs.frozen
+class Watch(Tally):
+    """The same, of something outside the run: it is asked before a retry as well."""
+
+    kind: ClassVar[Kind] = "env"
+
+
+class Retrying(Machine):
+    work = State(initial=Word, agent=answer, retry=Retry(attempts_max=2))
+    done = State[Any](final="completed")
+    failed = State[Any](final="failed")
+    go = work.to(done, on=Word)
+    broken = work.to(failed, on=AgentFailed, guards=[Tally("broken")])
+    limits = everywhere(Watch("all"))
+
+
+def test_of_a_retry_nothing_is_kept_nor_of_one_that_is_refused() -> None:
+    trip = begun(Retrying)
+    failure = AgentFailed(error_type="E", message="m", attempt=1, retriable=True)
+    retried = trip.own(failure)
+    assert (retried.kind, retried.hop) == ("retried", "work.retry")
+    assert "limits" in [ruling.at for ruling in retried.rulings]
+    assert kept(trip) == {"limits:Watch:1": 1}
+    ended = trip.own(failure)
+    assert (ended.hop, [dict(ruling.verdict.keep) for ruling in ended.rulings if ruling.at == "limits"]) == (
+        "broken",
+        [{}],
+    )
+    assert kept(trip) == {"limits:Watch:1": 1, "broken:Tally:1": 1}
 
 
 # --- what is stored -------------------------------------------------------------------------------

@@ -5,12 +5,13 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from attrs import frozen
 from pydantic import BaseModel
 
 from fsm import AgentFailed, Facts, Guard, Kind, Machine, State, TimedOut, Verdict, View, allow, any_of, defer
+from guards import NoProgress, Repeat
 
 place = Path()  # the worker says where
 
@@ -202,5 +203,42 @@ class Rally(Machine):
     missed = any_of(here, there).to(out, on=AgentFailed)
 
 
-MACHINES: tuple[type[Machine], ...] = (Vault, Cell, Till, Parlour, Pit, BarePit)
+# --- going round in circles -----------------------------------------------------------------------
+
+
+class Thought(BaseModel):
+    text: str
+    depth: int = 1
+
+
+def depth(thought: Thought) -> int:
+    return thought.depth
+
+
+async def paraphrase(view: View[Any]) -> Thought:
+    note(f"attempt:{view.run_id}:{view.visit}.{view.attempt}")
+    return Thought(text=f"in other words, {view.visit}")
+
+
+async def echo(view: View[Any]) -> Thought:
+    note(f"attempt:{view.run_id}:{view.visit}.{view.attempt}")
+    return Thought(text="in the same words")
+
+
+class Circle(Machine):
+    """Says the same in other words, until that is noticed."""
+
+    think = State(initial=Ask, agent=paraphrase)
+    noticed = State(final="completed")
+    again = think.to(think, on=Thought, guards=[NoProgress(2, of=depth)], otherwise=noticed)
+
+
+class Echo(Circle):
+    """Says the same in the same words."""
+
+    think = State(initial=Ask, agent=echo)
+    again = think.to(think, on=Thought, guards=[Repeat(3)], otherwise=Circle.noticed)
+
+
+MACHINES: tuple[type[Machine], ...] = (Vault, Cell, Till, Parlour, Pit, BarePit, Circle, Echo)
 EVENTS: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in (Ask, Answer, Ball)}

@@ -13,7 +13,7 @@ from fsm.journal.rows import Call, Run
 from fsm.show.evidence import Evidence, Owner
 from fsm.show.here import Here
 from fsm.show.why import Why, why
-from guards import LoopCap, TokenBudget
+from guards import LoopCap, NoProgress, PayloadSize, Repeat, TokenBudget
 from tests.core.trip import Says, Trip, Word
 
 MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -407,3 +407,40 @@ def test_what_a_payload_says_cannot_move_the_terminal():
     answer = why(evidence(trip(Strict, Brief(), Draft(), failed)))
     assert answer.answer.isprintable()
     assert "\\u001b[2J\\u202eoops next" in answer.answer
+
+
+# --- guards that compare payloads -----------------------------------------------------------------
+
+
+def goodness(verdict: Verdict) -> bool:
+    return verdict.good
+
+
+class Circling(Machine):
+    """Judged, and judged again, without a way out."""
+
+    review = State(initial=Brief, agent=unbound)
+    done = State(final="completed")
+    approve = review.to(done, on=Verdict, when=is_good)
+    reject = review.to(review, on=Verdict, guards=[NoProgress(2, of=goodness)])
+    again = review.to(review, on=Draft, guards=[Repeat(3)])
+    later = review.to(review, on=Refusal, guards=[PayloadSize(20)])
+
+
+@pytest.mark.parametrize(
+    ("payloads", "answer", "line"),
+    [
+        ([Verdict(good=False)] * 3, "NoProgress on `reject` refused 2 of 2 cycles without progress", "reject"),
+        ([Draft(text="a")] * 3, "Repeat on `again` refused arrival 3 of 2 of the same payload", "again"),
+        ([Refusal(by="x" * 5_000)], "PayloadSize on `later` refused 5,009 of 20 bytes", "later"),
+    ],
+)
+def test_a_guard_that_compares_payloads_is_told_with_its_numbers_and_place(
+    payloads: list[BaseModel], answer: str, line: str
+):
+    found = why(evidence(trip(Circling, Brief(), *payloads), code=Circling.spec))
+    assert found.answer == f"halted, stopped: {answer}, and `{line}` declares no otherwise"
+    (verdict,) = found.asked[0].verdicts
+    place = next(part.place for part in Circling.spec.transitions if part.name == line)
+    assert verdict.where == str(place)
+    assert "test_why.py:" in verdict.where
