@@ -7,7 +7,9 @@ mistake. What is labelled are failures only: no run of the format is known to ha
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate, groupby
 from pathlib import Path
 
 from attrs import field, frozen
@@ -49,6 +51,19 @@ def systems(folder: Path) -> Iterator[tuple[str, list[Recording]]]:
         files = sorted(system.glob("*.json"), key=lambda file: (len(file.stem), file.stem))
         if files:
             yield system.name, [_recording(file) for file in files]
+
+
+def handoffs(recording: Recording) -> Recording:
+    """The same run with all that one says in a row as one message: what the next speaker is handed."""
+    groups = [list(group) for _, group in groupby(recording.messages, key=lambda message: message.speaker)]
+    ends = list(accumulate(map(len, groups)))
+    return Recording(recording.name, tuple(map(_joined, groups)), bisect_right(ends, recording.mistake))
+
+
+def _joined(messages: list[Message]) -> Message:
+    tried = [message.failed for message in messages if message.failed is not None]
+    text = "\n".join(message.text for message in messages)
+    return Message(messages[0].speaker, text, tried[-1] if tried else None)
 
 
 def _recording(file: Path) -> Recording:

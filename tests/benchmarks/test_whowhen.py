@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fsm.core.engine import Engine
-from tests.benchmarks.recorded import Recording, systems
+from tests.benchmarks.recorded import Recording, handoffs, systems
 from tests.benchmarks.whowhen import ALL, DEFAULTS, judged, machine, table, trip
 
 
@@ -85,7 +85,7 @@ def test_together_the_first_stops_the_run_and_it_is_told_beside_the_mistake(fold
     first = {name: min(at.values()) for name, (_, at) in RUNS.items() if at}
     assert [stop.step for _, stop in together.trips] == list(first.values())
     assert (together.before(), together.after()) == (0, 4)
-    assert table("one", list(runs(folder).values())).row_count == len(DEFAULTS) + 1
+    assert table("one", list(runs(folder).values()), "messages").row_count == len(DEFAULTS) + 1
 
 
 def test_a_manager_of_several_roles_is_one_speaker_and_a_label_out_of_place_is_refused(tmp_path: Path) -> None:
@@ -95,6 +95,9 @@ def test_a_manager_of_several_roles_is_one_speaker_and_a_label_out_of_place_is_r
     file.write_text(json.dumps({"history": roles, "mistake_step": "3"}))
     ((_, [recording]),) = systems(tmp_path)
     assert [message.speaker for message in recording.messages] == ["human", "Orchestrator", "Orchestrator", "A"]
+    handed = handoffs(recording)
+    assert [message.speaker for message in handed.messages] == ["human", "Orchestrator", "A"]
+    assert (handed.messages[1].text, handed.mistake) == ("-\n-", 2)
     file.write_text(json.dumps({"history": roles, "mistake_step": "4"}))
     with pytest.raises(ValueError, match="two/1: mistake_step is 4 of 4 messages"):
         list(systems(tmp_path))

@@ -10,7 +10,7 @@ runs are (5 to 10 messages of one system, 5 to 130 of the other), which messages
 tools begin. Nothing here is fitted; a limit that turns out badly stays.
 
 - LoopCap(10) on each transition: ten turns is where the OpenAI Agents SDK and AutoGen 0.2 stop by default.
-- LoopCap(50) of the run: twice LangGraph's long-standing 25, as here a manager's thought and its order are two messages.
+- LoopCap(50) of the run: twice LangGraph's long-standing 25: a manager's thought and its order are two messages.
 - Repeat(3): once is chance, twice may be a retry; three times the very same words to the same one is a loop.
 - NoProgress(3): three whole cycles of a transition in which no message had ten words new to the run. A stall of
   three rounds is also where Magentic-One's ledger plans anew. Ten, as a changed number or name is no news.
@@ -22,6 +22,13 @@ tools begin. Nothing here is fitted; a limit that turns out badly stays.
 Tokens are the bytes of a message in UTF-8, an upper bound, counted once, when it is said; what each agent reads again
 is not. The data has no times: Deadline and Retry have nothing to judge. And it has no successes: how often
 these guards would have stopped a run that was about to succeed cannot be learnt from it.
+
+What came of it. Of 126 short runs next to none is stopped: they are wrong, not long, and no guard of one run sees that.
+Of 58 long ones 49 are, but 44 of the 45 stops of Repeat are a manager's note of who speaks next, which is the same
+each time by design: a payload that only routes must not carry Repeat. So the runs are driven a second time, by the same
+limits, with all that one says in a row as one payload, the handoff. Then 23 are stopped, 17 of them after the decisive
+mistake and 6 before it, half-way through, most by LoopCap(10); Repeat stops one, as models do not repeat themselves to
+the letter. What caps save is the bill of a lost run, and no answer; in one of four they judge before it is lost.
 """
 
 import argparse
@@ -46,7 +53,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from fsm.testing import hang
 from guards import LoopCap, NoProgress, PayloadSize, Repeat, Strikes, TokenBudget
-from tests.benchmarks.recorded import Message, Recording, systems
+from tests.benchmarks.recorded import Message, Recording, handoffs, systems
 
 SPEAKERS_MAX = 8
 OVER = "over"
@@ -192,14 +199,14 @@ def judged(recordings: list[Recording]) -> Iterator[Found]:
         yield Found(name, tuple((recording, found) for recording, found in trips if found is not None))
 
 
-def table(system: str, recordings: list[Recording]) -> Table:
+def table(system: str, recordings: list[Recording], payloads: str) -> Table:
     count = sum(len(recording.messages) for recording in recordings)
-    title = f"{system}: {len(recordings)} runs that failed, {count:,} messages"
-    shown = Table("guard", "stops", title=title, title_justify="left")
-    for column in ("at message (median)", "of the run unsaid (median)", "of all tokens saved"):
+    title = f"\n{system}: {len(recordings)} runs that failed; {count:,} {payloads}, each a payload"
+    shown = Table(title=title, title_justify="left")
+    shown.add_column("guard", no_wrap=True)
+    for column in ("runs stopped", "at (median)", "of run left (median)", "tokens saved (of all)"):
         shown.add_column(column, justify="right")
     shown.add_column("before / at / after the mistake", justify="right")
-    shown.columns[1].justify = "right"
     for found in judged(recordings):
         shown.add_row(found.guard, *_cells(found, recordings))
     return shown
@@ -226,7 +233,8 @@ def main() -> None:
     console = Console()
     console.width = max(console.width, 120)
     for system, recordings in systems(Path(folder)):
-        console.print(table(system, recordings))
+        console.print(table(system, recordings, "messages"))
+        console.print(table(system, list(map(handoffs, recordings)), "handoffs"))
 
 
 if __name__ == "__main__":
