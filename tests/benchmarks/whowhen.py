@@ -24,7 +24,7 @@ is not. The data has no times: Deadline and Retry have nothing to judge. And it 
 these guards would have stopped a run that was about to succeed cannot be learnt from it.
 
 What came of it. Of 126 short runs next to none is stopped: they are wrong, not long, and no guard of one run sees that.
-Of 58 long ones 49 are, but 44 of the 45 stops of Repeat are a manager's note of who speaks next, which is the same
+Of 58 long ones 49 are, but all 45 stops of Repeat are a manager's note of who speaks next, which is the same
 each time by design: a payload that only routes must not carry Repeat. So the runs are driven a second time, by the same
 limits, with all that one says in a row as one payload, the handoff. Then 23 are stopped, 17 of them after the decisive
 mistake and 6 before it, half-way through, most by LoopCap(10); Repeat stops one, as models do not repeat themselves to
