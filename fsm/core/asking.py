@@ -4,10 +4,10 @@ A cap is counted here and runs no code. Any other guard may raise or answer nons
 with `guard_error`; where its code is not at hand, it answers as it did in the record that is replayed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from fsm.core.record import Record
 from fsm.core.snapshot import Pending, keeping
@@ -30,16 +30,17 @@ class Asking:
     kept: Mapping[str, Kept]
     _answered: dict[tuple[str, str], int] = field(factory=dict)
 
-    def ruling(self, guard: Placed, facts: Facts) -> Ruling:
-        """What `guard` rules on these facts."""
-        counted = guard.count(facts.counters)
+    def ruling(self, guard: Placed, counters: Mapping[str, int], facts: Callable[[Kept], Facts]) -> Ruling:
+        """What `guard` rules on these counters, or on the facts, which come with what it keeps."""
+        counted = guard.count(counters)
         if counted is not None:
             return Ruling(guard.name, guard.at, guard.standing, counted)
         if guard.check is None:
             return self._as_recorded(guard)
         kept = self.kept.get(guard.kept_as, NOTHING_KEPT) if self.kept else NOTHING_KEPT
+        seen = facts(kept)
         try:
-            verdict = guard.check(evolve(facts, kept=kept) if kept else facts)
+            verdict = guard.check(seen)
         except Exception as error:
             return broken(guard.name, guard.at, "guard_error", error, guard.standing)
         flaw = _flaw(verdict, guard) or _flaw_of_keeping(verdict, kept)
@@ -47,7 +48,7 @@ class Asking:
             wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
             return broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
         nth = guard.nth if verdict.keep else 1
-        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms), nth)
+        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, seen.at_ms), nth)
 
     def _as_recorded(self, guard: Placed) -> Ruling:
         """What the record holds of this guard; of several alike at one place each gets its own."""
@@ -100,9 +101,9 @@ def _flaw(verdict: object, guard: Placed) -> str:
     if verdict.code not in guard.codes and (verdict.decision != "allow" or verdict.code != ""):
         return f"its codes are {', '.join(guard.codes)}"
     numbers: object = verdict.numbers
-    if not isinstance(numbers, Mapping) or any(type(number) is not int for number in numbers.values()):
+    if not isinstance(numbers, Mapping) or not _are_whole(numbers):
         return "its numbers are not whole"
-    if not all(_is_text(text) for text in (verdict.text, *numbers)):
+    if not all(map(_is_text, (verdict.text, *numbers))):
         return "its text cannot be stored"
     if verdict.decision == "defer" and type(verdict.until_ms) is not int:
         return "it defers without a moment"
@@ -116,7 +117,7 @@ def _flaw_of_keeping(verdict: Verdict, kept: Kept) -> str:
     keep: object = verdict.keep
     if keep is NOTHING_KEPT:
         return ""
-    if not isinstance(keep, Mapping) or any(type(number) is not int for number in keep.values()):
+    if not isinstance(keep, Mapping) or not _are_whole(keep):
         return "what it keeps are no whole numbers"
     if keep and verdict.decision != "allow":
         return "it keeps counts of a move that it does not allow"
@@ -127,6 +128,10 @@ def _flaw_of_keeping(verdict: Verdict, kept: Kept) -> str:
     if keep and len(kept) + len(keep) > KEPT_MAX and len(keeping(kept, keep)) > KEPT_MAX:
         return f"it keeps more than {KEPT_MAX:,} counts"
     return ""
+
+
+def _are_whole(numbers: Mapping[str, int]) -> bool:
+    return set(map(type, numbers.values())) <= {int}
 
 
 def _is_text(value: object) -> bool:

@@ -26,7 +26,7 @@ from fsm.core.retrying import FAILURES, Retrying, pause_ms, retry_guards
 from fsm.core.snapshot import Snapshot, is_pending, with_told
 from fsm.core.strikes import with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
-from fsm.define.guard import Facts, Placed, Ruling
+from fsm.define.guard import Facts, Kept, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, retry_id, way_for, way_id
 from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
@@ -109,7 +109,8 @@ class _Selection:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
         if event.own and pending is None:
-            event = evolve(event, strikes=with_attempt(self.spec, self.snapshot, event.payload, event.strikes))
+            strikes = with_attempt(self.spec, self.snapshot, event.payload, event.strikes)
+            event = evolve(event, strikes=strikes) if strikes is not event.strikes else event
         retry = self._retry(event)
         if retry is not None and refusing(retry.rulings) is None:
             return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry)
@@ -130,8 +131,9 @@ class _Selection:
         hop = retry_id(state.name)
         if not self._answer(hop, state.retry.when, event):
             return None
-        facts = self._facts(hop, state.name, event, at_ms)
-        rulings = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])
+        counters = self._counters(event, at_ms)
+        facts = self._facts(hop, state.name, event, counters, at_ms)
+        rulings = tuple([self.asking.ruling(guard, counters, facts) for guard in retry_guards(self.spec, state)])
         return Retrying(hop, rulings, at_ms)
 
     def _candidate(self, event: Event) -> tuple[TransitionSpec | None, Event]:
@@ -231,8 +233,9 @@ class _Selection:
         ]
         if everywhere:
             asked += [(line.name, line.otherwise, line.guards) for line in self.spec.everywhere]
-        facts = self._facts(hop, target, event)
-        rulings = tuple([self.asking.ruling(guard, facts) for _, _, placed in asked for guard in placed])
+        counters = self._counters(event, event.at_ms)
+        facts = self._facts(hop, target, event, counters, event.at_ms)
+        rulings = tuple([self.asking.ruling(guard, counters, facts) for _, _, placed in asked for guard in placed])
         refusal = refusing(rulings)
         if refusal is None:
             return Way(hop, target, rulings)
@@ -247,13 +250,18 @@ class _Selection:
         hop = way_id(owner, key)
         return {hop: self._way(hop, ways[key], (), {}, event, everywhere=False)}
 
-    def _facts(self, hop: str, target: str, event: Event, at_ms: int | None = None) -> Facts:
-        """What guards may look at; `at_ms` is when it would happen, if that is not now."""
-        at_ms = event.at_ms if at_ms is None else at_ms
+    def _counters(self, event: Event, at_ms: int) -> Mapping[str, int]:
+        """What a run will have counted when this happens, at `at_ms`."""
         counters = with_told(self.spec, self.snapshot.counters, event.charged, event.strikes)
-        if self.spec.timed:
-            counters = {**counters, "elapsed_ms": at_ms - (self.snapshot.started_at_ms or at_ms)}
-        return Facts(
+        if not self.spec.timed:
+            return counters
+        return {**counters, "elapsed_ms": at_ms - (self.snapshot.started_at_ms or at_ms)}
+
+    def _facts(
+        self, hop: str, target: str, event: Event, counters: Mapping[str, int], at_ms: int
+    ) -> Callable[[Kept], Facts]:
+        """What a guard may look at, given what it keeps: made for those only that do not just count."""
+        return lambda kept: Facts(
             source=self.snapshot.state,
             target=target,
             hop=hop,
@@ -264,6 +272,7 @@ class _Selection:
             started_at_ms=self.snapshot.started_at_ms,
             payload_bytes=len(event.payload.body),
             payload_digest=event.payload.digest,
+            kept=kept,
             memory=lambda: self.memory,
         )
 
