@@ -8,10 +8,11 @@ import importlib
 
 # Each module with the names it gives to the front; `__init__.pyi` says the same to type checkers.
 _NAMES = {
+    "fsm.core.breaking": "Breaking",
     "fsm.core.record": "Record Spent",
     "fsm.define.agent": "Agent View unbound",
     "fsm.define.events": "AgentFailed CallRefused CallUnsure Cancelled PayloadInvalid RuntimeEvent TimedOut",
-    "fsm.define.guard": "Counter Facts Guard Kind Ruling Standing Verdict allow defer refuse",
+    "fsm.define.guard": "Counter Facts Guard Kind Ruling Share Standing Verdict allow defer refuse",
     "fsm.define.machine": "Machine",
     "fsm.define.parts": "Bounds",
     "fsm.define.promise": "always_after never unreachable",

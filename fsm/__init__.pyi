@@ -1,9 +1,10 @@
 """The front of the package as type checkers see it; `__init__.py` says where each name is found."""
 
+from fsm.core.breaking import Breaking
 from fsm.core.record import Record, Spent
 from fsm.define.agent import Agent, View, unbound
 from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
-from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Standing, Verdict, allow, defer, refuse
+from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Share, Standing, Verdict, allow, defer, refuse
 from fsm.define.machine import Machine
 from fsm.define.parts import Bounds
 from fsm.define.promise import always_after, never, unreachable
@@ -45,6 +46,7 @@ __all__ = [
     "AgentFailed",
     "AgentsMissing",
     "Bounds",
+    "Breaking",
     "Busy",
     "CallFailed",
     "CallRefused",
@@ -80,6 +82,7 @@ __all__ = [
     "Runner",
     "RunnerStopped",
     "RuntimeEvent",
+    "Share",
     "Spent",
     "SqliteJournal",
     "Standing",

@@ -10,30 +10,28 @@ import contextlib
 import inspect
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import define, field
+from attrs import define
 from pydantic import BaseModel
 
 from fsm import crash
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.record import MOVES, Spent
-from fsm.core.select import Event
+from fsm.core.plan import Event
+from fsm.core.record import MOVES
 from fsm.core.snapshot import Snapshot
-from fsm.define.agent import Unsure
-from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
-from fsm.define.guard import Ruling
+from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, TimedOut
 from fsm.define.machine import Machine
 from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal
 from fsm.journal.reader import Reader, read_journal
 from fsm.replay.replay import replay_run
-from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
-from fsm.runner.spending import reported
+from fsm.runner.calls import VisitOver
+from fsm.runner.stub import StubView
 from fsm.show.verdict import table as verdict
 from fsm.show.verdict import way
 from fsm.verify.check import Report, check
@@ -42,6 +40,7 @@ from fsm.verify.promises import Promised
 __all__ = [
     "MovableClock",
     "StubView",
+    "VisitOver",
     "assert_ends",
     "assert_keeps_promises",
     "assert_replays",
@@ -108,72 +107,6 @@ async def hang(view: Any) -> BaseModel:
     """An agent that never answers, and lets itself be cancelled."""
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
-
-
-@define(kw_only=True)
-class StubView:
-    """A `View` to call an agent with; nothing is recorded.
-
-    Calls are made at once, their names and arguments kept in `calls`, and give what the journal would give:
-    the result as JSON holds it, or `CallFailed`. Spending is summed in `spent`.
-    """
-
-    payload: Any
-    memory: Any = None
-    refusal: Ruling | None = None
-    failure: RuntimeEvent | None = None
-    run_id: str = "test"
-    visit: int = 1
-    attempt: int = 1
-    deadline_ms: int | None = None
-    remaining: Mapping[str, int] = field(factory=dict)
-    spent: Spent = field(factory=Spent)
-    calls: list[tuple[str, tuple[Any, ...]]] = field(factory=list)
-
-    def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
-        self.spent += reported(tokens, usd_micros)
-
-    async def call(
-        self,
-        name: str,
-        fn: Callable[..., Any],
-        /,
-        *args: Any,
-        returns: Any = None,
-        key: str | None = None,
-        timeout_s: float | None = None,
-        unsure: Unsure = "repeat",
-    ) -> Any:
-        ready = self._ready(name, fn, args, key)
-        try:
-            result = ready(*args)
-            result = await result if inspect.isawaitable(result) else result
-        except (Exception, SystemExit) as error:
-            return decoded(name, *outcome_body(None, error, 0), returns)
-        return decoded(name, *outcome_body(result, None, 0), returns)
-
-    def call_sync(
-        self,
-        name: str,
-        fn: Callable[..., Any],
-        /,
-        *args: Any,
-        returns: Any = None,
-        key: str | None = None,
-        timeout_s: float | None = None,
-        unsure: Unsure = "repeat",
-    ) -> Any:
-        ready = self._ready(name, fn, args, key)
-        try:
-            result = ready(*args)
-        except (Exception, SystemExit) as error:
-            return decoded(name, *outcome_body(None, error, 0), returns)
-        return decoded(name, *outcome_body(result, None, 0), returns)
-
-    def _ready(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], key: str | None) -> Callable[..., Any]:
-        arguments_body(name, args)
-        self.calls.append((name, args))
-        return prepared(fn, key or name)
 
 
 def table(machine: type[Machine], samples: Sequence[BaseModel]) -> dict[tuple[str, str], str]:

@@ -32,7 +32,7 @@ class Deadline(Guard):
         seconds: object = self.seconds
         if type(seconds) in (int, float) and 0.001 <= seconds < 1e10:  # type: ignore[operator]
             return None
-        return f"Deadline({seconds!r})", "give seconds, more than 0, as Deadline(minutes(5))"
+        return f"Deadline({seconds!r})", "give seconds, 0.001 or more, as Deadline(minutes(5))"
 
     def params(self) -> dict[str, int | str]:
         return {"ms": self.limit_of()}

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from fsm import AgentFailed, CallFailed, Machine, Runner, Spent, SqliteJournal, State, View, crash
+from fsm import AgentFailed, CallFailed, CallRefused, Machine, Runner, Spent, SqliteJournal, State, View, crash
 from fsm.testing import (
     MovableClock,
     StubView,
+    VisitOver,
     assert_replays,
     crash_at,
     hang,
@@ -268,6 +269,57 @@ def test_what_a_live_view_refuses_a_stub_refuses():
     with pytest.raises(ValueError, match="give a whole number, 0 or more"):
         view.spend(tokens=-1)
     assert (view.calls, view.spent) == ([], Spent())
+
+
+async def spends(view: View[Brief]) -> Draft:
+    view.spend(tokens=3, usd_micros=1)
+    view.spend(tokens=4)
+    return Draft(text="too much")
+
+
+async def swallows(view: View[Brief]) -> Draft:
+    with contextlib.suppress(BaseException):
+        view.spend(usd_micros=9)
+    await view.call("search", search, "abc")
+    raise AssertionError("unreachable")
+
+
+async def calls(view: View[Brief]) -> Draft:
+    for word in ("a", "b", "c"):
+        await view.call("search", search, word)
+    raise AssertionError("unreachable")
+
+
+class Limited(Machine, calls_max=2):
+    work = State(initial=Brief, agent=spends, tokens_max=6, usd_micros_max=5)
+    done = State(final="completed")
+    cut = State(final="failed")
+
+    end = work.to(done, on=Draft)
+    over = work.to(cut, on=CallRefused)
+
+
+@pytest.mark.parametrize("agent", [spends, swallows, calls])
+def test_a_stub_view_cuts_an_attempt_off_where_a_live_one_is(agent: Any):
+    async def heard() -> CallRefused:
+        with scratch_journal() as journal:
+            async with Runner(journal, machines=[Limited.with_agents(work=agent)]) as runner:
+                run = await runner.start(Limited.with_agents(work=agent), Brief(task="t"), run_id="r")
+                await runner.finished(run.run_id)
+                (record,) = [found for found in journal.read.records(run.key) if found.event == "CallRefused"]
+                assert record.body is not None
+                return CallRefused.model_validate_json(record.body)
+
+    view = StubView(payload=Brief(task="t"), tokens_max=6, usd_micros_max=5, calls_max=2)
+    with pytest.raises(VisitOver):
+        asyncio.run(agent(view))
+    assert view.refused == asyncio.run(heard())
+
+
+def test_a_stub_view_says_what_is_left():
+    view = StubView(payload=None, tokens_max=10, remaining={"tokens": 100, "hops": 3})
+    view.spend(tokens=4)
+    assert dict(view.remaining) == {"tokens": 6, "hops": 3}
 
 
 # -- tables and traces -----------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import click
 from fsm.cli.parts.options import db_option, emit, label_option, verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fsm.core.record import Spent
     from fsm.journal.rows import Run
@@ -58,7 +58,7 @@ def command(
     from fsm.cli.parts.journals import reading
     from fsm.cli.parts.project import journal_path
     from fsm.clock import SystemClock
-    from fsm.journal.search import Search, count, find, spent
+    from fsm.journal.search import Search, count, find, resting, spent
     from fsm.show.data import run_data
     from fsm.show.evidence import left_of
 
@@ -70,17 +70,19 @@ def command(
             click.echo(f"no runs yet: {path} is not there\n  -> {START}")
         return
 
+    clock = SystemClock()
     search = Search(machine=machine, state=state, outcomes=_outcomes(outcomes), labels=labels)
     with reading(db) as reader:
         found = count(reader, search)
         runs = find(reader, search, found if everything else limit)
         spending = spent(reader, [run.key for run in runs])
-        left = left_of(reader, runs, SystemClock().monotonic())
+        left = left_of(reader, runs, clock.monotonic())
+        again = resting(reader, runs, clock.now_ms())
         none_at_all = not found and not count(reader, Search())
     if as_json:
-        emit([run_data(run, spending[run.key], run.key in left) for run in runs])
+        emit([run_data(run, spending[run.key], run.key in left, again.get(run.key)) for run in runs])
     elif runs:
-        _table(runs, spending, left)
+        _table(runs, spending, left, again, clock.now_ms())
         if found > len(runs):
             click.echo(f"\n{found - len(runs):,} more of {found:,} runs: fsm runs --all, or --limit {len(runs) * 5}")
     elif none_at_all:
@@ -96,12 +98,19 @@ def _outcomes(given: "Sequence[str]") -> frozenset[str]:
     return frozenset().union(*(groups[name] for name in given))
 
 
-def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]", left: "frozenset[int]") -> None:
+def _table(
+    runs: "Sequence[Run]",
+    spending: "dict[int, Spent]",
+    left: "frozenset[int]",
+    again: "Mapping[int, int]",
+    now_ms: int,
+) -> None:
     from fsm.cli.parts.output import Output, cell, widths
-    from fsm.clock import SystemClock
+    from fsm.show.words import told_again
 
-    now_ms, output = SystemClock().now_ms(), Output()
-    rows = [COLUMNS, *(_row(run, spending[run.key].tokens, run.key in left, now_ms) for run in runs)]
+    output = Output()
+    stands = [LEFT if run.key in left else run.outcome + told_again(again.get(run.key), now_ms) for run in runs]
+    rows = [COLUMNS, *(_row(run, spending[run.key].tokens, at, now_ms) for run, at in zip(runs, stands, strict=True))]
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows[1:])]
     gives = [kept.index(place) for place in (LABELS, MACHINE, STATE, RUN) if place in kept]
     wide = widths([[row[place] for place in kept] for row in rows], output.width, gives)
@@ -116,14 +125,13 @@ def _table(runs: "Sequence[Run]", spending: "dict[int, Spent]", left: "frozenset
 def _style(place: int, outcome: str) -> str:
     from fsm.show.words import colour
 
-    stands = "yellow" if outcome == LEFT else colour(outcome)
+    stands = "yellow" if outcome == LEFT else colour(outcome.partition(",")[0])
     return {RUN: "bold", OUTCOME: stands, SINCE: "dim", LABELS: "dim"}.get(place, "")
 
 
-def _row(run: "Run", tokens: int, left: bool, now_ms: int) -> tuple[str, ...]:
+def _row(run: "Run", tokens: int, stands: str, now_ms: int) -> tuple[str, ...]:
     from fsm.show.words import ago, safe
 
     labels = " ".join(f"{safe(name)}={safe(value)}" for name, value in run.labels.items())
     counts = (f"{run.seq + 1:,}", f"{tokens:,}" if tokens else "")
-    outcome = LEFT if left else run.outcome
-    return safe(run.run_id), safe(run.machine), safe(run.state), outcome, *counts, ago(now_ms - run.at_ms), labels
+    return safe(run.run_id), safe(run.machine), safe(run.state), stands, *counts, ago(now_ms - run.at_ms), labels

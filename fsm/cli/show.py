@@ -77,14 +77,16 @@ def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: 
 def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "Lines":
     from fsm.cli.parts.lines import Lines, head
     from fsm.clock import SystemClock
-    from fsm.journal.search import spent
+    from fsm.journal.search import resting, spent
     from fsm.show.evidence import left_of
     from fsm.show.path import caps
 
     clock = SystemClock()
     left = bool(left_of(reader, [run], clock.monotonic()))
     spec, spending = reader.spec(run.fingerprint), spent(reader, [run.key])[run.key]
-    head(output, run, left, spending, caps(reader, run), clock.now_ms())
+    now_ms = clock.now_ms()
+    again_ms = None if left else resting(reader, [run], now_ms).get(run.key)
+    head(output, run, left, spending, caps(reader, run, now_ms), now_ms, again_ms)
     output.line()
     return Lines(output, spec, run.seq, with_calls)
 
@@ -109,12 +111,14 @@ def _one(reader: "Reader", run: "Run", seq: int, everything: bool, as_json: bool
 
 def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
     from fsm.clock import SystemClock
-    from fsm.journal.search import spent
+    from fsm.journal.search import resting, spent
     from fsm.show.data import run_data
     from fsm.show.evidence import left_of
 
-    left = bool(left_of(reader, [run], SystemClock().monotonic()))
-    return {"run": run_data(run, spent(reader, [run.key])[run.key], left)}
+    clock = SystemClock()
+    left = bool(left_of(reader, [run], clock.monotonic()))
+    again_ms = resting(reader, [run], clock.now_ms()).get(run.key)
+    return {"run": run_data(run, spent(reader, [run.key])[run.key], left, again_ms)}
 
 
 def _print_document(reader: "Reader", run: "Run") -> None:
@@ -164,7 +168,7 @@ def _follow(reader: "Reader", run: "Run", everything: bool, with_calls: bool, as
                 click.echo(_text(record_data(record)))
             else:
                 lines.calls(calls_told(reader, run, seq, seq).get(seq, [])[told:], record.spent)
-                lines.record(line(run, record))
+                lines.record(line(reader.spec(run.fingerprint), run, record))
             seq, told = record.seq, 0
         run = reader.run_at(run.key)
         if run.seq == seq and (run.ended or run.halted):

@@ -80,7 +80,8 @@ def _tell(answer: "Why") -> None:
         verdicts(output, asked)
     if answer.moves:
         output.line()
-        output.line(("What would move it", "bold") if answer.case != "running" else ("What you can do", "bold"))
+        moving = answer.case in ("running", "rests")
+        output.line(("What you can do" if moving else "What would move it", "bold"))
     for move in answer.moves:
         output.paragraph(move.text, indent=2)
         if move.command:

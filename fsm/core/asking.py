@@ -15,6 +15,9 @@ from fsm.define.guard import KEPT_MAX, KEPT_NAME_MAX, NOTHING_KEPT, Facts, Kept,
 from fsm.define.parts import Bounds
 from fsm.define.payload import excerpt, told
 
+Answer = Ruling | Placed
+"""A guard's ruling, or the guard itself, which has yet to be asked where the row that it shares can be seen."""
+
 
 class NotRecorded(Exception):
     """A predicate's or guard's answer is needed that neither code nor record gives."""
@@ -30,8 +33,13 @@ class Asking:
     kept: Mapping[str, Kept]
     _answered: dict[tuple[str, str], int] = field(factory=dict)
 
-    def ruling(self, guard: Placed, counters: Mapping[str, int], facts: Callable[[Kept], Facts]) -> Ruling:
-        """What `guard` rules on these counters, or on the facts, which come with what it keeps."""
+    def ruling(self, guard: Placed, counters: Mapping[str, int], facts: Callable[[Kept], Facts]) -> Answer:
+        """What `guard` rules on these counters, or on the facts, which come with what it keeps.
+
+        Itself, if that takes a row it shares with other runs.
+        """
+        if guard.shares is not None:
+            return guard
         counted = guard.count(counters)
         if counted is not None:
             return Ruling(guard.name, guard.at, guard.standing, counted)
@@ -79,12 +87,17 @@ class Asking:
         return Verdict("refuse", "defer_exhausted", numbers)
 
 
-def refusing(rulings: Iterable[Ruling]) -> Ruling | None:
+def refusing(rulings: Iterable[Answer]) -> Ruling | None:
     """The first refusal; it decides."""
     for ruling in rulings:
-        if ruling.verdict.decision == "refuse":
+        if isinstance(ruling, Ruling) and ruling.verdict.decision == "refuse":
             return ruling
     return None
+
+
+def is_allowed(answer: Answer) -> bool:
+    """Whether this does not refuse, whatever becomes known."""
+    return isinstance(answer, Ruling) and answer.verdict.decision != "refuse"
 
 
 def broken(name: str, at: str, code: str, error: Exception | None, standing: Any = "transition") -> Ruling:

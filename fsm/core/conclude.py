@@ -5,16 +5,14 @@ a race (`shared`); none of the user's code runs here. Of several verdicts on a w
 beats allow. What guards would keep is recorded only of the way that is taken: it is what they said of that move.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from attrs import evolve
 
 from fsm.core.asking import refusing
 from fsm.core.engine import Engine
+from fsm.core.plan import Event, Plan, Retrying, Way
 from fsm.core.record import ENDED, Kind, Outcome, Record
-from fsm.core.retrying import Retrying
-from fsm.core.select import Event, Plan, Way, select
+from fsm.core.select import select
+from fsm.core.sharing import Apart, Recorded, Shared, Sharing
 from fsm.core.snapshot import Snapshot, apply, is_pending
 from fsm.define.guard import NOTHING_KEPT, Ruling
 from fsm.define.parts import START
@@ -30,34 +28,50 @@ class Decision:
     snapshot: Snapshot
 
 
-def decide(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | None = None) -> Decision:
-    """What happens next; all of it, and nothing else decides. `recorded` answers for code that is not at hand."""
-    return conclude(engine, snapshot, select(engine, snapshot, event, recorded), {})
+def decide(
+    engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | None = None, shared: Shared | None = None
+) -> Decision:
+    """What happens next; all of it, and nothing else decides.
+
+    `recorded` answers for code and shared rows that are not at hand; without any, shared rows are fresh ones.
+    """
+    shared = shared or (Recorded(recorded) if recorded is not None else Apart())
+    return conclude(engine, snapshot, select(engine, snapshot, event, recorded), shared)
 
 
-def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Mapping[str, Any]) -> Decision:
-    """The decision for `plan`; `shared` holds the rows of guards shared between runs."""
+def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Shared) -> Decision:
+    """The decision for `plan`; `shared` are the rows of guards shared between runs."""
+    sharing = Sharing(engine.spec, snapshot, plan, shared)
+    sharing.tell()
+    rulings: list[Ruling] = []
     if plan.retry is not None:
-        return _retried(engine, snapshot, plan, plan.retry)
+        given = sharing.rulings(plan.retry.answers, snapshot.state)
+        if refusing(given) is None:
+            sharing.take(plan.retry.answers)
+            return _retried(engine, snapshot, plan, plan.retry, given)
+        rulings += _of_no_move(given)
     if plan.way is None:
-        return _unhandled(engine, snapshot, plan)
-    rulings = [*_of_no_move(plan.before)]
+        return _unhandled(engine, snapshot, plan, tuple(rulings))
     way: Way = plan.way
     while True:
-        if refusing(way.rulings) is None:
+        given = sharing.rulings(way.answers, way.target)
+        refusal = refusing(given)
+        if refusal is None:
             break
-        rulings += _of_no_move(way.rulings)
-        if not way.otherwise:
+        rulings += _of_no_move(given)
+        after = way.otherwise.get((refusal.at, refusal.verdict.code))
+        if after is None:
             return _refused(engine, snapshot, plan, tuple(rulings))
-        (way,) = way.otherwise.values()
-    untils = [ruling.verdict.until_ms or 0 for ruling in way.rulings if ruling.verdict.decision == "defer"]
+        way = after
+    untils = [ruling.verdict.until_ms or 0 for ruling in given if ruling.verdict.decision == "defer"]
     if untils:
-        return _deferred(engine, snapshot, plan, (*rulings, *_of_no_move(way.rulings)), max(untils))
-    return _taken(engine, snapshot, plan, (*rulings, *way.rulings), way)
+        return _deferred(engine, snapshot, plan, (*rulings, *_of_no_move(given)), max(untils))
+    sharing.take(way.answers)
+    return _taken(engine, snapshot, plan, (*rulings, *given), way)
 
 
 def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
-    """The rulings on a way that is not taken, and on a retry, which stays where it is: nothing is kept of them."""
+    """The rulings on a way that is not taken: nothing is kept of them."""
     if not any(ruling.verdict.keep for ruling in rulings):
         return rulings
     return tuple(
@@ -66,11 +80,11 @@ def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
     )
 
 
-def _retried(engine: Engine, snapshot: Snapshot, plan: Plan, retry: Retrying) -> Decision:
+def _retried(engine: Engine, snapshot: Snapshot, plan: Plan, retry: Retrying, rulings: tuple[Ruling, ...]) -> Decision:
     """The attempt begins again, after its pause, and no sooner than a guard says that puts it off."""
     engine.go(snapshot.state, retry.hop)
-    until_ms = max([retry.at_ms, *(ruling.verdict.until_ms or 0 for ruling in retry.rulings)])
-    rulings = _of_no_move(retry.rulings)
+    until_ms = max([retry.at_ms, *(ruling.verdict.until_ms or 0 for ruling in rulings)])
+    plan = evolve(plan, event=retry.failure)
     return _decision(engine, snapshot, plan, "retried", "running", rulings=rulings, hop=retry.hop, until_ms=until_ms)
 
 
@@ -98,12 +112,12 @@ def _refused(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruli
     return _noted(engine, snapshot, plan, "refused", rulings)
 
 
-def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan) -> Decision:
+def _unhandled(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...]) -> Decision:
     if plan.event.payload.event == "Cancelled":
         return _decision(engine, snapshot, plan, "ended", "cancelled")
     if plan.event.own:
-        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=_of_no_move(plan.before))
-    return _noted(engine, snapshot, plan, "unhandled", _of_no_move(plan.before))
+        return _decision(engine, snapshot, plan, "halted", "stuck", rulings=rulings)
+    return _noted(engine, snapshot, plan, "unhandled", rulings)
 
 
 def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: tuple[Ruling, ...]) -> Decision:

@@ -69,7 +69,8 @@ class Record:
     what happened since the record before. `strikes` holds, of what guards of this machine watch and that was tried
     since, the failures in a row. `outcome` is how the run stands after this record. `note` says what
     else there is to know: `unread`, for one, why the payload could not be read and is not there;
-    `charge`, tokens that the guards took for spent and that were not, as the visit went on.
+    `charge`, tokens that the guards took for spent and that were not, as the visit went on; `escalated`, the event
+    that this `AgentFailed` was before.
     """
 
     seq: int

@@ -9,21 +9,11 @@ from collections.abc import Iterator
 
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import AgentFailed, PayloadInvalid, RuntimeEvent, TimedOut
-from fsm.define.guard import Placed, Ruling
+from fsm.define.guard import Placed
 from fsm.define.parts import RetrySpec, StateSpec
 from fsm.define.spec import MachineSpec
-from fsm.define.value import value
 
 FAILURES = (AgentFailed, TimedOut, PayloadInvalid)
-
-
-@value
-class Retrying:
-    """A retry that may be made: its hop, what the guards say of it, and when the next attempt would begin."""
-
-    hop: str
-    rulings: tuple[Ruling, ...]
-    at_ms: int
 
 
 def retry_guards(spec: MachineSpec, state: StateSpec) -> Iterator[Placed]:

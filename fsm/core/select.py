@@ -17,71 +17,20 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from attrs import evolve, field
+from attrs import evolve
 
-from fsm.core.asking import Asking, NotRecorded, broken, refusing
+from fsm.core.asking import Answer, Asking, NotRecorded, broken, is_allowed, refusing
 from fsm.core.engine import Engine
-from fsm.core.record import NO_NOTE, NO_STRIKES, NOTHING, Record, Spent
-from fsm.core.retrying import FAILURES, Retrying, pause_ms, retry_guards
+from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
+from fsm.core.record import Record
+from fsm.core.retrying import FAILURES, pause_ms, retry_guards
 from fsm.core.snapshot import Snapshot, is_pending, with_told
-from fsm.core.strikes import with_attempt
+from fsm.core.strikes import outcome_of, with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Kept, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, retry_id, way_for, way_id
 from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
-from fsm.define.value import value
-
-
-@value(kw_only=True)
-class Event:
-    """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
-
-    `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record; `strikes` the
-    failures in a row of what was tried since, by name; `charge` the
-    tokens that its visit, if it ends with this, lacks of `tokens_min`: guards see them as spent. `unread` says why
-    its class reads it no more: it is for no transition, and only its digest is recorded.
-    """
-
-    payload: Payload
-    at_ms: int
-    own: bool = True
-    event_id: str | None = None
-    spent: Spent = NOTHING
-    strikes: Mapping[str, int] = NO_STRIKES
-    charge: int = 0
-    unread: str = ""
-    note: Mapping[str, str | int] = NO_NOTE
-
-    @property
-    def charged(self) -> Spent:
-        """What will have been spent once the visit is over."""
-        return self.spent + Spent(self.charge) if self.charge else self.spent
-
-
-@value
-class Way:
-    """A hop that may be taken: the rulings given on it, and the ways a refusal there opens, by hop id."""
-
-    hop: str
-    target: str
-    rulings: tuple[Ruling, ...]
-    otherwise: Mapping[str, "Way"] = field(factory=dict)
-
-
-@value(kw_only=True)
-class Plan:
-    """What `select` found: a `retry`; or a `way`, None where no transition is for this event.
-
-    `before` are the rulings that refused a retry.
-    """
-
-    event: Event
-    predicates: tuple[tuple[str, bool | None], ...]
-    way: Way | None
-    memory: bytes | None = None
-    retry: Retrying | None = None
-    before: tuple[Ruling, ...] = ()
 
 
 def select(engine: Engine, snapshot: Snapshot, event: Event, recorded: Record | None = None) -> Plan:
@@ -108,18 +57,31 @@ class _Selection:
         if self.snapshot.state == START and event.own and event.payload.event in self.spec.initial.initial:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
-        if event.own and pending is None:
+        fresh = event.own and pending is None and not event.escalated
+        told = self._told(event) if fresh else ()
+        if fresh:
             strikes = with_attempt(self.spec, self.snapshot, event.payload, event.strikes)
             event = evolve(event, strikes=strikes) if strikes is not event.strikes else event
-        retry = self._retry(event)
-        if retry is not None and refusing(retry.rulings) is None:
-            return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry)
-        before = retry.rulings if retry is not None else ()
+        retry = self._retry(event) if pending is None else None
+        if retry is not None and all(is_allowed(answer) for answer in retry.answers):
+            return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         line, event = self._candidate(event) if not event.unread else (None, event)
+        plan = Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         if line is None:
-            return Plan(event=event, predicates=tuple(self.predicates), way=None, before=before)
+            return plan
         way, memory = self._transition(line, event)
-        return Plan(event=event, predicates=tuple(self.predicates), way=way, memory=memory, before=before)
+        return evolve(plan, way=way, memory=memory)
+
+    def _told(self, event: Event) -> tuple[Told, ...]:
+        """What the end of an attempt says to those that share what it depended on.
+
+        Each call has said so with its outcome; its end does, of what guards on its state watch and it did not call.
+        """
+        state, now = self.spec.state.get(self.snapshot.state), self.snapshot
+        shared = [guard for guard in state.guards if guard.shares is not None] if state is not None else []
+        outcome = outcome_of(event.payload) if shared else "neutral"
+        uncalled = [guard for guard in shared if guard.shares is not None and guard.shares.name not in event.strikes]
+        return (*event.hung, *((guard, permitted(now, guard), outcome) for guard in uncalled))
 
     def _retry(self, event: Event) -> Retrying | None:
         """The retry of the attempt that ended in this event, if its state has one that is for it."""
@@ -127,14 +89,24 @@ class _Selection:
         failure = event.payload.value
         if state is None or state.retry is None or not event.own or not isinstance(failure, FAILURES):
             return None
+        if self.snapshot.resumes > self.spec.bounds.resumes_max:  # none but the runtime's `crashed` comes after that
+            return None
         at_ms = event.at_ms + pause_ms(state.retry, self.snapshot, failure)
         hop = retry_id(state.name)
-        if not self._answer(hop, state.retry.when, event):
+        when = state.retry.when
+        if event.escalated and self.recorded is not None:
+            if hop not in dict(self.recorded.predicates):
+                return None
+            when = evolve(when, fn=None)
+        answer = self._answer(hop, when, event)
+        if answer is None:
+            return Retrying(hop, event, (self.broken[hop],), at_ms)
+        if not answer:
             return None
         counters = self._counters(event, at_ms)
-        facts = self._facts(hop, state.name, event, counters, at_ms)
-        rulings = tuple([self.asking.ruling(guard, counters, facts) for guard in retry_guards(self.spec, state)])
-        return Retrying(hop, rulings, at_ms)
+        facts = self._facts(hop, state.name, counters, at_ms, None)
+        answers = tuple([self.asking.ruling(guard, counters, facts) for guard in retry_guards(self.spec, state)])
+        return Retrying(hop, event, answers, at_ms)
 
     def _candidate(self, event: Event) -> tuple[TransitionSpec | None, Event]:
         """The candidate, and the event it is for: what a state does not handle escalates."""
@@ -147,7 +119,8 @@ class _Selection:
             if higher is None:
                 return line, event
             self.predicates = self.predicates[: self.first]
-            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX))
+            note = {**event.note, ESCALATED: event.payload.event}
+            event = evolve(event, payload=seal(higher, RUNTIME_BYTES_MAX), note=note)
 
     def _matches(self, event: Event, line: TransitionSpec) -> bool:
         return line.when is None or self._answer(line.name, line.when, event) is not False
@@ -192,19 +165,22 @@ class _Selection:
 
     def _transition(self, line: TransitionSpec, event: Event) -> tuple[Way, bytes | None]:
         if line.name in self.broken:
-            return self._refused(line, (self.broken[line.name],), event), None
+            return self._refused(line, (self.broken[line.name],), event, {}), None
         everywhere = event.payload.event not in RUNTIME_EVENTS and self.spec.state[line.target].kind != "final"
         way = self._way(line.name, line.target, line.guards, line.otherwise, event, everywhere)
-        if refusing(way.rulings) is not None or line.remember is None:
+        if refusing(way.answers) is not None or line.remember is None:
             return way, None
         memory, refusal = self._remember(line.remember, line.name, event)
-        return (self._refused(line, (*way.rulings, refusal), event), None) if refusal else (way, memory)
+        return (self._refused(line, (*way.answers, refusal), event, way.otherwise), None) if refusal else (way, memory)
 
-    def _refused(self, line: TransitionSpec, rulings: tuple[Ruling, ...], event: Event) -> Way:
-        """The way of a transition that its own predicate or `remember` refused."""
-        refusal = refusing(rulings)
+    def _refused(
+        self, line: TransitionSpec, answers: tuple[Answer, ...], event: Event, opened: Mapping[tuple[str, str], Way]
+    ) -> Way:
+        """The way of a transition that its own predicate or `remember` refused; guards may have `opened` others."""
+        refusal = refusing(answers)
         assert refusal is not None
-        return Way(line.name, line.target, rulings, self._after(line.name, line.otherwise, refusal, event))
+        after = self._after(line.name, line.otherwise, refusal.verdict.code, event)
+        return Way(line.name, line.target, answers, {**opened, **after})
 
     def _remember(self, remember: Named | None, owner: str, event: Event) -> tuple[bytes | None, Ruling | None]:
         """The memory after this payload; or the refusal, where it cannot be made or kept."""
@@ -234,21 +210,27 @@ class _Selection:
         if everywhere:
             asked += [(line.name, line.otherwise, line.guards) for line in self.spec.everywhere]
         counters = self._counters(event, event.at_ms)
-        facts = self._facts(hop, target, event, counters, event.at_ms)
-        rulings = tuple([self.asking.ruling(guard, counters, facts) for _, _, placed in asked for guard in placed])
-        refusal = refusing(rulings)
-        if refusal is None:
-            return Way(hop, target, rulings)
-        owner, ways = next((owner, ways) for owner, ways, _ in asked if owner == refusal.at)
-        return Way(hop, target, rulings, self._after(owner, ways, refusal, event))
+        facts = self._facts(hop, target, counters, event.at_ms, event.payload)
+        answers = tuple([self.asking.ruling(guard, counters, facts) for _, _, placed in asked for guard in placed])
+        refusal = refusing(answers)
+        may_refuse = [guard for guard in answers if isinstance(guard, Placed)]
+        if refusal is None and not may_refuse:
+            return Way(hop, target, answers)
+        leads = {owner: ways for owner, ways, _ in asked}
+        codes = [(guard.at, code) for guard in may_refuse for code in guard.codes]
+        codes += [(refusal.at, refusal.verdict.code)] if refusal is not None else []
+        after: dict[tuple[str, str], Way] = {}
+        for at, code in dict.fromkeys(codes):
+            after |= self._after(at, leads[at], code, event)
+        return Way(hop, target, answers, after)
 
-    def _after(self, owner: str, ways: Ways, refusal: Ruling, event: Event) -> dict[str, Way]:
-        """The way that `refusal` opens: the target's entry guards are asked there, the machine's are not."""
-        key = way_for(ways, refusal.verdict.code)
+    def _after(self, at: str, ways: Ways, code: str, event: Event) -> dict[tuple[str, str], Way]:
+        """The way that a refusal opens: the target's entry guards are asked there, the machine's are not."""
+        key = way_for(ways, code)
         if key is None:
             return {}
-        hop = way_id(owner, key)
-        return {hop: self._way(hop, ways[key], (), {}, event, everywhere=False)}
+        hop = way_id(at, key)
+        return {(at, code): self._way(hop, ways[key], (), {}, event, everywhere=False)}
 
     def _counters(self, event: Event, at_ms: int) -> Mapping[str, int]:
         """What a run will have counted when this happens, at `at_ms`."""
@@ -258,20 +240,21 @@ class _Selection:
         return {**counters, "elapsed_ms": at_ms - (self.snapshot.started_at_ms or at_ms)}
 
     def _facts(
-        self, hop: str, target: str, event: Event, counters: Mapping[str, int], at_ms: int
+        self, hop: str, target: str, counters: Mapping[str, int], at_ms: int, arriving: Payload | None
     ) -> Callable[[Kept], Facts]:
         """What a guard may look at, given what it keeps: made for those only that do not just count."""
+        body, digest = (arriving.body, arriving.digest) if arriving is not None else (b"", b"")
         return lambda kept: Facts(
             source=self.snapshot.state,
             target=target,
             hop=hop,
-            payload=event.payload.value,
+            payload=arriving.value if arriving is not None else None,
             counters=counters,
             at_ms=at_ms,
             entered_at_ms=self.snapshot.entered_at_ms,
             started_at_ms=self.snapshot.started_at_ms,
-            payload_bytes=len(event.payload.body),
-            payload_digest=event.payload.digest,
+            payload_bytes=len(body),
+            payload_digest=digest,
             kept=kept,
             memory=lambda: self.memory,
         )

@@ -161,7 +161,8 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
         if counter.of == "hops" or (counter.of, counter.subject) == ("fires", record.hop):
             counters[counter.key] = counters.get(counter.key, 0) + 1
     again = Again(record.seq, record.until_ms)
-    return evolve(after, counters=counters, attempt=attempt, fresh=attempt, again=again)
+    kept = _with_kept(after.kept, record.rulings)
+    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again)
 
 
 def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:

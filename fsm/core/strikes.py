@@ -6,6 +6,7 @@ watched was tried, so no restart begins it again.
 """
 
 from collections.abc import Mapping
+from typing import Literal
 
 from fsm.core.record import NO_STRIKES
 from fsm.core.snapshot import Snapshot
@@ -15,6 +16,8 @@ from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
 
 BUSY = (408, 425, 429)
+
+Outcome = Literal["success", "failure", "neutral"]
 
 
 def is_failure(status: int | None) -> bool:
@@ -36,14 +39,14 @@ def with_attempt(
     """
     state = spec.state.get(snapshot.state)
     watched = [guard for guard in state.guards if _watches(guard)] if state is not None else []
-    failed = _failed(payload) if watched else None
-    if failed is None:
+    outcome = outcome_of(payload) if watched else "neutral"
+    if outcome == "neutral":
         return strikes
     found = dict(strikes)
     for guard in watched:
         assert guard.counter is not None
         before = snapshot.counters.get(guard.counter.key, 0)
-        after = before + 1 if failed else 0
+        after = before + 1 if outcome == "failure" else 0
         if guard.counter.subject not in strikes and after != before:
             found[guard.counter.subject] = after
     return found or NO_STRIKES
@@ -64,12 +67,12 @@ def _watches(guard: Placed) -> bool:
     return guard.counter is not None and guard.counter.of == "strikes"
 
 
-def _failed(payload: Payload) -> bool | None:
-    """Whether an attempt failed; None where it is nobody's failure: an invalid answer, a refused call, a 4xx."""
+def outcome_of(payload: Payload) -> Outcome:
+    """What the end of an attempt says of what it depended on; an invalid answer, a refused call, a 4xx say nothing."""
     match payload.value:
         case AgentFailed(status=status):
-            return True if is_failure(status) else None
+            return "failure" if is_failure(status) else "neutral"
         case TimedOut():
-            return True
+            return "failure"
         case _:
-            return None if payload.event in RUNTIME_EVENTS else False
+            return "neutral" if payload.event in RUNTIME_EVENTS else "success"

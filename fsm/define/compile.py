@@ -84,13 +84,13 @@ def compile_machine(
     classes = reading.classes | RUNTIME_EVENTS
     left = {reading.name(source) for line in lost if isinstance(line, Transition) for source in line.sources}
     fallbacks = {reading.name(line): line.fallback for line in reading.lines.values() if _has_fallback(line)}
-    states, transitions = with_fallbacks(states, transitions, fallbacks)
     check_ends(mistakes, states, transitions, classes, left)
-    check_agent_results(mistakes, states, transitions, classes, left)
+    check_agent_results(mistakes, states, transitions, classes, left, fallbacks)
     check_counts(mistakes, states, transitions)
     check_chains(mistakes, states)
     if mistakes.found:
         return None
+    states, transitions = with_fallbacks(states, transitions, fallbacks)
     return MachineSpec(
         name=name,
         doc=(cls.__doc__ or "").strip(),
@@ -137,7 +137,7 @@ def _has_fallback(line: Line) -> TypeGuard[State[Any]]:
 def _state(reading: _Reading, line: State[Any]) -> StateSpec:
     check_state(reading.mistakes, line)
     check_agent(reading.mistakes, line, line.agent)
-    check_agent(reading.mistakes, line, line.fallback)
+    check_agent(reading.mistakes, line, line.fallback, "fallback")
     retries = check_retry(reading.mistakes, line)
     check_remember(reading.mistakes, line, line.remember, reading.memory)
     kind: Any = "final" if line.final is not None else "agent" if line.agent is not None else "waiting"

@@ -57,39 +57,42 @@ def check_agent_results(
     transitions: Sequence[TransitionSpec],
     classes: Classes,
     left: Collection[str],
+    fallbacks: Mapping[str, Any],
 ) -> None:
-    """What agents say they return, against what is taken from their states."""
+    """What agents, and the `fallbacks` of states, say they return, against what is taken from their states."""
     for state in states:
         taken = dict.fromkeys(event for line in transitions if state.name in line.sources for event in line.events)
         own = [event for event in taken if event not in RUNTIME_EVENTS]
         unknown = state.name in left or any(event not in classes for event in own) or not own
-        for part in () if state.agent is None else returned(state.agent):
-            wrong = _result_mistake(state.name, part, [classes[event] for event in own] if not unknown else None)
-            if wrong is not None:
-                mistakes.add(state, *wrong)
+        of_state = None if unknown else [classes[event] for event in own]
+        for role, agent in (("agent", state.agent), ("fallback", fallbacks.get(state.name))):
+            for part in () if agent is None else returned(agent):
+                wrong = _result_mistake(state.name, role, part, of_state)
+                if wrong is not None:
+                    mistakes.add(state, *wrong)
 
 
-def _result_mistake(state: str, part: Any, taken: list[type[BaseModel]] | None) -> tuple[str, str] | None:
+def _result_mistake(state: str, role: str, part: Any, taken: list[type[BaseModel]] | None) -> tuple[str, str] | None:
     """`part` is one of the types that an agent says it returns; an unknown one is no mistake."""
     if not isinstance(part, type) or part in (object, BaseModel):
         return None
     if issubclass(part, RuntimeEvent):
-        return f"its agent returns {part.__name__}, which only the runtime makes", "raise an error instead"
+        return f"its {role} returns {part.__name__}, which only the runtime makes", "raise an error instead"
     if not issubclass(part, BaseModel):
         if part.__module__ != "builtins":
             return None
         name = "None" if part is type(None) else part.__name__
-        return f"its agent returns {name}, which is no payload", "return a pydantic model that a transition takes"
+        return f"its {role} returns {name}, which is no payload", "return a pydantic model that a transition takes"
     if taken is None or any(issubclass(cls, part) for cls in taken):
         return None
     twin = next((cls for cls in taken if cls.__name__ == part.__name__), None)
     if twin is not None:
-        what = f"its agent returns the {part.__name__} of {part.__module__}, and that of {twin.__module__} is taken"
+        what = f"its {role} returns the {part.__name__} of {part.__module__}, and that of {twin.__module__} is taken"
         return what, "declare it once, and import it everywhere by the same name"
     known = ", ".join(sorted(cls.__name__ for cls in taken))
     return (
-        f"its agent returns {part.__name__}, which no transition takes from here (it takes {known})",
-        f"write {state}.to(..., on={part.__name__}), or change what the agent returns",
+        f"its {role} returns {part.__name__}, which no transition takes from here (it takes {known})",
+        f"write {state}.to(..., on={part.__name__}), or change what the {role} returns",
     )
 
 

@@ -40,7 +40,7 @@ def with_fallbacks(
                 retry=None,
                 guards=(),
                 otherwise={},
-                title=f"{state.title or state.name}, fallback",
+                title=f"{state.title}, fallback" if state.title else "",
             ),
         ]
         lines.append(
@@ -54,6 +54,13 @@ def with_fallbacks(
             )
         )
     for line in transitions:
-        extra = [fallback_of(source) for source in line.sources if source in agents]
-        lines.append(evolve(line, sources=(*line.sources, *extra)) if extra else line)
+        sources = _sources(line, agents)
+        lines.append(evolve(line, sources=sources) if sources != line.sources else line)
     return all_states, lines
+
+
+def _sources(line: TransitionSpec, agents: Mapping[str, Any]) -> tuple[str, ...]:
+    """Where a line leads away from; one on failures alone has nothing left to take from a state with a fallback."""
+    failures = line.events == ("AgentFailed",)
+    stay = [source for source in line.sources if not (failures and source in agents)]
+    return (*stay, *(fallback_of(source) for source in line.sources if source in agents))

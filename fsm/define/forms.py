@@ -24,6 +24,11 @@ class CounterForm(TypedDict):
     since: str
 
 
+class ShareForm(TypedDict):
+    kind: Literal["breaker"]
+    name: str
+
+
 class GuardForm(TypedDict):
     guard: str
     at: str
@@ -33,6 +38,7 @@ class GuardForm(TypedDict):
     params: dict[str, bool | int | str]
     counter: CounterForm | None
     limit: int | None
+    shares: NotRequired[ShareForm]
 
 
 class RetryForm(TypedDict):

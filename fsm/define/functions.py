@@ -22,19 +22,21 @@ UNSTEADY = ("strikes", "elapsed_ms")  # a count that a success begins again, and
 ATTEMPTS_MAX = 1_000
 
 
-def check_agent(mistakes: Mistakes, line: State[Any], agent: Any) -> None:
+def check_agent(mistakes: Mistakes, line: State[Any], agent: Any, role: str = "agent") -> None:
     if agent is None:
         return
     if not callable(agent):
-        mistakes.add(line, f"its agent {agent!r} cannot be called", f"give agent= a function: {AN_AGENT}")
+        mistakes.add(line, f"its {role} {agent!r} cannot be called", f"give {role}= a function: {AN_AGENT}")
     elif inspect.isclass(agent):
         is_payload = issubclass(agent, BaseModel)
-        instead = f"give agent= a function that returns it: {AN_AGENT}" if is_payload else f"write {agent.__name__}()"
-        mistakes.add(line, f"its agent is the class {agent.__name__}, not an instance", instead)
+        instead = f"give {role}= a function that returns it: {AN_AGENT}" if is_payload else f"write {agent.__name__}()"
+        mistakes.add(line, f"its {role} is the class {agent.__name__}, not an instance", instead)
     elif inspect.isgeneratorfunction(agent) or inspect.isasyncgenfunction(agent):
-        mistakes.add(line, f"its agent {told_briefly(agent)} yields", f"an agent returns one payload: {AN_AGENT}")
+        mistakes.add(line, f"its {role} {told_briefly(agent)} yields", f"an agent returns one payload: {AN_AGENT}")
     elif not _takes(agent, 1):
-        mistakes.add(line, f"its agent {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}")
+        mistakes.add(
+            line, f"its {role} {told_briefly(agent)} cannot be called with one view", f"write it as {AN_AGENT}"
+        )
 
 
 def check_predicate(mistakes: Mistakes, line: Line, when: Any, memory: type[BaseModel] | None) -> None:
@@ -59,7 +61,7 @@ def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
     """Whether the retry of a state, if it has one, can be compiled."""
     retry: object = line.retry
     found = len(mistakes.found)
-    if line.agent is None and (retry is not None or line.fallback is not None):
+    if line.agent is None and line.final is None and (retry is not None or line.fallback is not None):
         given = "retry=" if retry is not None else "fallback="
         mistakes.add(line, f"it has {given} and no agent that could fail", "give it agent=, or drop that")
     if retry is not None and not isinstance(retry, Retry):
@@ -72,7 +74,10 @@ def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
         if not all(type(pause) in (int, float) and 0 <= pause < 1e9 for pause in pauses) or pauses[0] > pauses[1]:
             what = f"Retry(base_s={retry.base_s!r}, cap_s={retry.cap_s!r})"
             mistakes.add(line, what, "give seconds, 0 or more, the cap no less than the base")
-        wants = function_mistake("when", retry.when, (1,), "def worth_it(failure) -> bool")
+        when: object = retry.when
+        wants = function_mistake("when", when, (1,), "def worth_it(failure) -> bool")
+        if when is None:
+            wants = "Retry(when=None)", "leave when= out: what may help is tried again"
         if wants:
             mistakes.add(line, *wants)
     return len(mistakes.found) == found
@@ -173,8 +178,10 @@ def _guard_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
     if not codes and guard.kind != "sure":
         return f"{cls.__name__} names no verdict codes", 'give the class codes = ("why_it_refuses",)'
     wrong = guard.mistake(standing) or _count_mistake(guard, standing)
+    if wrong is not None:
+        return wrong
     unstable = [name for name, value in guard.params().items() if " at 0x" in str(value)]
-    if wrong is None and unstable:
+    if unstable:
         what = f"{cls.__name__}({unstable[0]}=...) has no lasting text, so the machine has no lasting fingerprint"
         wrong = (what, "give it numbers, texts or named functions, or write params()")
     return wrong
@@ -184,8 +191,12 @@ def _count_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
     """A guard counts or has a check; a cap counts what never falls."""
     cls, counter = type(guard), guard.counted(standing, "")
     counts = counter is not None and guard.limit_of() is not None
+    if counter is not None and counter.of in UNSTEADY and counter.since:
+        return f"{cls.__name__} counts {counter.of} since {counter.since}, which nothing does", "leave since out"
+    if counter is not None and counter.of == "strikes" and not counter.subject:
+        return f"{cls.__name__} counts the strikes of nothing", 'name what it watches: Counter("strikes", "search")'
     if guard.kind != "cap":
-        return None if counts else _check_mistake(cls)
+        return None if counts or guard.shared() is not None else _check_mistake(cls)
     if not counts:
         return f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind"
     assert counter is not None

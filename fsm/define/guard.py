@@ -126,10 +126,19 @@ class Counter:
 
 
 @frozen
+class Share:
+    """A row that all runs of a journal share: what it is, and its name."""
+
+    kind: Literal["breaker"]
+    name: str
+
+
+@frozen
 class Facts:
     """All that a guard may look at. Nothing else exists for it: no clock, no file, no model.
 
-    `kept` is what this guard has kept of this run so far, `payload_digest` the sha256 of the payload's bytes.
+    `kept` is what this guard has kept of this run so far, `payload_digest` the sha256 of the payload's bytes. A retry
+    brings no payload: there it is None.
     """
 
     source: str
@@ -162,6 +171,7 @@ class Placed:
     With `counter` and `limit` it takes no code: it refuses with its first code once the counter has reached
     the limit. A `cap` always has them, and its counter never falls unless by `since`. `check` is None for a
     machine loaded from JSON; `at` is the attribute it stands on, `nth` which one of several alike there it is.
+    One that `shares` a row with other runs is asked where that row can be seen, and takes no code either.
     """
 
     name: str
@@ -172,6 +182,7 @@ class Placed:
     params: Mapping[str, int | str]
     counter: Counter | None = None
     limit: int | None = None
+    shares: Share | None = None
     check: Checks | None = field(default=None, eq=False, repr=False)
     nth: int = field(default=1, eq=False, repr=False)
 
@@ -242,6 +253,10 @@ class Guard:
         """The count at which it refuses."""
         return None
 
+    def shared(self) -> Share | None:
+        """The row that it shares with other runs, if it does: the kernel asks it, and `check` is not used."""
+        return None
+
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
         """What is wrong with its parameters, or with it at such a place: (what, what to write instead), or None.
 
@@ -266,5 +281,6 @@ class Guard:
             params=self.params(),
             counter=self.counted(standing, owner),
             limit=self.limit_of(),
+            shares=self.shared(),
             check=self.check,
         )

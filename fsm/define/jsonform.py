@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from fsm.define.guard import Counter, Placed, numbered
+from fsm.define.guard import Counter, Placed, Share, numbered
 from fsm.define.parts import EverywhereSpec, Named, PromiseSpec, RetrySpec, StateSpec, TransitionSpec, retry_spec
 from fsm.define.payload import canonical
 from fsm.define.shape import FieldShape, Shape
@@ -126,6 +126,7 @@ def _placed(guard: Placed) -> Form:
         "params": dict(guard.params),
         "counter": {"of": counter.of, "subject": counter.subject, "since": counter.since} if counter else None,
         "limit": guard.limit,
+        **({"shares": {"kind": guard.shares.kind, "name": guard.shares.name}} if guard.shares else {}),
     }
 
 
@@ -196,6 +197,7 @@ def _guards(item: Form) -> tuple[Placed, ...]:
             params=dict(guard["params"]),
             counter=Counter(**guard["counter"]) if guard["counter"] else None,
             limit=guard["limit"],
+            shares=Share(**guard["shares"]) if "shares" in guard else None,
         )
         for guard in item["guards"]
     )

@@ -166,6 +166,11 @@ def retry_id(state: str) -> str:
     return f"{state}.retry"
 
 
+def is_retry(hop: str) -> bool:
+    """Whether a hop, or the place of a guard, is that of a retry; no attribute's name has a dot."""
+    return hop.endswith(".retry")
+
+
 def way_for(otherwise: Ways, code: str) -> str | None:
     """Which key of an `otherwise` answers to a verdict code."""
     return code if code in otherwise else ("*" if "*" in otherwise else None)

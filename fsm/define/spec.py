@@ -119,9 +119,9 @@ class MachineSpec:
 
     @cached_property
     def watched(self) -> frozenset[str]:
-        """The names of what guards count the failures of."""
-        counters = [guard.counter for guard in self.guards]
-        return frozenset(counter.subject for counter in counters if counter is not None and counter.of == "strikes")
+        """The names of what guards want to know the failures of."""
+        struck = [g.counter.subject for g in self.guards if g.counter is not None and g.counter.of == "strikes"]
+        return frozenset([*struck, *(guard.shares.name for guard in self.guards if guard.shares is not None)])
 
     @cached_property
     def formerly(self) -> dict[str, str]:

@@ -17,6 +17,7 @@ from fsm.journal import bulk, timers
 from fsm.journal.operations import ARTIFACT_SQL, Decide, Decided, Overlooked
 from fsm.journal.rows import record_row, snapshot_body, snapshot_bytes
 from fsm.journal.schema import RECORD_COLUMNS
+from fsm.journal.shared import SharedRows
 from fsm.journal.timers import timers_over, timers_set
 
 SNAPSHOT_BYTES_MIN = 256 << 10
@@ -71,7 +72,7 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
     called = [run.key for run in runs.values() if run.calls]
     for key, tokens, usd_micros in bulk.select_in(connection, _SPENT, called):
         runs[key].spent = Spent(tokens, usd_micros)
-    changes = _Changes()
+    changes, shared = _Changes(), SharedRows(connection)
     for member in members:
         run = runs[member.run]
         why = _fence(run, member)
@@ -81,10 +82,12 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
         if run.spent and (found := run.spent - member.booked):
             member.error = Overlooked(found)
             continue
-        decision = conclude(member.engine, member.snapshot, member.plan, {})
+        shared.enter(member.run, member.plan.event.at_ms, member.lease_ms)
+        decision = conclude(member.engine, member.snapshot, member.plan, shared)
         member.result = Decided(decision)
         _note(changes, run, member, member.result)
     _write(connection, changes)
+    shared.write()
 
 
 def _fence(run: _Standing, member: Decide) -> str | None:

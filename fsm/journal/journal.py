@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from fsm.clock import Clock, boot_id
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
+from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.core.select import Plan
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
@@ -48,10 +48,8 @@ class Journal(Protocol):
         """Take a lease for this event loop; `epoch` is set from then on."""
         ...
 
-    async def begin(
-        self, run_id: str, spec: MachineSpec, labels: str, payload: Payload, decision: Decision
-    ) -> tuple[Run, bool]:
-        """A new run with its record 0, or the one that began the same way; True where it is new."""
+    async def begin(self, run_id: str, engine: Engine, labels: str, plan: Plan) -> tuple[Run, Decision | None]:
+        """A new run with its record 0, and how that was decided; or the one that began the same way, and None."""
         ...
 
     def decide(
@@ -82,7 +80,9 @@ class Journal(Protocol):
         """A record that decides nothing, after a `call` row; a run whose runner is dead is taken over with it."""
         ...
 
-    async def call(self, call: Call) -> Call: ...
+    async def call(self, call: Call, *, ask: Sequence[Asked] = (), tell: Sequence[Told] = (), time_ms: int = 0) -> Call:
+        """A row of the ledger. `NotPermitted` if a shared guard refuses an intent that would take `time_ms` at most."""
+        ...
 
     async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None: ...
 
@@ -125,7 +125,7 @@ class SqliteJournal:
     ) -> None:
         self.path = os.fspath(path)
         self.epoch = 0
-        self._lease_s, self._stall_s_max = lease_s, stall_s_max
+        self._lease_s, self._lease_ms, self._stall_s_max = lease_s, round(lease_s * 1000), stall_s_max
         self._writer = Writer(self.path, open_writer(self.path, connect, synchronous))
         try:
             self._reader = Reader(self.path, open_reader(self.path))
@@ -155,17 +155,29 @@ class SqliteJournal:
         self._loop, self._room = asyncio.get_running_loop(), asyncio.Event()
         self._writer.start(self._deliver)
 
-    async def begin(
-        self, run_id: str, spec: MachineSpec, labels: str, payload: Payload, decision: Decision
-    ) -> tuple[Run, bool]:
-        begin = Begin(run_id=run_id, spec=spec, labels=labels, payload=payload, decision=decision, epoch=self.epoch)
-        return await self._write(begin, len(payload.body))  # type: ignore[no-any-return]
+    async def begin(self, run_id: str, engine: Engine, labels: str, plan: Plan) -> tuple[Run, Decision | None]:
+        begin = Begin(
+            run_id=run_id,
+            engine=engine,
+            labels=labels,
+            plan=plan,
+            epoch=self.epoch,
+            lease_ms=self._lease_ms,
+        )
+        return await self._write(begin, len(plan.event.payload.body))  # type: ignore[no-any-return]
 
     def decide(
         self, run: Run, engine: Engine, snapshot: Snapshot, plan: Plan, **rest: Any
     ) -> Coroutine[Any, Any, Decided]:
         decide = Decide(
-            run=run.key, run_id=run.run_id, epoch=self.epoch, engine=engine, snapshot=snapshot, plan=plan, **rest
+            run=run.key,
+            run_id=run.run_id,
+            epoch=self.epoch,
+            lease_ms=self._lease_ms,
+            engine=engine,
+            snapshot=snapshot,
+            plan=plan,
+            **rest,
         )
         return self._write(decide, len(plan.event.payload.body))  # while it waits nothing else is kept of this hop
 
@@ -176,8 +188,9 @@ class SqliteJournal:
         append = Append(run=run.key, epoch=self.epoch, record=record, now=now, boot=lease.boot, **rest)
         return await self._write(append)  # type: ignore[no-any-return]
 
-    async def call(self, call: Call) -> Call:
-        return await self._write(WriteCall(call=call, epoch=self.epoch), len(call.body or b""))  # type: ignore[no-any-return]
+    async def call(self, call: Call, **shared: Any) -> Call:
+        write = WriteCall(call=call, epoch=self.epoch, lease_ms=self._lease_ms, **shared)
+        return await self._write(write, len(call.body or b""))  # type: ignore[no-any-return]
 
     async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None:
         post = Post(

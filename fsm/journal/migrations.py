@@ -5,7 +5,7 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from fsm.journal.schema import APPLICATION_ID, FORMAT, TABLES, VIEWS, triggers
+from fsm.journal.schema import APPLICATION_ID, FORMAT, SHARED, TABLES, VIEWS, triggers
 
 migrations = Migrations("turnstile")
 
@@ -14,6 +14,13 @@ migrations = Migrations("turnstile")
 def format_1(db: Database) -> None:
     """The first format."""
     for statement in _statements(TABLES + triggers() + VIEWS):
+        db.execute(statement)
+
+
+@migrations()
+def format_2(db: Database) -> None:
+    """What runs share: a row each, and a log of how its state changed."""
+    for statement in _statements(SHARED):
         db.execute(statement)
 
 

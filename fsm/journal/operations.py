@@ -7,16 +7,17 @@ operation fails. Any SQLite error undoes its whole group, which is then redone o
 
 import asyncio
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import define, evolve, field
 
-from fsm.core.conclude import Decision
+from fsm.core.conclude import Decision, conclude
 from fsm.core.engine import Engine
+from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import ENDED, NOTHING, Record, Spent, link
-from fsm.core.select import Plan
+from fsm.core.sharing import permit, tell
 from fsm.core.snapshot import Snapshot
-from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict
 from fsm.journal import bulk, timers
@@ -35,6 +36,7 @@ from fsm.journal.rows import (
     snapshot_body,
 )
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
+from fsm.journal.shared import SharedRows
 
 ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
     "INSERT INTO artifact (digest, body) VALUES (?, ?)"
@@ -60,12 +62,13 @@ class Decide(Operation):
 
     `booked` is what the plan's spending takes from call rows since the last record; if they hold more, the
     decision is `Overlooked`. `inbox` is the row the event came from, `folded` the payload bytes since the
-    last snapshot row.
+    last snapshot row, `lease_ms` how long this runner may be silent.
     """
 
     run: int
     run_id: str
     epoch: int
+    lease_ms: int
     engine: Engine
     snapshot: Snapshot
     plan: Plan
@@ -89,7 +92,7 @@ class Overlooked(Exception):
 
 @define(eq=False)
 class Decided:
-    """What became of a `Decide` or `Begin`: the decision, and whether a snapshot row was written with it."""
+    """What became of a `Decide`: the decision, and whether a snapshot row was written with it."""
 
     decision: Decision
     snapshot_bytes: int | None = None
@@ -97,26 +100,32 @@ class Decided:
 
 @define(eq=False, kw_only=True)
 class Begin(Operation):
-    """A new run with its record 0; or the run that is there already, if it began the same way."""
+    """A new run with its record 0, decided here; or the run that is there already, if it began the same way.
+
+    The result is the run, and its decision if it is new.
+    """
 
     run_id: str
-    spec: MachineSpec
+    engine: Engine
+    plan: Plan
     labels: str
-    payload: Payload
-    decision: Decision
     epoch: int
+    lease_ms: int
 
-    def apply(self, connection: sqlite3.Connection) -> tuple[Run, bool]:
+    def apply(self, connection: sqlite3.Connection) -> tuple[Run, Decision | None]:
         row = connection.execute(f"{RUN_SQL} WHERE run_id = ?", (self.run_id,)).fetchone()
         if row is not None:
-            return self._same(connection, run_from(row)), False
-        record, snapshot = self.decision.record, self.decision.snapshot
+            return self._same(connection, run_from(row)), None
+        spec, shared = self.engine.spec, SharedRows(connection)
+        shared.enter(None, self.plan.event.at_ms, self.lease_ms)
+        decision = conclude(self.engine, Snapshot(), self.plan, shared)
+        record, snapshot = decision.record, decision.snapshot
         assert record is not None
-        insert_machine(connection, self.spec, record.at_ms)
+        insert_machine(connection, spec, record.at_ms)
         detail = record.detail
         head = link(b"", record.header(detail))
         owner = self.epoch if record.outcome == "running" else 0
-        values = (self.run_id, self.spec.name, self.spec.fingerprint, self.labels, snapshot.state, snapshot.outcome)
+        values = (self.run_id, spec.name, spec.fingerprint, self.labels, snapshot.state, snapshot.outcome)
         position = (snapshot.seq, snapshot.entered, snapshot.attempt, head, owner, record.at_ms, record.at_ms)
         key = connection.execute(
             "INSERT INTO run (run_id, machine, fingerprint, labels, state, outcome, seq, entered, attempt, head, owner,"
@@ -124,15 +133,17 @@ class Begin(Operation):
             values + position,
         ).fetchone()[0]
         insert_record(connection, key, record, detail, head)
-        rows = timers.timers_set(key, self.spec, Snapshot(), snapshot, record)
+        rows = timers.timers_set(key, spec, Snapshot(), snapshot, record)
         bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, rows)
-        return get_run(connection, key), True
+        shared.write(key)
+        return get_run(connection, key), decision
 
     def _same(self, connection: sqlite3.Connection, run: Run) -> Run:
         first = record_from(connection.execute(f"{RECORD_SQL} WHERE run = ? AND seq = 0", (run.key,)).fetchone())
-        if run.machine != self.spec.name:
-            raise RunConflict(run_id=self.run_id, what=f"machine {run.machine}, not {self.spec.name}")
-        if (first.event, first.digest) != (self.payload.event, self.payload.digest):
+        spec, payload = self.engine.spec, self.plan.event.payload
+        if run.machine != spec.name:
+            raise RunConflict(run_id=self.run_id, what=f"machine {run.machine}, not {spec.name}")
+        if (first.event, first.digest) != (payload.event, payload.digest):
             raise RunConflict(run_id=self.run_id, what=f"another {first.event}")
         return run
 
@@ -197,11 +208,16 @@ class Append(Operation):
 class WriteCall(Operation):
     """A row of the call ledger. An intent is fenced by owner, visit and attempt; an outcome is always kept.
 
-    The result is the row; for an outcome the one that counts: the first good one under its key.
+    The result is the row; for an outcome the one that counts: the first good one under its key. Shared guards are
+    asked for an intent, which has the generations they permit it in, and told of an outcome.
     """
 
     call: Call
     epoch: int
+    lease_ms: int
+    ask: Sequence[Asked] = ()
+    tell: Sequence[Told] = ()
+    time_ms: int = 0
 
     def apply(self, connection: sqlite3.Connection) -> Call:
         run = get_run(connection, self.call.run)
@@ -210,10 +226,20 @@ class WriteCall(Operation):
                 raise Fenced(run_id=run.run_id, why="another runner advances it")
             if (run.entered, run.attempt) != (self.call.entered, self.call.attempt):
                 raise Fenced(run_id=run.run_id, why="the visit this call belongs to is over")
+        permits = self._shared(connection) if self.ask or self.tell else ()
         counts = self._first(connection) if self.call.kind == "outcome" and self.call.attempt > 1 else None
         calls = insert_call(connection, run, self.call)
         connection.execute("UPDATE run SET calls = ? WHERE key = ?", (calls, run.key))
-        return counts or evolve(self.call, seq=run.seq)
+        return counts or evolve(self.call, seq=run.seq, permits=permits)
+
+    def _shared(self, connection: sqlite3.Connection) -> tuple[int, ...]:
+        """The generations of the permits; raises `NotPermitted` before anything is written."""
+        rows = SharedRows(connection)
+        rows.enter(self.call.run, self.call.at_ms, self.lease_ms)
+        permits = permit(rows, self.ask, self.call.at_ms, self.time_ms)
+        tell(rows, self.tell, self.call.at_ms)
+        rows.write()
+        return permits
 
     def _first(self, connection: sqlite3.Connection) -> Call | None:
         """The outcome that counts, if a lost attempt was first after all: its runner had only been stopped."""

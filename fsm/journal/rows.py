@@ -137,7 +137,8 @@ class Call:
 
     `seq` is the run's last record when it was written, `key` the idempotency key. `body` holds the
     arguments of an intent, the result or the error of an outcome. An outcome `undone` takes the intents
-    before it back: somebody knows that the call was not made.
+    before it back: somebody knows that the call was not made. `permits` are the generations in which shared guards
+    let it be made; no row holds them.
     """
 
     id: int = 0
@@ -153,6 +154,7 @@ class Call:
     at_ms: int
     digest: bytes
     body: bytes | None
+    permits: tuple[int, ...] = field(default=(), eq=False)
 
     def sealed(self) -> bytes:
         """What the chain covers of this row."""

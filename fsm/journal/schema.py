@@ -7,7 +7,7 @@ record or call refers to any more. A body may be erased (set to NULL): the chain
 """
 
 APPLICATION_ID = 0x5455524E  # "TURN"
-FORMAT = 1
+FORMAT = 2
 PAGE_SIZE = 8192
 
 TABLES = """
@@ -134,6 +134,34 @@ CREATE TABLE tombstone (
   reason TEXT NOT NULL,
   at_ms INTEGER NOT NULL
 ) STRICT;
+"""
+
+SHARED = """
+CREATE TABLE shared (
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  body TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (kind, name)
+) STRICT;
+
+CREATE TABLE shared_log (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  name TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  run INTEGER,
+  before TEXT NOT NULL,
+  after TEXT NOT NULL,
+  note TEXT NOT NULL
+) STRICT;
+CREATE INDEX shared_log_of ON shared_log(kind, name);
+CREATE TRIGGER shared_log_once BEFORE INSERT ON shared_log WHEN EXISTS (SELECT 1 FROM shared_log WHERE id = NEW.id)
+  BEGIN SELECT RAISE(ABORT, 'shared_log is append-only'); END;
+CREATE TRIGGER shared_log_fixed BEFORE UPDATE ON shared_log
+  BEGIN SELECT RAISE(ABORT, 'shared_log is append-only'); END;
+CREATE TRIGGER shared_log_kept BEFORE DELETE ON shared_log
+  BEGIN SELECT RAISE(ABORT, 'shared_log is append-only'); END;
 """
 
 VIEWS = """

@@ -13,6 +13,7 @@ from fsm.journal.reader import Reader
 from fsm.journal.rows import RUN_SQL, Run, run_from
 
 KEYS_MAX = 1_000
+_ENTERS = "hop != '' AND kind != 'retried'"
 
 
 @frozen(kw_only=True)
@@ -80,24 +81,56 @@ def _total(name: str, place: int) -> str:
     )
 
 
-def counted(reader: Reader, run: Run, counters: Iterable[Counter]) -> dict[str, int]:
+def counted(reader: Reader, run: Run, counters: Iterable[Counter], now_ms: int) -> dict[str, int]:
     """What the run has counted so far, by key: as its last snapshot says, and by its records since, none of them read.
 
-    Spending that is in call rows only is included.
+    Spending that is in call rows only is included; time goes on until the run has ended.
     """
     base = reader.snapshot(run.key)
-    return {counter.key: _counted(reader, run, counter, base) for counter in counters}
+    found: dict[str, int] = {}
+    for counter in counters:
+        if counter.of == "elapsed_ms":
+            found[counter.key] = max(0, (run.at_ms if run.ended else now_ms) - run.started_at_ms)
+        elif counter.of == "strikes":
+            found[counter.key] = _strikes(reader, run, counter, base)
+        else:
+            found[counter.key] = _counted(reader, run, counter, base)
+    return found
+
+
+def _strikes(reader: Reader, run: Run, counter: Counter, base: Snapshot | None) -> int:
+    """As the last record tells them that does."""
+    sql = (
+        "SELECT told.value FROM record, json_each(nullif(detail, ''), '$.strikes') AS told"
+        " WHERE run = ? AND seq > ? AND told.key = ? ORDER BY seq DESC LIMIT 1"
+    )
+    after, number = (base.seq, base.counters.get(counter.key, 0)) if base is not None else (-1, 0)
+    found = reader.query(sql, run.key, after, counter.subject)
+    return int(found[0][0]) if found else number
+
+
+def resting(reader: Reader, runs: Iterable[Run], now_ms: int) -> dict[int, int]:
+    """When the next attempt begins of those that rest before one, by key."""
+    sql = (
+        "SELECT json_extract(detail, '$.until_ms') FROM record"
+        " WHERE run = ? AND seq > ? AND kind = 'retried' ORDER BY seq DESC LIMIT 1"
+    )
+    found: dict[int, int] = {}
+    for run in runs:
+        if run.outcome == "running" and (rows := reader.query(sql, run.key, run.entered)) and rows[0][0] > now_ms:
+            found[run.key] = rows[0][0]
+    return found
 
 
 def _counted(reader: Reader, run: Run, counter: Counter, base: Snapshot | None) -> int:
     after, number = (base.seq, base.counters.get(counter.key, 0)) if base is not None else (-1, 0)
     if counter.since:
-        sql = "SELECT max(seq) FROM record WHERE run = ? AND seq > ? AND state = ? AND hop != ''"
+        sql = f"SELECT max(seq) FROM record WHERE run = ? AND seq > ? AND state = ? AND {_ENTERS}"
         (entered,) = reader.query(sql, run.key, after, counter.since)[0]
         after, number = (entered, 0) if entered is not None else (after, number)
     what, *parameters = {
         "fires": ("count(*)", "hop = ?", counter.subject),
-        "visits": ("count(*)", "hop != '' AND state = ?", counter.subject),
+        "visits": ("count(*)", f"{_ENTERS} AND state = ?", counter.subject),
         "hops": ("count(*)", "hop != '' AND source != ?", START),
         "tokens": ("sum(json_extract(nullif(detail, ''), '$.spent[0]'))", "?", 1),
         "usd_micros": ("sum(json_extract(nullif(detail, ''), '$.spent[1]'))", "?", 1),
@@ -114,10 +147,10 @@ def _counted(reader: Reader, run: Run, counter: Counter, base: Snapshot | None) 
 def notable(reader: Reader, run: int, first: int, last: int, limit: int) -> list[int]:
     """The seqs of the last `limit` records between `first` and `last` that did not simply go on.
 
-    Refused, put off, taken up again, halted, or led away by a refusal.
+    Refused, put off, tried again, taken up again, halted, or led away by a refusal or a failure.
     """
     sql = (
         "SELECT seq FROM record WHERE run = ? AND seq BETWEEN ? AND ?"
-        " AND (kind NOT IN ('started', 'taken') OR instr(hop, '.otherwise') > 0) ORDER BY seq DESC LIMIT ?"
+        " AND (kind NOT IN ('started', 'taken') OR instr(hop, '.') > 0) ORDER BY seq DESC LIMIT ?"
     )
     return [seq for (seq,) in reversed(reader.query(sql, run, first, last, limit))]

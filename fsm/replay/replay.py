@@ -8,6 +8,7 @@ what follows a divergence means nothing.
 
 import os
 from collections import OrderedDict
+from collections.abc import Mapping
 from operator import attrgetter
 
 from attrs import frozen
@@ -15,8 +16,8 @@ from attrs import frozen
 from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine, Undeclared
+from fsm.core.plan import ESCALATED, Event
 from fsm.core.record import NO_NOTE, Record
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
 from fsm.define.payload import Invalid, Payload, excerpt
@@ -161,7 +162,7 @@ class _Replaying:
             strikes=record.strikes,
             charge=int(record.note.get("charge", 0)),
             unread=unread,
-            note=record.note if record.seq == 0 else NO_NOTE,
+            note=record.note if record.seq == 0 else _escalated(record),
         )
 
     def _payload(self, spec: MachineSpec, record: Record) -> Payload:
@@ -174,6 +175,10 @@ class _Replaying:
             near = f"a class that was renamed says formerly = ({record.event!r},)"
             differ(record.seq, str(record), near, f"the machine no longer has payload {record.event}")
         return payload
+
+
+def _escalated(record: Record) -> Mapping[str, str | int]:
+    return {ESCALATED: record.note[ESCALATED]} if ESCALATED in record.note else NO_NOTE
 
 
 _engines: OrderedDict[int, Engine] = OrderedDict()

@@ -2,11 +2,13 @@
 
 import functools
 import inspect
+import json
 from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
+from fsm.core.strikes import Outcome, is_failure
 from fsm.define.payload import canonical
 from fsm.errors import CallFailed
 from fsm.runner.faults import fault_of
@@ -60,6 +62,13 @@ def outcome_body(result: Any, error: BaseException | None, now_ms: int) -> tuple
         except (TypeError, ValueError, RecursionError) as unfit:
             error = TypeError(f"its result is not JSON data: {unfit}")
     return "failed", canonical(fault_of(error, now_ms).form())
+
+
+def said_of(status: str, body: bytes) -> Outcome:
+    """What an outcome says of the other side; a fault of the caller's own says nothing."""
+    if status != "failed":
+        return "success" if status == "ok" else "neutral"
+    return "failure" if is_failure(json.loads(body).get("status")) else "neutral"
 
 
 def decoded(name: str, status: str, body: bytes, returns: Any) -> Any:

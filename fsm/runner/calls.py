@@ -7,16 +7,16 @@ cannot be told apart. What was taken back (an outcome `undone`) counts as not ma
 """
 
 import asyncio
-import contextlib
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import define, field
 
 from fsm.clock import Clock
 from fsm.core.record import NOTHING, Spent
+from fsm.core.sharing import NotPermitted, asked_of
 from fsm.core.strikes import struck_out
 from fsm.crash import point
 from fsm.define.agent import Unsure
@@ -25,31 +25,19 @@ from fsm.define.payload import digest, excerpt
 from fsm.errors import Fenced, JournalError
 from fsm.journal.journal import Journal
 from fsm.journal.rows import Call
-from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared
+from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared, said_of
 from fsm.runner.faults import NAME_MAX
 from fsm.runner.known import known_of
 from fsm.runner.live import Live, Purse, calling
 from fsm.runner.task import within
 from fsm.runner.threads import Threads
+from fsm.runner.ticket import Ticket, inside
 
 KEY_MAX = 2_000
 
 
 class VisitOver(BaseException):
     """Ends the attempt from inside a call. No `Exception`, so that an agent's `except` does not swallow it."""
-
-
-@define(frozen=True)
-class _Ticket:
-    """A call whose intent is committed; `outcome` is for those who want to make the same meanwhile."""
-
-    key: str
-    name: str
-    arguments: tuple[Any, ...]
-    returns: Any
-    digest: bytes
-    purse: Purse
-    outcome: "asyncio.Future[Call | None]"
 
 
 @define(eq=False, kw_only=True)
@@ -71,7 +59,7 @@ class CallDesk:
     lost: Callable[[Exception], None]
     _made: int = 0
     _keys: set[str] = field(factory=set)
-    _under_way: dict[str, _Ticket] = field(factory=dict)
+    _under_way: dict[str, Ticket] = field(factory=dict)
     _occurrences: dict[tuple[str, str], int] = field(factory=dict)
 
     async def call(
@@ -104,14 +92,14 @@ class CallDesk:
             raise
         return await self.settle(ticket, result, None)
 
-    async def _execute(self, fn: Callable[..., Any], ticket: _Ticket) -> Any:
+    async def _execute(self, fn: Callable[..., Any], ticket: Ticket) -> Any:
         ready = prepared(fn, ticket.key)
         if inspect.iscoroutinefunction(fn):
             return await ready(*ticket.arguments)
         result = await self.threads.run(functools.partial(ready, *ticket.arguments), f"call {ticket.name}")
         return await result if inspect.isawaitable(result) else result
 
-    async def settle_later(self, ticket: _Ticket, result: Awaitable[Any]) -> Any:
+    async def settle_later(self, ticket: Ticket, result: Awaitable[Any]) -> Any:
         """Settle with what a function that is not async returned to be awaited."""
         try:
             with inside(ticket):
@@ -125,7 +113,7 @@ class CallDesk:
 
     async def intend(
         self, name: str, arguments: tuple[Any, ...], returns: Any, key: str | None, unsure: Unsure
-    ) -> tuple[Any, _Ticket | None]:
+    ) -> tuple[Any, Ticket | None]:
         """Either the recorded result of this very call, or the ticket to make it, its intent committed."""
         await self._check()
         body = arguments_body(name, arguments)
@@ -139,6 +127,7 @@ class CallDesk:
         if not known.same:
             raise _other_arguments(name, key)
         if known.outcome is not None:
+            self.live.heard(name)
             return _decoded(known.outcome, returns), None
         if known.unsure and unsure == "refuse":
             self._refuse(name, "unsure", {"attempts": known.unsure})
@@ -157,21 +146,27 @@ class CallDesk:
         self._keys.add(full_key)
         ticket = self._ticket(full_key, name, arguments, returns, digest(body))
         try:
-            await self._write("intent", full_key, name, "", body, self._general())
+            asked = asked_of(self.live.engine.spec, now, name)
+            time_ms = self.live.time_ms or 0
+            row = await self._write("intent", full_key, name, "", body, self._general(), ask=asked, time_ms=time_ms)
+            ticket.purse.permits += [(guard, given) for (guard, _), given in zip(asked, row.permits, strict=True)]
+        except NotPermitted as refused:
+            self.leave(ticket)
+            self._refuse(name, refused.code, dict(refused.numbers))
         except BaseException:
             self.leave(ticket)
             raise
         point("call.intended")
         return None, ticket
 
-    def _ticket(self, key: str, name: str, arguments: tuple[Any, ...], returns: Any, digested: bytes) -> _Ticket:
+    def _ticket(self, key: str, name: str, arguments: tuple[Any, ...], returns: Any, digested: bytes) -> Ticket:
         purse = Purse(key, name, self.entered, self.attempt, calling.get())
         outcome = asyncio.get_running_loop().create_future()
-        ticket = self._under_way[key] = _Ticket(key, name, arguments, returns, digested, purse, outcome)
+        ticket = self._under_way[key] = Ticket(key, name, arguments, returns, digested, purse, outcome)
         self.live.purses.add(purse)
         return ticket
 
-    async def _outcome_of(self, same: _Ticket, name: str, key: str | None, digested: bytes) -> Call | None:
+    async def _outcome_of(self, same: Ticket, name: str, key: str | None, digested: bytes) -> Call | None:
         """The outcome of a call that is under way already; None if it has none, and this one may be made."""
         if same.digest != digested:
             raise _other_arguments(name, key)
@@ -184,15 +179,17 @@ class CallDesk:
         await self._check()
         return outcome
 
-    async def settle(self, ticket: _Ticket, result: Any, error: BaseException | None) -> Any:
+    async def settle(self, ticket: Ticket, result: Any, error: BaseException | None) -> Any:
         """Commit the outcome and hand it out as it will be read from the journal ever after."""
         point("call.executed")
         status, body = outcome_body(result, error, self.clock.now_ms())
         outcome: Call | None = None
         try:
             spent = self.live.close(ticket.purse)
-            outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent)
-            self.live.tried(ticket.name, status, body)
+            tell = [(guard, generation, said_of(status, body)) for guard, generation in ticket.purse.permits]
+            outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent, tell=tell)
+            if self.live.token == self.token:
+                self.live.tried(ticket.name, said_of(outcome.status, outcome.body or b"null"))
         finally:
             self.leave(ticket, outcome)
         point("call.settled")
@@ -200,7 +197,7 @@ class CallDesk:
         assert outcome is not None
         return _decoded(outcome, ticket.returns)
 
-    def leave(self, ticket: _Ticket, outcome: Call | None = None) -> None:
+    def leave(self, ticket: Ticket, outcome: Call | None = None) -> None:
         """The call is over; whoever wanted to make the same is told its outcome, if it has one."""
         self.live.leave(ticket.purse)
         self._under_way.pop(ticket.key, None)
@@ -211,7 +208,9 @@ class CallDesk:
         """What was spent outside of calls; what others spend is not booked with an attempt that is over."""
         return self.live.book() if self.live.token == self.token else NOTHING
 
-    async def _write(self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent) -> Call:
+    async def _write(
+        self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent, **shared: Any
+    ) -> Call:
         """A row of this attempt."""
         call = Call(
             run=self.live.run.key,
@@ -228,7 +227,9 @@ class CallDesk:
             body=body,
         )
         try:
-            return await self.journal.call(call)
+            return await self.journal.call(call, **shared)
+        except NotPermitted:
+            raise
         except Fenced as fenced:
             raise VisitOver(str(fenced)) from None
         except JournalError as error:
@@ -262,16 +263,6 @@ class CallDesk:
         occurrence = self._occurrences.get((name, arguments), 0) + 1
         self._occurrences[name, arguments] = occurrence
         return f"{run}:{entered}:{name}:{arguments}:{occurrence}"
-
-
-@contextlib.contextmanager
-def inside(ticket: _Ticket) -> Iterator[None]:
-    """What is reported in here was spent in this call."""
-    calling.set(ticket.purse)
-    try:
-        yield
-    finally:
-        calling.set(ticket.purse.outer)
 
 
 def _shown(name: str) -> str:

@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from fsm.clock import Clock
 from fsm.core.deadline import time_for
+from fsm.core.plan import Event, Plan
 from fsm.core.record import HALTED, Record
-from fsm.core.select import Event, Plan, select
+from fsm.core.select import select
 from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
@@ -28,7 +29,7 @@ from fsm.runner.failed import Failed
 from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.observers import Observers
-from fsm.runner.spending import Books, lacking
+from fsm.runner.spending import Books, reckoned
 from fsm.runner.suspects import Suspects
 from fsm.runner.task import RunTask
 from fsm.runner.threads import Threads
@@ -140,6 +141,7 @@ class Driver:
         """The watchdog barks: an attempt has had its time, or the next one may begin."""
         if live.in_agent:
             assert live.time_ms is not None
+            live.unanswered()
             self._cut(live, TimedOut(timeout_ms=live.time_ms, attempt=live.snapshot.attempt))
         elif live.snapshot.again is not None and self.lives.get(live.run.key) is live:
             self.drive(live)
@@ -182,16 +184,8 @@ class Driver:
             given_up = self.lives.get(live.run.key) is not live
             if given_up or token not in (None, live.token) or (still is not None and not still(live.snapshot)):
                 return None
-            event = Event(
-                payload=payload,
-                at_ms=max(self.clock.now_ms(), live.snapshot.at_ms),
-                own=own,
-                event_id=event_id,
-                spent=live.take(),
-                strikes=dict(live.strikes),
-                charge=lacking(live),
-                unread=unread,
-            )
+            at_ms = max(self.clock.now_ms(), live.snapshot.at_ms)
+            event = reckoned(live, Event(payload=payload, at_ms=at_ms, own=own, event_id=event_id, unread=unread))
             try:
                 plan, decided = await self._commit(live, event, inbox)
             except Exception:
@@ -218,7 +212,7 @@ class Driver:
                 )
             except Overlooked as overlooked:
                 live.put_back(overlooked.spent)
-                event = evolve(event, spent=live.take(), charge=lacking(live))
+                event = reckoned(live, event)
 
     def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
         record, after = decided.decision.record, decided.decision.snapshot

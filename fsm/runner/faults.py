@@ -6,7 +6,7 @@ The errors of HTTP and model clients are known by the attributes and names they 
 """
 
 import email.utils
-from collections.abc import Mapping
+from datetime import UTC
 from typing import Any
 
 from attrs import asdict, frozen
@@ -55,13 +55,18 @@ def fault_of(error: BaseException, now_ms: int) -> Fault:
         text = str(error)[:TEXT_MAX].encode("utf-8", "replace").decode()
     except Exception as unprintable:
         text = f"unprintable: {type(unprintable).__name__}"
+    response = _part(error, "response")
+    status = _status(error, response)
+    retriable = bool(_part(error, "retriable", _may_help(error, status)))
+    return Fault(type(error).__name__[:NAME_MAX], text, retriable, status, _retry_after_ms(error, response, now_ms))
+
+
+def _part(of: Any, name: str, default: Any = None) -> Any:
+    """An attribute, where it can be had: a client's may be a property that raises."""
     try:
-        status = _status(error)
-        retriable = bool(getattr(error, "retriable", _may_help(error, status)))
-        retry_after_ms = _retry_after_ms(error, now_ms)
+        return getattr(of, name, default)
     except Exception:
-        status, retriable, retry_after_ms = None, False, None
-    return Fault(type(error).__name__[:NAME_MAX], text, retriable, status, retry_after_ms)
+        return default
 
 
 def _may_help(error: BaseException, status: int | None) -> bool:
@@ -71,23 +76,24 @@ def _may_help(error: BaseException, status: int | None) -> bool:
     return isinstance(error, LOST) or bool(family & LOST_ELSEWHERE)
 
 
-def _status(error: BaseException) -> int | None:
-    response = getattr(error, "response", None)
-    found = [getattr(error, name, None) for name in ("status_code", "status", "code")]
-    found += [getattr(response, name, None) for name in ("status_code", "status")]
-    return next((status for status in found if type(status) is int and 100 <= status <= 599), None)
+def _status(error: BaseException, response: Any) -> int | None:
+    found = [_part(error, name) for name in ("status_code", "status", "code")]
+    found += [_part(response, name) for name in ("status_code", "status")]
+    return next((int(status) for status in found if isinstance(status, int) and 100 <= status <= 599), None)
 
 
-def _retry_after_ms(error: BaseException, now_ms: int) -> int | None:
-    """The Retry-After of the response behind an error, as seconds or as a date (RFC 9110, 10.2.3)."""
-    headers: Any = getattr(getattr(error, "response", None), "headers", None) or getattr(error, "headers", None)
-    if not isinstance(headers, Mapping) and not hasattr(headers, "get"):
-        return None
-    given = headers.get("retry-after") or headers.get("Retry-After")
-    if not isinstance(given, str):
-        return None
+def _retry_after_ms(error: BaseException, response: Any, now_ms: int) -> int | None:
+    """The Retry-After of the response behind an error (RFC 9110, 10.2.3); None where it is neither seconds nor date."""
+    headers = _part(response, "headers") or _part(error, "headers")
     try:
-        ms = round(float(given) * 1000)
-    except ValueError:
-        ms = round(email.utils.parsedate_to_datetime(given).timestamp() * 1000) - now_ms
-    return min(max(0, ms), RETRY_AFTER_MS_MAX)
+        given = str(headers.get("retry-after") or headers.get("Retry-After")).strip()
+        ms = float(given) * 1000 if given[:1].isdigit() else _moment_ms(given) - now_ms
+        return min(max(0, round(ms)), RETRY_AFTER_MS_MAX)
+    except Exception:
+        return None
+
+
+def _moment_ms(date: str) -> float:
+    """An HTTP date; one that names no zone is in GMT."""
+    moment = email.utils.parsedate_to_datetime(date)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000

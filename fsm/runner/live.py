@@ -1,16 +1,16 @@
 """A run while this runner advances it."""
 
 import asyncio
-import json
 import threading
 from contextvars import ContextVar
 
 from attrs import define, field
 
 from fsm.core.engine import Engine
+from fsm.core.plan import Asked, Told
 from fsm.core.record import NOTHING, Record, Spent
 from fsm.core.snapshot import Snapshot, failure_seq
-from fsm.core.strikes import is_failure, key_of
+from fsm.core.strikes import Outcome, key_of
 from fsm.define.events import RuntimeEvent
 from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run
@@ -21,7 +21,8 @@ from fsm.runner.task import RunTask
 class Purse:
     """What one call in flight has reported and no row holds yet; `outer` is the call it was made inside of.
 
-    It is `over` once the call has ended without an outcome.
+    It is `over` once the call has ended without an outcome. `permits` are the generations in which shared guards
+    let it be made, until they are told what came of it.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Purse:
     outer: "Purse | None" = None
     spent: Spent = NOTHING
     over: bool = False
+    permits: list[Asked] = field(factory=list)
 
 
 calling: ContextVar[Purse | None] = ContextVar("calling", default=None)
@@ -52,8 +54,9 @@ class Live:
     record has to hold, `in_rows` the part of it that call rows hold. `earlier` are the call rows of this visit's
     lost attempts.
 
-    `strikes` are the failures in a row of what was tried since the last record, of what guards watch; `failure` is
-    what ended the attempt before, where this visit's is a retry or a fallback.
+    `strikes` are the failures in a row of what was tried since the last record, of what guards watch; `called` is
+    what of that this attempt has called: its own end does not count for it besides. `failure` is what ended the
+    attempt before, where this visit's is a retry or a fallback.
     """
 
     run: Run
@@ -77,6 +80,8 @@ class Live:
     hands: int = 0
     covered: Spent = NOTHING
     strikes: dict[str, int] = field(factory=dict)
+    called: set[str] = field(factory=set)
+    hung: list[Told] = field(factory=list)
     failure: RuntimeEvent | None = None
     time_ms: int | None = None
     _taken: tuple[Spent, Spent] = (NOTHING, NOTHING)
@@ -122,19 +127,36 @@ class Live:
         """How often in a row this has failed."""
         return self.strikes.get(name, self.snapshot.counters.get(key_of(name), 0))
 
-    def tried(self, name: str, status: str, body: bytes) -> None:
-        """The outcome of a call; what fails through a fault of its caller says nothing."""
-        if name not in self.engine.spec.watched:
-            return
-        if status == "ok":
-            self.strikes[name] = 0
-        elif status == "failed" and is_failure(json.loads(body).get("status")):
-            self.strikes[name] = self.streak(name) + 1
+    def tried(self, name: str, outcome: Outcome) -> None:
+        """What came of a call of this attempt."""
+        if self.heard(name) and outcome != "neutral":
+            self.strikes[name] = 0 if outcome == "success" else self.streak(name) + 1
+
+    def heard(self, name: str) -> bool:
+        """This attempt knows how a call went, if only from the journal; whether guards watch that."""
+        if name in self.engine.spec.watched:
+            self.called.add(name)
+        return name in self.called
+
+    def unanswered(self) -> None:
+        """This attempt has had its time: the calls that it still waits for have failed."""
+        now = self.snapshot
+        for purse in self.purses:
+            waits = (purse.entered, purse.attempt, purse.over) == (now.entered, now.attempt, False)
+            if waits and self.heard(purse.name):
+                self.strikes[purse.name] = self.streak(purse.name) + 1
+                self.hung += [(guard, generation, "failure") for guard, generation in purse.permits]
+                purse.permits = []
+
+    def streaks(self, own: bool) -> dict[str, int]:
+        """The failures in a row that the next record has to hold."""
+        return {**self.strikes, **{name: self.streak(name) for name in self.called if own}}
 
     def adopt(self, snapshot: Snapshot, record: Record) -> bool:
         """Stand as the record says that holds what was taken last; whether it began another visit."""
         moved = snapshot.entered != self.snapshot.entered
         self.strikes = {name: n for name, n in self.strikes.items() if record.strikes.get(name) != n}
+        self.hung = []
         with self._lock:
             self.snapshot = snapshot
             self.visit = NOTHING if moved else self.visit + (record.spent - self._taken[0])
@@ -143,7 +165,7 @@ class Live:
     def begin(self, payload: Payload) -> None:
         """Another visit, or a fresh attempt of this one: what brought it is what it works on, or what it is after."""
         now = self.snapshot
-        self.earlier, self.covered, self.failure = [], NOTHING, None
+        self.earlier, self.covered, self.failure, self.called = [], NOTHING, None, set()
         if now.seq == failure_seq(now):
             assert isinstance(payload.value, RuntimeEvent)
             self.failure = payload.value

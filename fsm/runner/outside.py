@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from attrs import define, field
 
-from fsm.core.deadline import time_for
 from fsm.core.snapshot import Pending
 from fsm.define.events import RUNTIME_BYTES_MAX, PayloadInvalid, TimedOut
 from fsm.define.payload import excerpt, seal
@@ -140,9 +139,8 @@ class Outside:
             if timer.kind == "defer" and pending is not None:
                 await self._decide_again(live, pending)
             elif timer.kind == "timeout" and live.snapshot.outcome == "waiting":
-                spec, now = live.engine.spec, live.snapshot
-                timeout_ms = time_for(spec, spec.state[now.state], now.entered_at_ms, now.started_at_ms) or 0
-                event = TimedOut(timeout_ms=timeout_ms, attempt=live.snapshot.attempt)
+                waited_ms = timer.due_ms - live.snapshot.entered_at_ms
+                event = TimedOut(timeout_ms=waited_ms, attempt=live.snapshot.attempt)
                 still: Still = lambda now: (now.entered, now.outcome) == (entered, "waiting")  # noqa: E731
                 await driver.decide(live, seal(event, RUNTIME_BYTES_MAX), still=still)
 

@@ -12,6 +12,7 @@ from fsm.define.parts import START
 from fsm.errors import JournalError, RunUnreadable
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run, snapshot_bytes
+from fsm.runner.bodies import said_of
 from fsm.runner.driver import Driver
 from fsm.runner.hearing import hear, in_hand
 from fsm.runner.live import Live
@@ -88,9 +89,10 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     """Commit and adopt the record; what goes wrong after that is no reason to leave the run alone."""
     spec, before = live.engine.spec, live.snapshot
     waits = before.state != START and spec.state[before.state].kind == "waiting"
-    if spec.watched:
-        for row in driver.journal.read.calls(live.run.key, before.seq):
-            live.tried(row.name, row.status, row.body or b"null")
+    live.strikes = {}
+    for row in driver.journal.read.calls(live.run.key, before.seq) if spec.watched else ():
+        if row.kind == "outcome" and (row.entered, row.attempt) == (before.entered, before.attempt):
+            live.tried(row.name, said_of(row.status, row.body or b"null"))
     record = Record(
         seq=before.seq + 1,
         kind="resumed",
@@ -110,7 +112,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
         raise
     point("resume.committed")
     live.snapshot = apply(spec, before, record)
-    live.strikes = {}
+    live.strikes, live.called = {}, set()
     live.visit += record.spent
     live.spent = live.in_rows = NOTHING
     driver.failed.lift(live.run.key)

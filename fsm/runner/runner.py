@@ -20,10 +20,10 @@ from pydantic import BaseModel
 
 from fsm import ids
 from fsm.clock import Clock, SystemClock
-from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import Record
-from fsm.core.select import Event
+from fsm.core.select import select
 from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.machine import Machine
@@ -167,10 +167,10 @@ class Runner:
     async def _start(self, engine: Engine, sealed: Payload, run_id: str, labels: str) -> Run:
         spec = engine.spec
         note = {"run_id": run_id, "machine": spec.name, "fingerprint": spec.fingerprint}
-        decision = decide(engine, Snapshot(), Event(payload=sealed, at_ms=self._clock.now_ms(), note=note))
-        run, new = await self.journal.begin(run_id, spec, labels, sealed, decision)
+        plan = select(engine, Snapshot(), Event(payload=sealed, at_ms=self._clock.now_ms(), note=note))
+        run, decision = await self.journal.begin(run_id, engine, labels, plan)
         point("decision.adopted")
-        if new:
+        if decision is not None:
             assert decision.record is not None
             live = Live(run=run, engine=engine, snapshot=decision.snapshot, payload=sealed, folded=len(sealed.body))
             self._driver.observers.tell(live, decision.record)

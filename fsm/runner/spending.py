@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from typing import Protocol
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from fsm.clock import Clock
+from fsm.core.plan import Event
 from fsm.core.record import NOTHING, Spent
-from fsm.define.parts import StateSpec
 from fsm.define.payload import digest
 from fsm.errors import FsmError
 from fsm.journal.journal import Journal
@@ -16,6 +18,16 @@ from fsm.journal.rows import Call
 from fsm.runner.live import Live, Purse
 
 log = logging.getLogger("fsm.runner")
+
+
+class Limited(Protocol):
+    """What bounds the spending of one visit: a state, or what stands for one."""
+
+    @property
+    def tokens_max(self) -> int | None: ...
+
+    @property
+    def usd_micros_max(self) -> int | None: ...
 
 
 def reported(tokens: int, usd_micros: int) -> Spent:
@@ -53,16 +65,24 @@ def is_limited(live: Live) -> bool:
     return state is not None and (bool(limits(state)) or state.tokens_min > 0)
 
 
-def limits(state: StateSpec) -> dict[str, int]:
+def limits(of: Limited) -> dict[str, int]:
     """The most that a visit may report, by what is spent; what is not limited is absent."""
-    declared = {"tokens": state.tokens_max, "usd_micros": state.usd_micros_max}
+    declared = {"tokens": of.tokens_max, "usd_micros": of.usd_micros_max}
     return {name: limit for name, limit in declared.items() if limit is not None}
 
 
-def beyond(live: Live) -> tuple[str, dict[str, int]] | None:
-    """The code and numbers of the limit that this visit has gone beyond, if it has."""
-    spent = live.in_visit
-    for name, limit in limits(live.engine.spec.state[live.snapshot.state]).items():
+def left(of: Limited, spent: Spent, otherwise: Mapping[str, int]) -> dict[str, int]:
+    """What a visit may still spend, having spent so much; no more than `otherwise` leaves."""
+    found = dict(otherwise)
+    for name, limit in limits(of).items():
+        rest = max(0, limit - getattr(spent, name))
+        found[name] = min(rest, found.get(name, rest))
+    return found
+
+
+def beyond(of: Limited, spent: Spent) -> tuple[str, dict[str, int]] | None:
+    """The code and numbers of the limit that a visit has gone beyond, if it has."""
+    for name, limit in limits(of).items():
         if getattr(spent, name) > limit:
             return f"{name}_max", {name: getattr(spent, name), f"{name}_max": limit}
     return None
@@ -72,6 +92,12 @@ def lacking(live: Live) -> int:
     """The tokens that this visit is charged if it ends now, once what it has spent is taken."""
     state = live.engine.spec.state.get(live.snapshot.state)
     return max(0, state.tokens_min - live.visit.tokens) if state is not None else 0
+
+
+def reckoned(live: Live, event: Event) -> Event:
+    """The event with all that there is to account for: spending, what was tried and what came of it."""
+    spent = live.take()
+    return evolve(event, spent=spent, charge=lacking(live), strikes=live.streaks(event.own), hung=tuple(live.hung))
 
 
 @define(eq=False)

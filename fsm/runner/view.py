@@ -14,12 +14,14 @@ from fsm.core.snapshot import with_told
 from fsm.define.agent import Unsure
 from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.guard import Placed, Ruling
+from fsm.define.parts import StateSpec
 from fsm.define.payload import unseal
 from fsm.define.spec import MachineSpec
 from fsm.runner.bodies import prepared
-from fsm.runner.calls import CallDesk, VisitOver, inside
+from fsm.runner.calls import CallDesk, VisitOver
 from fsm.runner.live import Live, calling
-from fsm.runner.spending import beyond, limits, reported
+from fsm.runner.spending import beyond, left, reported
+from fsm.runner.ticket import inside
 
 
 @define(eq=False)
@@ -69,22 +71,23 @@ class LiveView:
     def remaining(self) -> Mapping[str, int]:
         spec = self._live.engine.spec
         counters = with_told(spec, self._live.snapshot.counters, self._live.reported)
-        left: dict[str, int] = {}
+        counted: dict[str, int] = {}
         for guard in _run_caps(spec):
             assert guard.counter is not None and guard.limit is not None
             rest = max(0, guard.limit - counters.get(guard.counter.key, 0))
-            left[guard.counter.of] = min(rest, left.get(guard.counter.of, rest))
-        spent = self._live.in_visit
-        for name, limit in limits(spec.state[self._live.snapshot.state]).items():
-            rest = max(0, limit - getattr(spent, name))
-            left[name] = min(rest, left.get(name, rest))
-        return left
+            counted[guard.counter.of] = min(rest, counted.get(guard.counter.of, rest))
+        return left(self._state, self._live.in_visit, counted)
+
+    @property
+    def _state(self) -> StateSpec:
+        return self._live.engine.spec.state[self._live.snapshot.state]
 
     def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
         now, desk = self._live.snapshot, self._desk
         counts = (now.entered, now.attempt) == (desk.entered, desk.attempt)  # also while it is being cut off
         self._live.spend(reported(tokens, usd_micros), calling.get(), counts)
-        over = beyond(self._live) if counts and self._live.token == desk.token else None
+        here = counts and self._live.token == desk.token
+        over = beyond(self._state, self._live.in_visit) if here else None
         if over is not None:
             if threading.get_ident() == self._thread:
                 self._refuse(*over)

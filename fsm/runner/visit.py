@@ -63,7 +63,8 @@ async def attempt(
         lost=lost,
     )
     try:
-        value = unseal(type(live.payload.value), live.payload.body) if live.snapshot.attempt > 1 else live.payload.value
+        used = now.attempt > 1 or now.given != now.entered  # by an agent that may have changed it
+        value = unseal(type(live.payload.value), live.payload.body) if used else live.payload.value
         view = LiveView(live, desk, value, deadline_ms, asyncio.get_running_loop(), threading.get_ident())
         point("visit.started")
         if is_async(state.agent):

@@ -1,14 +1,14 @@
 """What was asked to make a decision: the candidate, each predicate's answer, each guard's numbers, who decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from attrs import frozen
 
 from fsm.core.record import Record
-from fsm.define.guard import Ruling
-from fsm.define.parts import START_HOP, EverywhereSpec, StateSpec, TransitionSpec, Ways, way_for, way_id
+from fsm.define.parts import START_HOP, Named, TransitionSpec, retry_id
 from fsm.define.spec import MachineSpec
-from fsm.show.telling import said, words
+from fsm.show.rulings import chain, given, retry_refused
+from fsm.show.telling import ANSWERED, said, words
 
 Places = Mapping[str, str]
 """File and line of each attribute of a machine whose code is at hand."""
@@ -25,12 +25,15 @@ class Answer:
 
     @property
     def said(self) -> str:
-        return {True: "answered yes", False: "answered no", None: "raised"}[self.result]
+        return ANSWERED[self.result]
 
 
 @frozen(kw_only=True)
 class Ruled:
-    """A guard's verdict in words. The one that refused where it `decides` led to state `to` by `hop`, or nowhere."""
+    """A guard's verdict in words. The one that refused where it `decides` led to state `to` by `hop`, or nowhere.
+
+    `retry`: it was asked whether the attempt begins again; the first that refused that `decides` it.
+    """
 
     guard: str
     at: str
@@ -39,6 +42,7 @@ class Ruled:
     numbers: Mapping[str, int]
     said: str
     decides: bool = False
+    retry: bool = False
     hop: str = ""
     to: str = ""
     where: str = ""
@@ -46,7 +50,7 @@ class Ruled:
 
 @frozen(kw_only=True)
 class Asked:
-    """One record's decision. `candidate` is the transition whose guards were asked, "" if none matched."""
+    """One record's decision. `candidate` is the transition or retry whose guards were asked, "" if none matched."""
 
     seq: int
     kind: str
@@ -65,8 +69,8 @@ class Asked:
 
 def asked(spec: MachineSpec, record: Record, places: Places) -> Asked:
     """What was asked for `record`, by the machine it was recorded under."""
-    lines = {line.name: line for line in spec.transitions}
-    named = [(name, lines[name].when if name in lines else None, result) for name, result in record.predicates]
+    choosing = predicates(spec)
+    named = [(name, choosing.get(name), result) for name, result in record.predicates]
     found = candidate(spec, record)
     return Asked(
         seq=record.seq,
@@ -80,15 +84,28 @@ def asked(spec: MachineSpec, record: Record, places: Places) -> Asked:
         hop=record.hop,
         candidate=found,
         predicates=tuple(
-            Answer(name, when.name if when else "", yes, places.get(name, "")) for name, when, yes in named
+            Answer(name, when.name if when else "", yes, place(places, name)) for name, when, yes in named
         ),
         verdicts=_verdicts(spec, record, places),
-        where=places.get(found, ""),
+        where=place(places, found),
     )
 
 
+def place(places: Places, name: str) -> str:
+    """File and line of an attribute, or of the state that a retry is of; "" where the code is not at hand."""
+    return places.get(name) or places.get(name.partition(".")[0], "")
+
+
+def predicates(spec: MachineSpec) -> dict[str, Named]:
+    """What chooses, by the transition or retry it belongs to."""
+    found = {line.name: line.when for line in spec.transitions if line.when is not None}
+    return found | {retry_id(state.name): state.retry.when for state in spec.states if state.retry is not None}
+
+
 def candidate(spec: MachineSpec, record: Record) -> str:
-    """The transition that was for this record's event: the first whose predicate did not say no."""
+    """The transition that was for this record's event: the first whose predicate did not say no; or the retry made."""
+    if record.kind == "retried":
+        return record.hop
     if record.hop == START_HOP or record.kind == "started":
         return START_HOP
     answers = dict(record.predicates)
@@ -104,54 +121,22 @@ def takers(spec: MachineSpec, state: str, event: str) -> list[TransitionSpec]:
     return [line for line in spec.transitions if state in line.sources and event in line.events]
 
 
-def deciding(spec: MachineSpec, record: Record) -> Ruling | None:
-    """The refusal that moved or halted the run last; None if nothing refused."""
-    found = list(chain(spec, record.rulings))
-    return record.rulings[found[-1]] if found else None
-
-
 def _verdicts(spec: MachineSpec, record: Record, places: Places) -> tuple[Ruled, ...]:
-    led = chain(spec, record.rulings)
+    found = given(spec, record)
+    led, not_again = chain(spec, found), retry_refused(found)
     return tuple(
         Ruled(
-            guard=ruling.guard,
-            at=ruling.at,
-            decision=ruling.verdict.decision,
-            code=ruling.verdict.code,
-            numbers=dict(ruling.verdict.numbers),
-            said=said(ruling),
-            decides=index in led,
+            guard=one.ruling.guard,
+            at=one.ruling.at,
+            decision=one.ruling.verdict.decision,
+            code=one.ruling.verdict.code,
+            numbers=dict(one.ruling.verdict.numbers),
+            said=said(one.ruling, one.guard),
+            decides=index in led or one is not_again,
+            retry=one.retry,
             hop=led.get(index, ("", ""))[0],
             to=led.get(index, ("", ""))[1],
-            where=places.get(ruling.at, ""),
+            where=place(places, one.ruling.at),
         )
-        for index, ruling in enumerate(record.rulings)
+        for index, one in enumerate(found)
     )
-
-
-def chain(spec: MachineSpec, rulings: Sequence[Ruling]) -> dict[int, tuple[str, str]]:
-    """The refusals that decided, by their place among the rulings: the hop and state each led to, or neither.
-
-    A refusal opens the way its `otherwise` names, where the target's entry guards are asked in turn.
-    """
-    found: dict[int, tuple[str, str]] = {}
-    target: str | None = None
-    for index, ruling in enumerate(rulings):
-        if ruling.verdict.decision != "refuse" or (target is not None and ruling.at != target):
-            continue
-        ways = _ways(spec, ruling.at)
-        key = way_for(ways, ruling.verdict.code)
-        if key is None:
-            return {**found, index: ("", "")}
-        target = ways[key]
-        found[index] = way_id(ruling.at, key), target
-    return found
-
-
-def _ways(spec: MachineSpec, attribute: str) -> Ways:
-    return next((part.otherwise for part in attributes(spec) if part.name == attribute), {})
-
-
-def attributes(spec: MachineSpec) -> list[TransitionSpec | StateSpec | EverywhereSpec]:
-    """Everything in a machine that has a name, a place and guards."""
-    return [*spec.transitions, *spec.states, *spec.everywhere]

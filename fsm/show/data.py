@@ -21,14 +21,15 @@ if TYPE_CHECKING:  # to list runs needs none of these
 Data = dict[str, Any]
 
 
-def run_data(run: Run, spent: Spent, left: bool) -> Data:
-    """A run; `left` where it is under way and nobody advances it."""
+def run_data(run: Run, spent: Spent, left: bool, again_at_ms: int | None) -> Data:
+    """A run; `left` where it is under way and nobody advances it, `again_at_ms` where it rests before an attempt."""
     return {
         "run_id": run.run_id,
         "machine": run.machine,
         "state": run.state,
         "outcome": run.outcome,
         "left": left,
+        "again_at_ms": again_at_ms,
         "records": run.seq + 1,
         "labels": run.labels,
         **asdict(spent),
@@ -54,6 +55,7 @@ def record_data(record: Record) -> Data:
         "predicates": dict(record.predicates),
         "verdicts": [_verdict_data(ruling) for ruling in record.rulings],
         **asdict(record.spent),
+        "strikes": dict(record.strikes),
         "until_ms": record.until_ms,
         "note": dict(record.note),
         "memory": record.memory.hex() if record.memory else None,

@@ -9,6 +9,7 @@ Every declared hop is exactly one arrow:
 - What stands on the whole machine is one box, `anywhere`, with the guards in it; its `otherwise` is one arrow
   from there, not one from every state.
 - The `otherwise` of a state is an arrow from that state: it says where a run goes that is refused entry there.
+- A retry is an arrow from its state to itself; it enters nothing anew, so its state asks no entry guards.
 - A refusal without `otherwise` halts the run: an arrow of kind `stopped` to the one box of that kind. Where only
   an event from outside can be refused nothing halts; the place then says that the run `stays`.
 """
@@ -21,12 +22,13 @@ from attrs import define, field, frozen
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Placed, Standing
-from fsm.define.parts import START_HOP, EverywhereSpec, StateSpec, TransitionSpec, way_id
+from fsm.define.parts import START_HOP, EverywhereSpec, StateSpec, TransitionSpec, retry_id, way_id
 from fsm.define.spec import MachineSpec
 from fsm.show.telling import guard_words
+from fsm.show.words import count
 
 BoxKind = Literal["agent", "waiting", "completed", "failed", "start", "anywhere", "stopped"]
-ArrowKind = Literal["start", "direct", "otherwise", "stopped"]
+ArrowKind = Literal["start", "direct", "retry", "otherwise", "stopped"]
 
 Declared = StateSpec | TransitionSpec | EverywhereSpec
 
@@ -75,7 +77,8 @@ class Arrow:
 
     `hop` is its id as records hold it, "" for a halt; `line` the attribute that declares it, and `standing` what
     that attribute is (`run`: everywhere). `sources` are box ids, `codes` the verdict codes that lead this way
-    (empty for a direct hop), `rest` whether every other code does.
+    (empty for a direct hop), `rest` whether every other code does. `carries`: the payload of the visit goes along.
+    `pause_ms`: of a retry, before the second attempt, and at most.
     """
 
     id: str
@@ -92,6 +95,8 @@ class Arrow:
     rest: bool = False
     remember: str | None = None
     stays: bool = False
+    carries: bool = False
+    pause_ms: tuple[int, int] | None = None
 
 
 @frozen(kw_only=True)
@@ -131,6 +136,8 @@ class _Drawing:
         initial = self.spec.initial
         self.boxes.append(Box(id="start", name="", kind="start"))
         self._arrow("start", START_HOP, START_HOP, ("start",), initial.name, events=initial.initial)
+        for state in self.spec.states:
+            self._retry(state)
         for line in self.spec.transitions:
             self._transition(line)
         for index, everywhere in enumerate(self.spec.everywhere):
@@ -172,8 +179,20 @@ class _Drawing:
             guards=_checks(line.guards, line.name),
             remember=line.remember.name if line.remember else None,
             stays=_may_fall_through(line) and halting != sources,
+            carries=line.carries,
         )
         self._ways(line, sources, halting)
+
+    def _retry(self, state: StateSpec) -> None:
+        retry, sources = state.retry, (self.ids[state.name],)
+        if retry is not None:
+            kind, codes, limit = retry.guard.kind, retry.guard.codes, retry.attempts_max
+            words = f"up to {count(limit, 'attempt')}"
+            cap = Check(name=retry.guard.name, words=words, kind=kind, codes=codes, limit=limit)
+            hop, when, pause_ms = retry_id(state.name), retry.when.name, (retry.base_ms, retry.cap_ms)
+            self._arrow(
+                "retry", hop, hop, sources, state.name, standing="state", when=when, guards=(cap,), pause_ms=pause_ms
+            )
 
     def _everywhere(self, id: str, line: EverywhereSpec) -> None:
         halts = any(self._asked_by(line) and self._halts(name, line.events) for line, name in self._leaving())
@@ -212,6 +231,8 @@ class _Drawing:
         rest: bool = False,
         remember: str | None = None,
         stays: bool = False,
+        carries: bool = False,
+        pause_ms: tuple[int, int] | None = None,
     ) -> None:
         self.halts |= kind == "stopped"
         self.arrows.append(
@@ -230,6 +251,8 @@ class _Drawing:
                 rest=rest,
                 remember=remember,
                 stays=stays,
+                carries=carries,
+                pause_ms=pause_ms,
             )
         )
 

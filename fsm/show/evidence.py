@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 from attrs import field, frozen
@@ -15,6 +16,7 @@ from fsm.journal import flock
 from fsm.journal.lease import LEASE_S
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
+from fsm.show.asked import Places
 from fsm.show.here import Here
 
 VISIT_MAX = 100
@@ -71,10 +73,27 @@ class Evidence:
         return next((timer.due_ms for timer in self.timers if timer.kind == kind), None)
 
     @property
-    def began(self) -> Record:
-        """The record that began the attempt in progress."""
-        again = [record for record in self.since if record.kind == "resumed"]
-        return again[-1] if again else self.entry
+    def began_at_ms(self) -> int:
+        """When the attempt in progress began; that of a run which rests is yet to begin."""
+        found = [self.entry.at_ms, *(record.at_ms for record in self.since if record.kind == "resumed")]
+        return max([*found, *([self.retried.until_ms or 0] if self.retried is not None else [])])
+
+    @property
+    def retried(self) -> Record | None:
+        """The last retry of the visit in progress, if it had one."""
+        return next((record for record in reversed(self.since) if record.kind == "retried"), None)
+
+    @property
+    def again_ms(self) -> int | None:
+        """When the next attempt begins, where the run rests before it."""
+        rests = self.run.outcome == "running" and self.retried is not None and self.began_at_ms > self.now_ms
+        return self.began_at_ms if rests else None
+
+    @cached_property
+    def places(self) -> Places:
+        """File and line of the machine's attributes, where its code is at hand."""
+        parts = (self.code or self.spec).parts
+        return {name: str(part.place) for name, part in parts.items() if part.place}
 
     @property
     def open_calls(self) -> list[Call]:

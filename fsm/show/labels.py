@@ -6,8 +6,10 @@ from attrs import evolve, frozen
 
 from fsm.define.compile import DEFAULT_TIMEOUT_S
 from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.retry import retriable
 from fsm.show.diagram import Arrow, Box, Check, Diagram
 from fsm.show.overlay import Overlay
+from fsm.show.telling import pause_words
 from fsm.show.words import count, duration, listed, money, shown, times
 
 Tone = Literal["plain", "failing", "otherwise", "stopped"]
@@ -58,8 +60,10 @@ def arrow_label(arrow: Arrow, run: Overlay | None) -> Label:
             return Label(f"{shown(arrow.line)} refused", _times(passed), codes, seen=seen)
         case "otherwise":
             return Label(shown(arrow.hop), _times(passed), codes, seen=seen)
+        case "retry":
+            return Label(shown(arrow.hop), _times(passed), retry_lines(arrow), refusal_lines(run, arrow.hop), seen)
         case _:
-            facts = (event_words(arrow), *check_lines(arrow.guards, arrow.stays))
+            facts = (event_words(arrow), *carried(arrow), *check_lines(arrow.guards, arrow.stays))
             return Label(shown(arrow.hop), _times(passed), facts, refusal_lines(run, arrow.line), seen)
 
 
@@ -134,6 +138,17 @@ def event_words(arrow: Arrow) -> str:
     return listed(arrow.events) + (f" when {shown(arrow.when)}" if arrow.when is not None else "")
 
 
+def carried(arrow: Arrow) -> tuple[str, ...]:
+    """That it enters its target with the payload of the visit it leaves."""
+    return ("with the same payload",) if arrow.carries else ()
+
+
+def retry_lines(arrow: Arrow) -> tuple[str, ...]:
+    """How often at most, how far apart; and which failures are tried again, where that is the user's to say."""
+    words = (*(guard.words for guard in arrow.guards), pause_words(*(arrow.pause_ms or (0, 0))))
+    return words if arrow.when == retriable.__name__ else (*words, f"when {shown(arrow.when or '')}")
+
+
 def check_lines(guards: tuple[Check, ...], stays: bool = False) -> tuple[str, ...]:
     """A line per guard; the last says so where a refusal leaves the run in its state."""
     lines = [f"{shown(guard.name)}: {guard.words}" if guard.words else shown(guard.name) for guard in guards]
@@ -145,7 +160,7 @@ def tone(arrow: Arrow, diagram: Diagram) -> Tone:
     if arrow.kind in ("stopped", "otherwise"):
         return "stopped" if arrow.kind == "stopped" else "otherwise"
     target = next(box for box in diagram.boxes if box.id == arrow.target)
-    failing = bool(arrow.events) and all(event in RUNTIME_EVENTS for event in arrow.events)
+    failing = arrow.kind == "retry" or (bool(arrow.events) and all(event in RUNTIME_EVENTS for event in arrow.events))
     return "failing" if target.kind == "failed" or failing else "plain"
 
 

@@ -9,8 +9,9 @@ from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Placed
 from fsm.define.parts import START
-from fsm.show.asked import Places, attributes, deciding, takers
+from fsm.show.asked import takers
 from fsm.show.evidence import Evidence
+from fsm.show.rulings import deciding
 from fsm.show.skeleton import skeleton
 from fsm.show.words import joined, moment, safe
 
@@ -25,7 +26,7 @@ class Move:
     command: str = ""
 
 
-def moves(found: Evidence, case: str, places: Places) -> list[Move]:
+def moves(found: Evidence, case: str) -> list[Move]:
     """For each case what helps, the surest first."""
     match case:
         case "waits":
@@ -34,15 +35,15 @@ def moves(found: Evidence, case: str, places: Places) -> list[Move]:
             return [*_sending(found), Move("or wait: it is decided again then, by any runner of this machine")]
         case "left":
             return [_resume(found, "resume it: it goes on where it is, with a new attempt")]
-        case "running":
+        case "running" | "rests":
             return [
                 Move("watch it", _command("show", found, "--follow")),
                 Move("stop it", _command("cancel", found)),
             ]
         case "stopped":
-            return _unstopped(found, places)
+            return _unstopped(found)
         case "stuck":
-            return _unstuck(found, places)
+            return _unstuck(found)
         case _:
             return []
 
@@ -108,15 +109,14 @@ def _waiting(found: Evidence) -> list[Move]:
     return [Move(f"or wait: at {moment(due_ms)} TimedOut takes {where}")]
 
 
-def _unstopped(found: Evidence, places: Places) -> list[Move]:
-    refusal = deciding(found.spec, found.last)
-    if refusal is None:
+def _unstopped(found: Evidence) -> list[Move]:
+    decided = deciding(found.spec, found.last)
+    if decided is None:
         return [_resume(found, "resume it: it tries again, with a new attempt")]
-    at = f"`{safe(refusal.at)}`{_where(refusal.at, places)}"
+    refusal, guard = decided.ruling, decided.guard
+    at = f"`{safe(refusal.at)}`{_where(refusal.at, found)}"
     if refusal.verdict.code in CODE:
         return [Move(f"correct {safe(refusal.guard)} of {at}"), _resume(found, "then resume it")]
-    placed = [guard for part in attributes(found.spec) for guard in part.guards]
-    guard = next((guard for guard in placed if (guard.at, guard.name) == (refusal.at, refusal.guard)), None)
     if guard is not None and guard.limit is not None:
         accept = _command("resume", found, "--accept")
         return [
@@ -129,7 +129,7 @@ def _unstopped(found: Evidence, places: Places) -> list[Move]:
     ]
 
 
-def _unstuck(found: Evidence, places: Places) -> list[Move]:
+def _unstuck(found: Evidence) -> list[Move]:
     last = found.last
     if last.event == "CallUnsure":
         return _answering(found)
@@ -137,10 +137,10 @@ def _unstuck(found: Evidence, places: Places) -> list[Move]:
     again = _resume(found, "resume it: its agent tries again" if last.source != START else "resume it: it starts again")
     lines = takers(found.spec, last.source, last.event)
     if lines:
-        names = joined([f"`{safe(line.name)}`{_where(line.name, places)}" for line in lines], "or")
+        names = joined([f"`{safe(line.name)}`{_where(line.name, found)}" for line in lines], "or")
         return [again, Move(f"or let one line always match: leave out when= of {names}")]
     line = f"`{_fresh(event)} = {state}.to(..., on={_on(last)})`"
-    return [again, Move(f"or declare where it leads: {line}{_where(last.source, places)}")]
+    return [again, Move(f"or declare where it leads: {line}{_where(last.source, found)}")]
 
 
 def _fresh(event: str) -> str:
@@ -155,12 +155,14 @@ def _on(record: Record) -> str:
     return kind if kind in RUNTIME_EVENTS else "AgentFailed"
 
 
-def _where(attribute: str, places: Places) -> str:
-    return f" ({places[attribute]})" if attribute in places else ""
+def _where(attribute: str, found: Evidence) -> str:
+    return f" ({found.places[attribute]})" if attribute in found.places else ""
 
 
 def _written(guard: Placed) -> str:
-    """A guard as it is written: `LoopCap(3)`."""
+    """A guard as it is written: `LoopCap(3)`, `Deadline(120)`."""
+    if guard.counter is not None and guard.counter.of == "elapsed_ms" and guard.limit is not None:
+        return f"{guard.name}({guard.limit / 1000:_.10g})"
     values = [f"{value:_}" if isinstance(value, int) else repr(value) for value in guard.params.values()]
     named = [f"{name}={value}" for name, value in zip(guard.params, values, strict=True)]
     return f"{guard.name}({', '.join([*values[:1], *named[1:]])})"

@@ -11,9 +11,10 @@ from attrs import define, field, frozen
 
 from fsm.core.record import HALTED, MOVES, NOTHING, Outcome, Record, Spent
 from fsm.define.guard import Ruling
-from fsm.define.parts import START
+from fsm.define.parts import START, retry_id
 from fsm.define.spec import MachineSpec
-from fsm.show.asked import deciding
+from fsm.show.rulings import deciding, given
+from fsm.show.telling import objection
 
 
 @frozen
@@ -30,8 +31,9 @@ class Overlay:
     """A run so far, by the names of its machine.
 
     `taken` counts hops by (state left, hop id). `refusals` counts, by the attribute a guard stands on, the
-    verdict codes it refused with (once a record), wherever that led; `halts` how often the run was stopped there.
-    `unhandled` counts events no transition took, by (state, event). `by` is the refusal that stopped the run,
+    verdict codes it refused with (once a record), wherever that led; where it kept an attempt from beginning
+    again, by the hop of that retry. `halts` counts how often the run was stopped there. `unhandled` counts events
+    no transition took, by (state, event). `by` is the refusal that stopped the run, `because` the same in words,
     `event` what arrived last. `elsewhere` counts hops that this machine does not have: it was changed since.
     """
 
@@ -40,6 +42,7 @@ class Overlay:
     outcome: Outcome = "running"
     event: str = ""
     by: Ruling | None = None
+    because: str = ""
     spent: Spent = NOTHING
     deferred: int = 0
     hops: int = 0
@@ -76,6 +79,7 @@ class _Folding:
     spec: MachineSpec
     last: Record | None = None
     by: Ruling | None = None
+    because: str = ""
     records: int = 0
     visits: Counter[str] = field(factory=Counter)
     spent: dict[str, Spent] = field(factory=dict)
@@ -92,21 +96,31 @@ class _Folding:
         if record.kind in MOVES and record.hop:
             self.visits[record.state] += 1
             self.taken[record.source, record.hop] += 1
+        elif record.kind == "retried":
+            self.taken[record.source, record.hop] += 1
         elif record.kind == "forked":
             self.visits[record.state] += 1
         elif record.kind == "unhandled":
             self.unhandled[record.state, record.event] += 1
         self.deferred += record.kind == "deferred"
-        against = {(ruling.at, ruling.verdict.code) for ruling in record.rulings if ruling.verdict.decision == "refuse"}
+        rulings = given(self.spec, record) if record.rulings else ()
+        against = {
+            (retry_id(record.source) if one.retry else one.ruling.at, one.ruling.verdict.code)
+            for one in rulings
+            if one.refuses
+        }
         for at, code in sorted(against):
             self.refusals.setdefault(at, Counter())[code] += 1
         moved = self.last is None or self.last.outcome != record.outcome
         if record.outcome not in HALTED:
-            self.by = None
+            self.by, self.because = None, ""
         elif moved or record.kind == "halted":
-            self.by = deciding(self.spec, record)
-            if self.by is not None:
-                self.halts[self.by.at] += 1
+            by = deciding(self.spec, record)
+            if by is not None:
+                self.by, self.because = by.ruling, objection(by.ruling, by.guard)
+                self.halts[by.ruling.at] += 1
+            else:
+                self.by, self.because = None, ""
         self.last = record
 
     def _stayed(self, record: Record) -> None:
@@ -131,6 +145,7 @@ class _Folding:
             outcome=last.outcome,
             event=last.event,
             by=self.by,
+            because=self.because,
             spent=sum(self.spent.values(), NOTHING),
             deferred=self.deferred,
             hops=sum(number for (source, _), number in self.taken.items() if source != START),

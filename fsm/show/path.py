@@ -8,12 +8,14 @@ from typing import Any
 from attrs import frozen
 
 from fsm.core.record import HALTED, MOVES, NOTHING, Record, Spent
-from fsm.define.guard import Counter
+from fsm.define.guard import Counter, Placed
+from fsm.define.parts import is_retry
+from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import counted, notable
-from fsm.show.asked import attributes
-from fsm.show.telling import cap, objection, words
+from fsm.show.rulings import given
+from fsm.show.telling import again, cap, not_retriable, objections, streaks, words
 from fsm.show.words import moment, safe
 
 WHOLE_MAX, HEAD_MAX, NOTABLE_MAX, TAIL_MAX = 40, 8, 16, 14
@@ -28,7 +30,7 @@ TAKEN_UP = {
 
 @frozen
 class Cap:
-    """A count of the run against its limit; `at` is the attribute whose guard looks at it."""
+    """A count of the run against its limit; `at` is the attribute whose guard looks at it, of failures what fails."""
 
     guard: str
     at: str
@@ -91,20 +93,23 @@ class Gap:
     records: int
 
 
-def caps(reader: Reader, run: Run) -> list[Cap]:
-    """Every cap of the run's machine with its count now, those of the whole run first."""
+def caps(reader: Reader, run: Run, now_ms: int) -> list[Cap]:
+    """Every cap of the run's machine with its count now, those of the whole run first; of retries this visit's."""
     spec = reader.spec(run.fingerprint)
-    placed = [guard for part in (*spec.everywhere, *attributes(spec)) for guard in part.guards]
+    placed = [guard for part in (*spec.everywhere, *spec.parts.values()) for guard in part.guards]
+    now = spec.state.get(run.state)
+    placed += [now.retry.guard] if now is not None and now.retry is not None else []
     found = [(guard, guard.counter, guard.limit) for guard in placed if guard.counter is not None]
-    counts = counted(reader, run, {counter for _, counter, _ in found})
-    told = [
-        Cap(guard.name, guard.at, _named(counter), counts[counter.key], limit or 0) for guard, counter, limit in found
-    ]
+    counts = counted(reader, run, {counter for _, counter, _ in found}, now_ms)
+    told = [_cap(guard, counter, counts[counter.key], limit or 0) for guard, counter, limit in found]
     return list(dict.fromkeys(told))
 
 
-def _named(counter: Counter) -> str:
-    return f"{counter.of} since {counter.since}" if counter.since else counter.of
+def _cap(guard: Placed, counter: Counter, count: int, limit: int) -> Cap:
+    if is_retry(guard.at):
+        return Cap(guard.name, counter.since, "attempts", count + 1, limit + 1)
+    at = counter.subject if counter.of == "strikes" else guard.at
+    return Cap(guard.name, at, f"{counter.of} since {counter.since}" if counter.since else counter.of, count, limit)
 
 
 def shown(reader: Reader, run: Run, everything: bool = False) -> list[range]:
@@ -128,7 +133,7 @@ def _joined(spans: Iterable[range]) -> list[range]:
 
 def path(reader: Reader, run: Run, spans: Iterable[range]) -> Iterator[PathLine | Gap]:
     """The lines of these records, read in pages, with a gap where some are left out."""
-    after = 0
+    spec, after = reader.spec(run.fingerprint), 0
     for span in spans:
         if span.start > after:
             yield Gap(span.start - after)
@@ -139,10 +144,13 @@ def path(reader: Reader, run: Run, spans: Iterable[range]) -> Iterator[PathLine 
             records = reader.span(run.key, start, min(last + 1, run.seq))
             for record, following in zip_longest(records, records[1:]):
                 if record.seq <= last:
-                    yield line(run, record, calls.get(record.seq, ()), following.spent if following else NOTHING)
+                    spent = following.spent if following else NOTHING
+                    yield line(spec, run, record, calls.get(record.seq, ()), spent)
 
 
-def line(run: Run, record: Record, calls: Iterable[CallTold] = (), spent: Spent = NOTHING) -> PathLine:
+def line(
+    spec: MachineSpec, run: Run, record: Record, calls: Iterable[CallTold] = (), spent: Spent = NOTHING
+) -> PathLine:
     return PathLine(
         seq=record.seq,
         after_ms=record.at_ms - run.started_at_ms,
@@ -153,18 +161,24 @@ def line(run: Run, record: Record, calls: Iterable[CallTold] = (), spent: Spent 
         event=record.event,
         own=record.own,
         words=words(record),
-        caps=_caps(record),
-        objections=tuple(objection(ruling) for ruling in record.rulings if ruling.verdict.decision != "allow"),
-        remark=_remark(record),
+        caps=_caps(spec, record),
+        objections=(*objections(spec, record), *not_retriable(spec, record)),
+        remark="; ".join(filter(None, [_remark(record), *_streaks(record)])),
         calls=tuple(calls),
         spent=spent,
     )
 
 
-def _caps(record: Record) -> tuple[str, ...]:
-    """Those of the line and the state; the run's own stand in the head."""
-    counted = [ruling for ruling in record.rulings if ruling.standing != "run" and ruling.verdict.decision == "allow"]
+def _caps(spec: MachineSpec, record: Record) -> tuple[str, ...]:
+    """Those of the line and the state, or of the retry where one is made; the run's own stand in the head."""
+    made = [one.ruling for one in given(spec, record) if one.retry is (record.kind == "retried")]
+    counted = [ruling for ruling in made if ruling.standing != "run" and ruling.verdict.decision == "allow"]
     return tuple(filter(None, map(cap, counted)))
+
+
+def _streaks(record: Record) -> list[str]:
+    """Where no refusal tells them."""
+    return [] if any(ruling.verdict.code == "strikes" for ruling in record.rulings) else streaks(record)
 
 
 def _remark(record: Record) -> str:
@@ -175,6 +189,8 @@ def _remark(record: Record) -> str:
             return f"{TAKEN_UP.get(why, 'taken up again')}{by}, attempt {record.attempt}"
         case "repinned":
             return f"the changed machine was accepted{by}"
+        case "retried":
+            return again(record)
         case "deferred":
             return f"put off until {moment(record.until_ms)}" if record.until_ms is not None else "put off"
         case "refused":

@@ -1,17 +1,27 @@
 """How payloads, events, guards and verdicts are said in few words, and safe on any terminal."""
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS, invalid_words
 from fsm.define.guard import Counter, Placed, Ruling
+from fsm.define.parts import is_retry, retry_id
+from fsm.define.spec import MachineSpec
+from fsm.show.rulings import given
 from fsm.show.words import block, count, duration, moment, money, safe, shown
 
 COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
-ORDINAL = {"fires": "firing", "visits": "visit", "hops": "hop", "arrivals": "arrival"}  # counted before it happens
+ORDINAL = {  # what is counted before it happens
+    **{"fires": "firing", "visits": "visit", "hops": "hop"},
+    **{"attempts": "attempt", "arrivals": "arrival"},
+}
 OF_WHAT = {"arrivals": " of the same payload"}
 UNITS = {"cycles": "cycles without progress"}
+NAMED = frozenset({"loop_cap", "strikes", "deadline", "attempts_max"})  # codes that say what the numbers say
+ANSWERED = {True: "answered yes", False: "answered no", None: "raised"}  # what a predicate did
+AMOUNTS: dict[str, Callable[[int], str]] = {"usd_micros": money, "elapsed_ms": duration}  # with units of their own
 VALUE_MAX, WORD_MAX = 200, 24
 
 
@@ -53,12 +63,19 @@ def own_words(record: Record) -> str:
         case "PayloadInvalid":
             told = invalid_words(str(body.get("event")), body.get("problems", []))
         case "CallRefused":
-            told = f"{'call ' + body['call'] if body.get('call') else 'spending'}: {body.get('code')}"
+            told = _refused_call(body)
         case "CallUnsure":
             told = f"call {body.get('call')} may have happened or not"
         case _:
             told = " ".join(filter(None, [body.get("by") and f"by {body['by']}", body.get("reason")]))
     return safe(told)
+
+
+def _refused_call(body: dict[str, Any]) -> str:
+    """`call search: 3 failures in a row, limit 3 (strikes)`."""
+    code, counted = str(body.get("code")), counted_in(body.get("numbers") or {})
+    told = f"{of_limit(*counted)} ({code})" if counted else code
+    return f"{'call ' + body['call'] if body.get('call') else 'spending'}: {told}"
 
 
 def _value(value: Any) -> str:
@@ -72,47 +89,111 @@ def _value(value: Any) -> str:
 
 
 def tally(ruling: Ruling) -> tuple[str, int, int] | None:
-    """What a guard counted, how often, and its limit; None for one that does not count."""
-    numbers = ruling.verdict.numbers
+    """What a guard counted, how often, and its limit; None for one that does not count.
+
+    The cap of a retry counts what comes after the first attempt; it is told as attempts.
+    """
+    found = counted_in(ruling.verdict.numbers)
+    if found is not None and is_retry(ruling.at):
+        return "attempts", found[1] + 1, found[2] + 1
+    return found
+
+
+def counted_in(numbers: Mapping[str, int]) -> tuple[str, int, int] | None:
+    """The count among a verdict's numbers that has a limit beside it."""
     named = next((name for name in numbers if f"{name}_max" in numbers), None)
     return (named, numbers[named], numbers[f"{named}_max"]) if named is not None else None
 
 
-def of_limit(what: str, number: int, limit: int) -> str:
-    """`firing 4 of 3`: the one that is asked for; of spending what there is: `200,120 of 200,000 tokens`."""
+def of_limit(what: str, number: int, limit: int, of: str = "") -> str:
+    """`firing 4 of 3`: the one that is asked for; else what there is: `200,120 of 200,000 tokens`.
+
+    `of`: what the failures in a row are of.
+    """
     if what in ORDINAL:
         return f"{ORDINAL[what]} {number + 1:,} of {limit:,}{OF_WHAT.get(what, '')}"
-    if what == "usd_micros":
-        return f"{money(number)} of {money(limit)}"
+    if what == "strikes":
+        return f"{in_a_row(number, of)}, limit {limit:,}"
+    if what in AMOUNTS:
+        return f"{AMOUNTS[what](number)} of {AMOUNTS[what](limit)}"
     return f"{number:,} of {limit:,} {UNITS.get(what, what.replace('_', ' '))}"
 
 
+def in_a_row(number: int, of: str = "") -> str:
+    """`3 failures in a row of tool`."""
+    return f"{count(number, 'failure')} in a row" + (f" of {of}" if of else "")
+
+
 def cap(ruling: Ruling) -> str:
-    """A cap that allowed, as short as it can be told: `2/3`; "" where nothing is counted."""
+    """A cap that allowed, as short as it can be told: `2/3`; "" where nothing is counted, or failures are."""
     told = tally(ruling)
-    if told is None:
+    if told is None or told[0] == "strikes":
         return ""
     what, number, limit = told
-    return f"{money(number)}/{money(limit)}" if what == "usd_micros" else f"{number + (what in ORDINAL):,}/{limit:,}"
+    if what in AMOUNTS:
+        return f"{AMOUNTS[what](number)}/{AMOUNTS[what](limit)}"
+    return f"{number + (what in ORDINAL):,}/{limit:,}"
 
 
-def said(ruling: Ruling) -> str:
+def watched(guard: Placed | None) -> str:
+    """What a guard counts the failures of; "" for every other."""
+    counter = guard.counter if guard is not None else None
+    return safe(counter.subject) if counter is not None and counter.of == "strikes" else ""
+
+
+def said(ruling: Ruling, guard: Placed | None = None) -> str:
     """What a guard answered, with its numbers: `refused firing 4 of 3`, `allowed 120 of 200,000 tokens`."""
     verdict = ruling.verdict
     word = {"allow": "allowed", "refuse": "refused", "defer": "put it off"}[verdict.decision]
     counted = tally(ruling)
-    parts = [f"{word} {of_limit(*counted)}" if counted else word]
-    told = {counted[0], f"{counted[0]}_max"} if counted else set()
+    first = f"{word} {of_limit(*counted, watched(guard))}" if counted else word
+    found = counted_in(verdict.numbers)
+    told = (found[0], f"{found[0]}_max") if found else ()
     left = ", ".join(f"{safe(name)} {number:,}" for name, number in verdict.numbers.items() if name not in told)
-    code = verdict.code if verdict.decision != "allow" and not (counted and verdict.code == "loop_cap") else ""
+    code = verdict.code if verdict.decision != "allow" and not (counted and verdict.code in NAMED) else ""
     because = ": ".join(filter(None, [", ".join(filter(None, [safe(code), left])), safe(verdict.text)]))
     until = f" until {moment(verdict.until_ms)}" if verdict.until_ms is not None else ""
-    return f"{parts[0]}{until}" + (f" ({because})" if because else "")
+    return f"{first}{until}" + (f" ({because})" if because else "")
 
 
-def objection(ruling: Ruling) -> str:
+def objection(ruling: Ruling, guard: Placed | None = None) -> str:
     """`LoopCap on reject refused firing 4 of 3`."""
-    return f"{safe(ruling.guard)} on {safe(ruling.at)} {said(ruling)}"
+    return f"{safe(ruling.guard)} on {safe(ruling.at)} {said(ruling, guard)}"
+
+
+def objections(spec: MachineSpec, record: Record) -> list[str]:
+    """Every verdict of a record that is no leave, in words; of a retry that was not made it says that."""
+    against = [one for one in given(spec, record) if one.ruling.verdict.decision != "allow"]
+    return [
+        ("not tried again: " if one.retry and one.refuses else "") + objection(one.ruling, one.guard) for one in against
+    ]
+
+
+def not_retriable(spec: MachineSpec, record: Record) -> list[str]:
+    """That an attempt did not begin again since the predicate of its state's retry did not say yes."""
+    state = spec.state.get(record.source)
+    if state is None or state.retry is None or record.kind == "retried":
+        return []
+    answered = dict(record.predicates)
+    hop, when = retry_id(state.name), safe(state.retry.when.name)
+    return [f"not tried again: {when} {ANSWERED[answered[hop]]}"] if hop in answered and not answered[hop] else []
+
+
+def again(record: Record) -> str:
+    """Of a retry: `attempt 3 of 5 begins after 4 s`."""
+    pause = duration((record.until_ms or 0) - record.at_ms)
+    return f"{attempt(record)} begins after {pause}"
+
+
+def attempt(record: Record) -> str:
+    """Which attempt a retry begins: `attempt 3 of 5`."""
+    counted = tally(record.rulings[0]) if record.rulings else None
+    return of_limit(*counted) if counted else f"attempt {record.attempt + 1}"
+
+
+def streaks(record: Record) -> list[str]:
+    """The failures in a row that a record tells."""
+    return [in_a_row(number, safe(name)) for name, number in record.strikes.items() if number]
 
 
 def pretty(body: bytes | None, chars_max: int | None = None) -> str:
@@ -138,12 +219,24 @@ def guard_words(guard: Placed, owner: str) -> str:
 
 
 def _limit_words(counter: Counter, limit: int, owner: str) -> str:
-    if counter.of == "usd_micros":
-        told = money(limit)
-    elif counter.of == "tokens":
-        told = count(limit, "token")
-    else:
-        told = count(limit, *COUNTED[counter.of])
+    match counter.of:
+        case "strikes":
+            often = f" {limit:,} times in a row" if limit > 1 else ""
+            return f"until {shown(counter.subject)} fails{often}"
+        case "elapsed_ms":
+            return f"within {duration(limit)} of the start"
+        case "usd_micros":
+            told = money(limit)
+        case "tokens":
+            told = count(limit, "token")
+        case _:
+            told = count(limit, *COUNTED[counter.of])
     of = f" of {shown(counter.subject)}" if counter.subject not in ("", owner) else ""
     since = f" since {shown(counter.since)}" if counter.since else ""
     return f"up to {told}{of}{since}"
+
+
+def pause_words(base_ms: int, cap_ms: int) -> str:
+    """`2 s to 1 min apart`."""
+    first, most = duration(min(base_ms, cap_ms)), duration(cap_ms)
+    return f"{first} apart" if first == most else f"{first} to {most} apart"

@@ -13,9 +13,18 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from fsm.show.diagram import Arrow, Box, BoxKind, Diagram
-from fsm.show.labels import check_lines, event_words, passages, refusal_lines, state_facts, state_notes, tone
+from fsm.show.labels import (
+    carried,
+    check_lines,
+    event_words,
+    passages,
+    refusal_lines,
+    retry_lines,
+    state_facts,
+    state_notes,
+    tone,
+)
 from fsm.show.overlay import Overlay
-from fsm.show.telling import objection
 from fsm.show.words import colour, count, listed, shown, spending, times
 
 STYLES: dict[str, str] = {
@@ -98,8 +107,8 @@ def _heading(diagram: Diagram, run: Overlay | None, signs: Signs) -> Iterator[Te
     if run is not None:
         counts = ", ".join([count(run.records, "record"), count(run.hops, "hop"), *spending(run.spent)])
         yield Text.assemble((run.outcome, colour(run.outcome)), signs.text(f" in {shown(run.state)}: {counts}"))
-        if run.by is not None:
-            yield signs.text(objection(run.by), "red")
+        if run.because:
+            yield signs.text(run.because, "red")
         for hop, number in run.elsewhere.items():
             yield signs.text(f"{shown(hop)} {times(number)}: taken, and no hop of this machine", "red")
     yield Text()
@@ -150,12 +159,18 @@ class _Rows:
 
     def _leaving(self, box: Box) -> list[list[Row]]:
         lines = [arrow for arrow in self.diagram.arrows if arrow.kind == "direct" and box.id in arrow.sources]
-        return [list(self._line(arrow, box)) for arrow in lines]
+        again = [arrow for arrow in self.diagram.arrows if arrow.kind == "retry" and box.id in arrow.sources]
+        return [*(list(self._retry(arrow)) for arrow in again), *(list(self._line(arrow, box)) for arrow in lines)]
+
+    def _retry(self, arrow: Arrow) -> Iterator[Row]:
+        told = self.signs.text(f"{', '.join(retry_lines(arrow))} ").append_text(self._leads(arrow))
+        yield self._row("", shown(arrow.hop), tone(arrow, self.diagram), passages(arrow, self.run), told)
+        yield from self._asked((), arrow.hop)
 
     def _line(self, arrow: Arrow, box: Box) -> Iterator[Row]:
         """A line as it leaves one state; with all that belongs to it under the first of its sources."""
         taken = self.run.times(arrow.hop, box.name) if self.run else 0
-        told = self.signs.text(f"{event_words(arrow)} ").append_text(self._leads(arrow))
+        told = self.signs.text(f"{', '.join([event_words(arrow), *carried(arrow)])} ").append_text(self._leads(arrow))
         yield self._row("", shown(arrow.line), tone(arrow, self.diagram), taken, told)
         if box.id != arrow.sources[0]:
             return

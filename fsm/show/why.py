@@ -9,16 +9,17 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from fsm.core.deadline import time_for
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.guard import Ruling
-from fsm.show.asked import Asked, Places, asked, attributes, deciding, takers
+from fsm.show.asked import Asked, asked, place, takers
 from fsm.show.evidence import Evidence
 from fsm.show.moves import Move, moves
-from fsm.show.telling import happened, objection, of_limit, said, tally
+from fsm.show.rulings import Given, deciding, striking
+from fsm.show.telling import attempt, happened, in_a_row, not_retriable, objections, of_limit, said, tally, watched
 from fsm.show.words import ago, count, duration, joined, moment, safe
 
-Case = Literal["waits", "stopped", "stuck", "left", "running", "deferred", "ended"]
+Case = Literal["waits", "stopped", "stuck", "left", "running", "rests", "deferred", "ended"]
 
 ASKED_MAX = 3
 CHANGES_MAX = 4
@@ -41,8 +42,7 @@ class Why:
 
 def why(found: Evidence) -> Why:
     """The answer to `why does it not move`; for one that does, what it is doing."""
-    run, code = found.run, found.code or found.spec
-    places = {part.name: str(part.place) for part in attributes(code) if part.place}
+    run = found.run
     case, answer = _answer(found)
     return Why(
         run_id=run.run_id,
@@ -52,8 +52,8 @@ def why(found: Evidence) -> Why:
         case=case,
         answer=answer,
         notes=tuple(_notes(found, case)),
-        asked=_asked(found, places),
-        moves=tuple(moves(found, case, places)),
+        asked=_asked(found),
+        moves=tuple(moves(found, case)),
     )
 
 
@@ -69,6 +69,8 @@ def _answer(found: Evidence) -> tuple[Case, str]:
         return "left", _left(found)
     if found.put_off is not None:
         return "deferred", _deferred(found, found.put_off)
+    if found.again_ms is not None:
+        return "rests", _rests(found, found.again_ms)
     return ("waits", _waits(found)) if run.outcome == "waiting" else ("running", _running(found))
 
 
@@ -80,8 +82,7 @@ def cause(found: Evidence) -> str:
         case "stuck":
             return _stuck(found)
         case "failed" | "cancelled":
-            objections = [objection(ruling) for ruling in found.last.rulings if ruling.verdict.decision == "refuse"]
-            return "; ".join([happened(found.last), *objections])
+            return "; ".join([happened(found.last), *_against(found)])
         case _:
             return ""
 
@@ -97,7 +98,7 @@ def _waits(found: Evidence) -> str:
     told = f"waits in `{safe(state.name)}` for {joined(events, 'or') or 'nothing that could come from outside'}"
     due_ms = found.due_ms("timeout")
     if due_ms is None or state.timeout_ms is None:
-        return f"{told}, {duration(found.now_ms - found.began.at_ms)} so far, with no timeout"
+        return f"{told}, {duration(found.now_ms - found.began_at_ms)} so far, with no timeout"
     left = due_ms - found.now_ms
     if left < 0:
         return (
@@ -111,16 +112,28 @@ def _stopped(found: Evidence) -> str:
     refusal = deciding(found.spec, last)
     if refusal is None:
         return happened(last)
-    return f"{_by(refusal)}, and `{safe(refusal.at)}` declares no otherwise"
+    return f"{_by(refusal, found)}, and `{safe(refusal.ruling.at)}` declares no otherwise"
 
 
-def _by(refusal: Ruling) -> str:
-    """`LoopCap on reject refused firing 4 of 3`; of the user's code that broke, what it raised."""
-    verdict, counted = refusal.verdict, tally(refusal)
-    name = f"{safe(refusal.guard)} on `{safe(refusal.at)}`"
-    if verdict.text:
-        return f"{name} refused with {verdict.code}: {safe(verdict.text)}"
-    return f"{name} refused {of_limit(*counted)}" if counted else f"{name} {said(refusal)}"
+def _by(refusal: Given, found: Evidence) -> str:
+    """`LoopCap on reject (desk.py:31) refused firing 4 of 3`; of the user's code that broke, what it raised."""
+    ruling, counted = refusal.ruling, tally(refusal.ruling)
+    name = f"{safe(ruling.guard)} on {_at(ruling.at, found)}"
+    if ruling.verdict.text:
+        return f"{name} refused with {ruling.verdict.code}: {safe(ruling.verdict.text)}"
+    of = watched(refusal.guard)
+    return f"{name} refused {of_limit(*counted, of and f'`{of}`')}" if counted else f"{name} {said(ruling)}"
+
+
+def _at(attribute: str, found: Evidence) -> str:
+    """`reject` (desk.py:31)."""
+    where = place(found.places, attribute)
+    return f"`{safe(attribute)}`" + (f" ({where})" if where else "")
+
+
+def _against(found: Evidence) -> list[str]:
+    """What objected to the last record's way, and why the attempt before it did not begin again."""
+    return [*objections(found.spec, found.last), *not_retriable(found.spec, found.last)]
 
 
 def _stuck(found: Evidence) -> str:
@@ -138,7 +151,8 @@ def _stuck(found: Evidence) -> str:
     ]
     if noes:
         return f"{told}; {'predicate' if len(noes) == 1 else 'predicates'} {joined(noes, 'and')} answered no"
-    return f"{happened(last)}, and {told}" if last.event in RUNTIME_EVENTS else told
+    told = f"{happened(last)}, and {told}" if last.event in RUNTIME_EVENTS else told
+    return "; ".join([told, *_against(found)])
 
 
 def _unsure(question: Mapping[str, Any]) -> str:
@@ -170,16 +184,23 @@ def _deferred(found: Evidence, record: Record) -> str:
 
 
 def _running(found: Evidence) -> str:
-    run, owner, began = found.run, found.owner, found.began
+    run, owner = found.run, found.owner
     assert owner is not None
-    passed = found.now_ms - began.at_ms
-    timeout_ms = found.spec.state[run.state].timeout_ms if run.state in found.spec.state else None
+    passed, state = found.now_ms - found.began_at_ms, found.spec.state.get(run.state)
+    timeout_ms = time_for(found.spec, state, found.began_at_ms, run.started_at_ms) if state is not None else None
     limit = f" of at most {duration(timeout_ms)}" if timeout_ms is not None else ""
     told = (
         f"running: attempt {run.attempt} of `{safe(run.state)}` by runner {safe(owner.name)} (pid {owner.pid}, alive)"
     )
     calls = [f"call `{safe(call.name)}` open for {duration(found.now_ms - call.at_ms)}" for call in found.open_calls]
     return ", ".join([f"{told} for {duration(passed)}{limit}", *calls[:3]])
+
+
+def _rests(found: Evidence, again_ms: int) -> str:
+    retried, owner = found.retried, found.owner
+    assert retried is not None and owner is not None
+    told = f"`{safe(found.run.state)}` is tried again in {duration(again_ms - found.now_ms)} ({attempt(retried)})"
+    return f"{told} by runner {safe(owner.name)} (pid {owner.pid}, alive): {happened(retried)}"
 
 
 def _notes(found: Evidence, case: Case) -> list[str]:
@@ -200,6 +221,12 @@ def _notes(found: Evidence, case: Case) -> list[str]:
             notes.append(f"{count(number, 'event')} from outside {told} in this visit")
     if run.dropped:
         notes.append(f"{count(run.dropped, 'more event')} refused and only counted, beyond refusals_max")
+    struck = next(filter(None, (striking(found.spec, record) for record in (found.last, found.entry))), None)
+    if struck is not None:
+        told = f"{struck.name} on {_at(struck.at, found)} refuses calls of `{watched(struck)}`"
+        notes.append(f"{told} after {in_a_row(struck.limit or 0)}")
+    if case == "left" and found.again_ms is not None and found.retried is not None:
+        notes.append(f"{attempt(found.retried)} begins in {duration(found.again_ms - found.now_ms)} at the soonest")
     lost = sum(record.note.get("why") == "lost" for record in found.since)
     if lost:
         notes.append(f"this visit lost its process {lost} of at most {found.spec.bounds.resumes_max} times")
@@ -213,13 +240,14 @@ def _notes(found: Evidence, case: Case) -> list[str]:
     return notes
 
 
-def _asked(found: Evidence, places: Places) -> tuple[Asked, ...]:
+def _asked(found: Evidence) -> tuple[Asked, ...]:
     """The decisions that matter, the latest first: what halted it, what was refused here, what led here."""
     records = [found.last] if found.run.halted or found.run.ended else []
     records += [record for record in (found.put_off, *reversed(found.refused)) if record is not None]
+    records += [found.retried] if found.retried is not None and found.run.outcome == "running" else []
     if any(ruling.verdict.decision != "allow" for ruling in found.entry.rulings) or (
         found.run.outcome == "waiting" and (found.entry.rulings or found.entry.predicates)
     ):
         records.append(found.entry)
     kept = {record.seq: record for record in records if record.event}
-    return tuple(asked(found.spec, record, places) for record in list(kept.values())[:ASKED_MAX])
+    return tuple(asked(found.spec, record, found.places) for record in list(kept.values())[:ASKED_MAX])

@@ -103,6 +103,11 @@ def ago(ms: int) -> str:
     return "just now"
 
 
+def told_again(at_ms: int | None, now_ms: int) -> str:
+    """Of a run that rests between attempts: `, tried again in 12 s`."""
+    return f", tried again in {duration(at_ms - now_ms)}" if at_ms is not None else ""
+
+
 def moment(at_ms: int) -> str:
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 

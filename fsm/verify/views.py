@@ -5,6 +5,7 @@ nor what reaches an agent bound by `with_agents`; and not every machine is type-
 whose annotation cannot be resolved, nor of a machine loaded from JSON.
 """
 
+from collections import deque
 from collections.abc import Iterator
 
 from pydantic import BaseModel
@@ -15,7 +16,7 @@ from fsm.define.parts import START, StateSpec
 from fsm.define.spec import MachineSpec
 from fsm.verify.finding import Finding, listed
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Moves
+from fsm.verify.moves import Move, Moves
 
 
 def unviewed(moves: Moves) -> Iterator[Finding]:
@@ -35,18 +36,30 @@ def unviewed(moves: Moves) -> Iterator[Finding]:
 
 
 def _arriving(moves: Moves) -> dict[str, dict[str, list[str]]]:
-    """By state and event the hops that bring it there; not those that only failing code takes."""
+    """By state and event the hops that bring it there; not those that only failing code takes.
+
+    A hop that carries brings what has arrived where it leaves.
+    """
     forth: dict[str, list[tuple[str, None]]] = {}
     for move in moves.all:
         if move.moved:
             forth.setdefault(move.source, []).append((move.target, None))
     reached = reachable(forth, [START])
     found: dict[str, dict[str, list[str]]] = {}
+    carrying: dict[str, list[Move]] = {}
+    work: deque[tuple[Move, str]] = deque()
     for move in moves.all:
         if move.moved and not move.fault and move.source in reached:
-            hops = found.setdefault(move.target, {}).setdefault(move.event, [])
-            if move.hop not in hops:
-                hops.append(move.hop)
+            if moves.spec.hops[move.hop].carries:
+                carrying.setdefault(move.source, []).append(move)
+            else:
+                work.append((move, move.event))
+    while work:
+        move, event = work.popleft()
+        hops = found.setdefault(move.target, {}).setdefault(event, [])
+        if move.hop not in hops:
+            hops.append(move.hop)
+            work += [(onward, event) for onward in carrying.get(move.target, ())]
     return found
 
 

@@ -12,8 +12,8 @@ from attrs import frozen
 
 from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Ruling, Verdict

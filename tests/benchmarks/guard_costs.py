@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from fsm import AgentFailed, Guard, Machine, Retry, Spent, State, Volatile, everywhere
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import link
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from fsm.journal.rows import record_row

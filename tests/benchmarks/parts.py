@@ -16,8 +16,10 @@ from attrs import define
 from fsm import Run, Runner
 from fsm.core.conclude import conclude
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import Record, Spent, link
-from fsm.core.select import Event, select
+from fsm.core.select import select
+from fsm.core.sharing import Apart
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import canonical, digest, seal, unseal
 from fsm.journal.connect import open_writer
@@ -141,9 +143,9 @@ class _Bench:
             snapshots = [member.result.decision.snapshot for member in members]
         connection.close()
         plan = select(self.engine, self.snapshot, Event(payload=self.draft, at_ms=1, spent=Spent(100)))
-        record = conclude(self.engine, self.snapshot, plan, {}).record
+        record = conclude(self.engine, self.snapshot, plan, Apart()).record
         assert record is not None
-        concluding = _each(lambda: conclude(self.engine, self.snapshot, plan, {}))
+        concluding = _each(lambda: conclude(self.engine, self.snapshot, plan, Apart()))
         chaining = _each(lambda: _chain(record))
         return {
             "conclude": concluding,
@@ -155,7 +157,13 @@ class _Bench:
     def _member(self, run: Run, snapshot: Snapshot, event: Event) -> Decide:
         plan = select(self.engine, snapshot, event)
         return Decide(
-            run=run.key, run_id=run.run_id, epoch=self.journal.epoch, engine=self.engine, snapshot=snapshot, plan=plan
+            run=run.key,
+            run_id=run.run_id,
+            epoch=self.journal.epoch,
+            lease_ms=1,
+            engine=self.engine,
+            snapshot=snapshot,
+            plan=plan,
         )
 
 

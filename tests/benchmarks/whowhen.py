@@ -48,7 +48,7 @@ from rich.table import Table
 from fsm import Guard, Machine, Spent, State, everywhere
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from fsm.testing import hang

@@ -10,7 +10,7 @@ from fsm import Machine, MachineSpec, Runner, SqliteJournal
 from fsm.show.overlay import Overlay, overlay
 from fsm.testing import scripted
 from machines.review_loop import Brief, Draft, Findings, ReviewLoop, Verdict
-from tests.show.small import Chain, Small
+from tests.show.small import Chain, Small, Trying
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,6 +21,7 @@ def shipped() -> dict[str, MachineSpec]:
     for path in sorted((ROOT / "examples").glob("[0-9]*.py")):
         found |= {f"{path.stem}.{name}": value for name, value in runpy.run_path(str(path)).items()}
     found |= {"docs_desk": examples.docs_desk.desk.desk(), "tests.Small": Small, "tests.Chain": Chain}
+    found |= {"tests.Trying": Trying}
     return {name: value.spec for name, value in found.items() if is_machine(value)}
 
 

@@ -1,6 +1,7 @@
 """Graphviz accepts every text, and its picture says what the diagram says."""
 
 import subprocess
+from collections.abc import Callable
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,8 @@ from fsm.show.dot import dot
 from fsm.show.overlay import overlay
 from fsm.show.words import shown
 from tests.browser.pictures import shipped
-from tests.show.small import Small, helped, kept_out, stopped
+from tests.core.trip import Trip
+from tests.show.small import helped, kept_out, stopped, tried
 from tests.show.specs import TOOL, hostile, specs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -35,10 +37,11 @@ def test_a_shipped_machine_is_drawn(name: str, graphviz: str) -> None:
     assert {box.name for box in of.states} | {way.hop for way in of.arrows if way.kind == "direct"} <= {*found}
 
 
-@pytest.mark.parametrize("trip", [helped, stopped, kept_out])
-def test_a_run_is_drawn(trip: type, graphviz: str) -> None:
-    run = overlay(Small.spec, trip().records)
-    assert "1 visit" in " ".join(texts(graphviz, dot(diagram(Small.spec), run)))
+@pytest.mark.parametrize("trip", [helped, stopped, kept_out, tried])
+def test_a_run_is_drawn(trip: Callable[[], Trip], graphviz: str) -> None:
+    made = trip()
+    run = overlay(made.machine.spec, made.records)
+    assert "1 visit" in " ".join(texts(graphviz, dot(diagram(made.machine.spec), run)))
 
 
 def test_hostile_names_survive(graphviz: str) -> None:

@@ -1,6 +1,7 @@
 """Every Mermaid text parses and renders in real Mermaid, and says there what it says here."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from fsm.show.words import shown
 from machines import ReviewLoop
 from tests.browser.conftest import Draw, Drawn
 from tests.browser.pictures import reviewed, shipped
-from tests.show.small import Small, helped, kept_out, stopped
+from tests.core.trip import Trip
+from tests.show.small import helped, kept_out, stopped, tried
 from tests.show.specs import TOOL, hostile, specs
 
 
@@ -53,9 +55,10 @@ def test_a_recorded_run_is_drawn(theme: str, draw: Draw, tmp_path: Path) -> None
     assert (tmp_path / "run.png").stat().st_size > 20_000
 
 
-@pytest.mark.parametrize("trip", [helped, stopped, kept_out])
-def test_every_kind_of_run_is_drawn(trip: type, draw: Draw) -> None:
-    of, run = diagram(Small.spec), overlay(Small.spec, trip().records)
+@pytest.mark.parametrize("trip", [helped, stopped, kept_out, tried])
+def test_every_kind_of_run_is_drawn(trip: Callable[[], Trip], draw: Draw) -> None:
+    made = trip()
+    of, run = diagram(made.machine.spec), overlay(made.machine.spec, made.records)
     check(of, run, draw(mermaid(of, run)))
 
 

@@ -11,6 +11,7 @@ from fsm.core.record import Record
 from fsm.define.guard import Ruling, Verdict
 from fsm.journal.rows import Run
 from fsm.show.path import line
+from tests.show.small import Small
 
 
 def test_a_record_is_never_read_as_markup_or_control_codes():
@@ -29,7 +30,7 @@ def test_a_record_is_never_read_as_markup_or_control_codes():
         rulings=(refused,),
         body=body,
     )
-    told, columns = line(run_of(record), record), Columns(3, 6, 8)
+    told, columns = line(Small.spec, run_of(record), record), Columns(3, 6, 8)
     row = text_of(columns.row(told, cut=False)).plain
     assert row.startswith("  3  +84 ms       to do   halted    AgentFailed E: [red] ")
     texts = [row, *(text_of([part]).plain for part in columns.beneath(told))]
@@ -42,7 +43,7 @@ def test_a_long_time_stays_in_its_column():
     for after_ms in (84, 109_000, 3_599_000, 86_000_000):
         record = Record(seq=3, kind="halted", at_ms=after_ms, source="a", state="there", outcome="stopped", event="E")
         run = evolve(run_of(record), started_at_ms=0)
-        rows.append(text_of(Columns(3, 6, 8).row(line(run, record), cut=False)).plain)
+        rows.append(text_of(Columns(3, 6, 8).row(line(Small.spec, run, record), cut=False)).plain)
     assert len({row.index("there") for row in rows}) == 1, rows
 
 

@@ -55,7 +55,7 @@ def test_a_completed_run_ends_with_0(fsm: Fsm):
             "stuck",
             "AgentFailed (ValueError: the [red]ball[/red]\\u001b[31m burst at moving_desk.py:51 in write), and no",
         ),
-        ("bad", "stopped", "LoopCap on `reject` refused firing 2 of 1, and `reject` declares no otherwise"),
+        ("bad", "stopped", "refused firing 2 of 1, and `reject` declares no otherwise"),
     ],
 )
 def test_a_halted_run_ends_with_1_says_why_and_what_to_do(fsm: Fsm, topic: str, outcome: str, cause: str):

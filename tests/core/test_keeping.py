@@ -25,8 +25,8 @@ from fsm import (
 )
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import ruling_from
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, fold
 from fsm.define.guard import KEPT_MAX
 from fsm.define.payload import Payload
@@ -214,19 +214,19 @@ class Retrying(Machine):
     limits = everywhere(Watch("all"))
 
 
-def test_of_a_retry_nothing_is_kept_nor_of_one_that_is_refused() -> None:
+def test_of_a_retry_that_is_made_what_guards_say_is_kept_and_nothing_of_one_that_is_refused() -> None:
     trip = begun(Retrying)
     failure = AgentFailed(error_type="E", message="m", attempt=1, retriable=True)
     retried = trip.own(failure)
     assert (retried.kind, retried.hop) == ("retried", "work.retry")
     assert "limits" in [ruling.at for ruling in retried.rulings]
-    assert kept(trip) == {"limits:Watch:1": 1}
+    assert kept(trip) == {"limits:Watch:1": 2}
     ended = trip.own(failure)
     assert (ended.hop, [dict(ruling.verdict.keep) for ruling in ended.rulings if ruling.at == "limits"]) == (
         "broken",
         [{}],
     )
-    assert kept(trip) == {"limits:Watch:1": 1, "broken:Tally:1": 1}
+    assert kept(trip) == {"limits:Watch:1": 2, "broken:Tally:1": 1}
 
 
 # --- what is stored -------------------------------------------------------------------------------

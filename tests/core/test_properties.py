@@ -10,9 +10,9 @@ from pydantic import BaseModel
 from fsm import AgentFailed, Cancelled, Machine, MachineSpec, Spent, State, TimedOut, any_of, everywhere
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.recall import position, recall
 from fsm.core.record import ENDED, HALTED
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, fold
 from fsm.define.payload import Payload
 from fsm.journal.rows import record_from, record_row, snapshot_body, snapshot_from

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from fsm import Facts, Guard, Kind, Machine, Record, Spent, Verdict, View, allow, defer, refuse
 from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import NOTHING
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot, fold
 from fsm.define.payload import seal
 

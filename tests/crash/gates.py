@@ -1,6 +1,7 @@
 """Small machines for single situations: a visit that is held up, an event put off, a wait, an agent that kills."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -10,8 +11,25 @@ from typing import Any, ClassVar
 from attrs import frozen
 from pydantic import BaseModel
 
-from fsm import AgentFailed, Facts, Guard, Kind, Machine, State, TimedOut, Verdict, View, allow, any_of, defer
-from guards import NoProgress, Repeat
+from fsm import (
+    AgentFailed,
+    CallFailed,
+    CallRefused,
+    Facts,
+    Guard,
+    Kind,
+    Machine,
+    Retry,
+    State,
+    TimedOut,
+    Verdict,
+    View,
+    allow,
+    any_of,
+    defer,
+    everywhere,
+)
+from guards import NoProgress, Repeat, Strikes
 
 place = Path()  # the worker says where
 
@@ -179,6 +197,57 @@ class BarePit(Machine, resumes_max=RESUMES_MAX):
     landed = edge.to(bottom, on=Heard)
 
 
+# --- attempts that begin again --------------------------------------------------------------------
+
+PAUSE_S = 2.0
+
+
+async def fire(view: View[Ask]) -> Heard:
+    note(f"attempt:{view.run_id}:{view.attempt}:{'again' if view.failure else 'first'}")
+    raise ConnectionError("it went out")
+
+
+class Kiln(Machine, resumes_max=2):
+    """It never burns."""
+
+    cold = State(initial=Ask, agent=fire, retry=Retry(attempts_max=2, base_s=PAUSE_S, cap_s=PAUSE_S))
+    hot = State(final="completed")
+    broken = State(final="failed")
+
+    heat = cold.to(hot, on=Heard)
+    fails = cold.to(broken, on=AgentFailed)
+
+
+class Stove(Kiln):
+    """At once."""
+
+    cold = Kiln.cold.but(retry=Retry(attempts_max=2, base_s=0, cap_s=0))
+
+
+def knock(n: int, *, idempotency_key: str) -> None:
+    note(idempotency_key)
+    raise ConnectionError("nobody there")
+
+
+async def hammer(view: View[Ask]) -> Heard:
+    for n in range(9):
+        with contextlib.suppress(CallFailed):
+            await view.call("door", knock, n)
+    return Heard(text="open")
+
+
+class Porch(Machine, resumes_max=9):
+    """Knocks three times."""
+
+    door = State(initial=Ask, agent=hammer)
+    inside = State(final="completed")
+    home = State(final="failed")
+
+    enter = door.to(inside, on=Heard)
+    leave = door.to(home, on=CallRefused)
+    limits = everywhere(Strikes("door", 3), otherwise=home)
+
+
 # --- runs that hop as fast as they can ------------------------------------------------------------
 
 
@@ -240,5 +309,5 @@ class Echo(Circle):
     again = think.to(think, on=Thought, guards=[Repeat(3)], otherwise=Circle.noticed)
 
 
-MACHINES: tuple[type[Machine], ...] = (Vault, Cell, Till, Parlour, Pit, BarePit, Circle, Echo)
+MACHINES: tuple[type[Machine], ...] = (Vault, Cell, Till, Parlour, Pit, BarePit, Circle, Echo, Kiln, Stove, Porch)
 EVENTS: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in (Ask, Answer, Ball)}

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fsm import AgentFailed, Machine, Record, Run
+from fsm import AgentFailed, CallRefused, Machine, Record, Run
+from fsm.core.snapshot import fold
 from fsm.journal.reader import Posted
-from tests.crash.gates import RESUMES_MAX, BarePit, Cell, Parlour, Pit, Till, Vault
+from tests.crash.gates import RESUMES_MAX, BarePit, Cell, Kiln, Parlour, Pit, Porch, Stove, Till, Vault
 from tests.crash.world import KILLED, Peer, World, check_mill, check_runs
 
 ONE = "one"
@@ -114,6 +115,54 @@ def test_who_shares_its_process_with_one_that_kills_it_is_not_condemned(world: W
     assert len([key for key in world.effects() if key.startswith("attempt:pit")]) == RESUMES_MAX + 1
     for cell in CELLS:
         assert [record.kind for record in records(world, Cell, cell)] == ["started", "resumed", "resumed", "ended"]
+
+
+# --- attempts that begin again --------------------------------------------------------------------
+
+
+def test_a_pause_outlives_its_process_and_no_attempt_is_lost_in_it(world: World):
+    peer = Peer.begin(world, "0")
+    peer.order("start", ONE, "Kiln", {})
+    world.until(lambda: ["one", 1, "retried"] in [told[:3] for told in world.told("acknowledged")])
+    kill(world, peer)
+    last = Peer.begin(world, "1")
+    last.order("finished", ONE)
+    assert last.answer("finished", ONE)[0] == "failed"
+    last.stop()
+    found = records(world, Kiln)
+    assert [record.kind for record in found] == ["started", "retried", "resumed", "ended"]
+    assert found[2].at_ms < (found[1].until_ms or 0) <= found[3].at_ms
+    assert fold(Kiln.spec, found[:3]).resumes == 0, "nobody was at work"
+    assert world.effects() == {"attempt:one:1:first": 1, "attempt:one:3:again": 1}
+
+
+def test_an_attempt_that_dies_is_resumed_and_none_is_added_to_attempts_max(world: World):
+    assert world.run("carry", machine="Stove", run_id=ONE, crash={"visit.started": 2}) == KILLED
+    assert world.run("carry", machine="Stove", run_id=ONE, crash={"visit.returned": 1, "decision.queued": 1}) == KILLED
+    world.finish("carry", machine="Stove", run_id=ONE)
+    found = records(world, Stove)
+    assert [record.kind for record in found] == ["started", "retried", "resumed", "resumed", "ended"]
+    assert fold(Stove.spec, found[:-1]).resumes == 2
+    assert found[-1].rulings[0].verdict.numbers == {"fires": 1, "fires_max": 1}
+    assert world.effects() == {"attempt:one:1:first": 1, "attempt:one:3:again": 1, "attempt:one:4:again": 1}
+
+
+@pytest.mark.parametrize(("point", "requests"), [("call.settled", 3), ("call.executed", 6), ("call.intended", 3)])
+def test_strikes_are_counted_across_deaths(point: str, requests: int, world: World):
+    """Killed at each of the calls: what has no outcome is made again, and is no strike till it has one."""
+    for boot in range(3):
+        crash = {point: 1}
+        assert world.run("carry", machine="Porch", run_id=ONE, boot=f"boot-{boot}", crash=crash) == KILLED
+        if point != "call.settled":
+            break
+    for boot in range(3, 5) if point != "call.settled" else ():
+        assert world.run("carry", machine="Porch", run_id=ONE, boot=f"boot-{boot}", crash={point: 2}) == KILLED
+    world.finish("carry", machine="Porch", run_id=ONE, boot="last")
+    found = records(world, Porch)
+    assert (found[-1].hop, found[-1].event) == ("leave", "CallRefused")
+    assert CallRefused.model_validate_json(found[-1].body or b"").numbers == {"strikes": 3, "strikes_max": 3}
+    assert len(world.effects()) == 3
+    assert world.effects().total() == requests
 
 
 # --- a call of which nobody knows whether it was made ---------------------------------------------

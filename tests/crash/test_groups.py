@@ -12,10 +12,10 @@ from attrs import define
 
 from fsm import FsmError, Run, SqliteJournal, read_journal, replay_run
 from fsm.clock import SystemClock
-from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import NOTHING
-from fsm.core.select import Event, select
+from fsm.core.select import select
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import digest, seal
 from fsm.errors import JournalError, JournalUnwritable
@@ -85,8 +85,9 @@ class Table:
     async def begin(self, run_id: str) -> tuple[Run, Snapshot]:
         note = {"run_id": run_id, "machine": Rally.spec.name, "fingerprint": Rally.spec.fingerprint}
         payload = seal(Ball(n=0), 1 << 20)
-        decision = decide(ENGINE, Snapshot(), Event(payload=payload, at_ms=1, note=note))
-        run, _ = await self.journal.begin(run_id, Rally.spec, "{}", payload, decision)
+        plan = select(ENGINE, Snapshot(), Event(payload=payload, at_ms=1, note=note))
+        run, decision = await self.journal.begin(run_id, ENGINE, "{}", plan)
+        assert decision is not None
         return run, decision.snapshot
 
     async def post(self, n: int) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from attrs import define, field, frozen
 
-from fsm import Run, Spent, read_journal, replay_run
+from fsm import Run, read_journal, replay_run
 from fsm.core.recall import recall
 from fsm.journal.reader import Reader
 from fsm.testing import trace
@@ -28,8 +28,8 @@ from tests.crash.mill import Mill
 
 PATIENCE_S = 30.0
 
-_context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["tests.crash.worker"])
+processes = multiprocessing.get_context("forkserver")
+processes.set_forkserver_preload(["tests.crash.worker"])
 
 KILLED = -signal.SIGKILL
 
@@ -57,7 +57,7 @@ class World:
 
     def begin(self, role: str, **options: Any) -> ForkServerProcess:
         """Start a worker; see `worker.py` for the roles."""
-        process = _context.Process(target=worker.main, args=(str(self.folder), role, options))
+        process = processes.Process(target=worker.main, args=(str(self.folder), role, options))
         process.start()
         self._processes.append(process)
         return process
@@ -205,7 +205,7 @@ def check_mill(world: World, run_ids: Iterable[str], undisturbed: World) -> Foun
             run = reader.run(run_id)
             assert run.outcome == "completed"
             assert trace(reader, run_id) == expected
-            assert _spent(reader, run_id) == _spent(other, "calm"), "spending lost, or counted twice"
+            assert _counted(reader, run_id) == _counted(other, "calm"), "lost, or counted twice"
             made, again = _check_calls(world, reader, run, undisturbed)
             calls, repeated = calls + made, repeated + again
             attempts += sum(record.kind == "resumed" for record in reader.records(run.key))
@@ -231,7 +231,7 @@ def _check_calls(world: World, reader: Reader, run: Run, undisturbed: World) -> 
     assert finished == set(intents) == set(executed)
     assert Counter(map(_what, executed)) == Counter(map(_what, undisturbed.effects()))
     for key, times in executed.items():
-        entered = int(key.split(":")[1])
+        entered = int(key.split(":")[1].partition(".")[0])
         left = min((r.seq for r in reader.records(run.key, entered) if r.kind in ("taken", "ended")), default=run.seq)
         losses = sum(entered < seq < left for seq in resumed)
         assert times <= intents[key] <= 1 + losses
@@ -243,5 +243,6 @@ def _what(key: str) -> tuple[str, ...]:
     return tuple(key.split(":")[2:])
 
 
-def _spent(reader: Reader, run_id: str) -> Spent:
-    return recall(Mill.spec, reader.records(reader.run(run_id).key)).spent
+def _counted(reader: Reader, run_id: str) -> dict[str, int]:
+    """Every count of a run: hops, retries among them, spending and strikes."""
+    return dict(recall(Mill.spec, reader.records(reader.run(run_id).key)).counters)

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from fsm import Counter, DefinitionError, Machine, State, View, everywhere
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from guards import LoopCap, TokenBudget

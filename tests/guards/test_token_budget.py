@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from fsm import Counter, Machine, Spent, State, View, everywhere
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
+from fsm.core.plan import Event
 from fsm.core.record import Record
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from guards import TokenBudget

@@ -73,7 +73,7 @@ def test_counts_are_those_of_the_fold_with_snapshots_and_without(tmp_path: Path)
         assert reader.snapshot(run.key) is not None
         truth = fold(reader.spec(run.fingerprint), reader.records(run.key))
         expected = {counter.key: truth.counters.get(counter.key, 0) for counter in COUNTERS}
-        assert counted(reader, run, COUNTERS) == expected
+        assert counted(reader, run, COUNTERS, 0) == expected
         assert expected["hops@rest"] < expected["hops"]
         assert spent(reader, [run.key]) == {run.key: truth.spent}
         assert notable(reader, run.key, 0, run.seq, 5) == [run.seq]

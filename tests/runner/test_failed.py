@@ -108,11 +108,11 @@ async def test_a_call_whose_outcome_could_not_be_written_is_made_again_under_its
     class Full(SqliteJournal):
         full = False
 
-        async def call(self, call: Any) -> Any:
+        async def call(self, call: Any, **shared: Any) -> Any:
             if self.full:
                 self.full = False
                 raise JournalUnwritable(path=self.path, what="the disk is full", next="free some space")
-            return await super().call(call)
+            return await super().call(call, **shared)
 
     journal = Full(db, synchronous="OFF")
     machine = Line.with_agents(work=agent)

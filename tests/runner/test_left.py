@@ -64,11 +64,11 @@ class Narrow(SqliteJournal):
         super().__init__(path, synchronous="OFF")
         self.gate, self.reached, self.refused = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def call(self, call: Call) -> Call:
+    async def call(self, call: Call, **shared: Any) -> Call:
         if self.full and call.kind == "outcome":
             self.refused.set()
             raise JournalUnwritable(path=self.path, what="the disk is full", next="free some space")
-        return await super().call(call)
+        return await super().call(call, **shared)
 
     async def decide(self, run: Any, engine: Any, snapshot: Any, plan: Any, **rest: Any) -> Any:
         decided = await super().decide(run, engine, snapshot, plan, **rest)

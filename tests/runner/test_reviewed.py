@@ -12,7 +12,6 @@ from pydantic import BaseModel
 from fsm import JournalError, Machine, SqliteJournal, State, TimedOut
 from fsm.core.record import Record
 from fsm.errors import Fenced
-from fsm.journal.operations import WriteCall
 from fsm.testing import hang, scripted
 from tests.helpers import running
 
@@ -42,10 +41,10 @@ class Patient(Line):
 class Full(SqliteJournal):
     """A journal whose next outcome of a call cannot be written."""
 
-    async def call(self, call: Any) -> Any:
+    async def call(self, call: Any, **shared: Any) -> Any:
         if call.kind == "outcome":
             raise JournalError(path=self.path, what="the disk is full", next="free some space")
-        return await self._write(WriteCall(call=call, epoch=self.epoch))
+        return await super().call(call, **shared)
 
 
 async def test_an_ended_run_cannot_be_taken_up_by_a_stale_row(db: Path) -> None:

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel
 
-from fsm import AgentFailed, Machine, Spent, State, TimedOut, any_of, days, everywhere
-from guards import LoopCap, TokenBudget
+from fsm import AgentFailed, Machine, Retry, Spent, State, TimedOut, any_of, days, everywhere, minutes
+from guards import Deadline, LoopCap, Strikes, TokenBudget
 from tests.core.trip import Says, Trip, answer, begun
 
 
@@ -80,3 +80,28 @@ class Chain(Machine):
 
     go = work.to(done, on=Draft, guards=[Says("line")], otherwise=ask)
     end = ask.to(done, on=Draft)
+
+
+class Trying(Machine):
+    """A tool that fails is tried again, then done without."""
+
+    ask = State(initial=Brief, agent=answer, fallback=answer, retry=Retry(base_s=2), guards=[Strikes("tool", 2)])
+    done = State(final="completed")
+    lost = State(final="failed")
+
+    found = ask.to(done, on=Draft)
+    broken = ask.to(lost, on=AgentFailed)
+    limits = everywhere(LoopCap(20), Deadline(minutes(2)), otherwise=lost)
+
+
+def failed(retriable: bool = True) -> AgentFailed:
+    return AgentFailed(error_type="ConnectionError", message="503", attempt=1, retriable=retriable)
+
+
+def tried() -> Trip:
+    """It failed, was tried again, and struck out: the fallback did it."""
+    trip = begun(Trying, Brief())
+    trip.own(failed())
+    trip.own(failed())
+    trip.own(Draft())
+    return trip

@@ -4,7 +4,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
 from fsm.define.guard import Counter, Placed, Standing
-from fsm.define.parts import EverywhereSpec, Named, StateSpec, TransitionSpec, way_id
+from fsm.define.parts import EverywhereSpec, Named, RetrySpec, StateSpec, TransitionSpec, retry_id, retry_spec, way_id
 from fsm.define.shape import Shape
 from fsm.define.spec import MachineSpec
 from fsm.show.diagram import Declared
@@ -130,6 +130,11 @@ def hostile() -> MachineSpec:
     )
 
 
+def retry(state: str, attempts_max: int, when: str) -> RetrySpec:
+    """The retry of a state, as the compiler makes it."""
+    return retry_spec(state, attempts_max, 500, 60_000, Named(when))
+
+
 @st.composite
 def specs(draw: st.DrawFn) -> MachineSpec:
     """Any machine: 1 to 6 states, up to 8 lines, guards and `otherwise` wherever they may stand."""
@@ -162,6 +167,7 @@ def specs(draw: st.DrawFn) -> MachineSpec:
             title=draw(NAMES),
             guards=placed,
             otherwise=ways(placed),
+            retry=None if final else draw(st.none() | st.builds(retry, st.just(name), st.integers(2, 9), NAMES)),
         )
 
     def line(name: str) -> TransitionSpec:
@@ -196,4 +202,5 @@ def declared(spec: MachineSpec) -> list[str]:
     places: tuple[Declared, ...] = (*spec.transitions, *spec.states, *spec.everywhere)
     for place in places:
         found += [way_id(place.name, code) for code in place.otherwise]
+    found += [retry_id(state.name) for state in spec.states if state.retry is not None]
     return found

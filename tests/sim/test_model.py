@@ -10,8 +10,9 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from pydantic import BaseModel
 
 from fsm import Cancelled, Spent
+from fsm.core.plan import Event
 from fsm.core.recall import recall
-from fsm.core.select import Event, select
+from fsm.core.select import select
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import digest, seal
 from fsm.errors import Fenced, NotResumable, RunConflict

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from fsm import AgentFailed, Cancelled, MachineSpec, Spent, TimedOut, allow, refuse
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import CallRefused, CallUnsure, PayloadInvalid, RuntimeEvent
 from fsm.define.guard import Counter, Facts, Placed, Standing, Verdict

@@ -12,7 +12,7 @@ from attrs import evolve
 from fsm import Guard, MachineSpec, Spent
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.guard import Placed, numbered
 from fsm.define.parts import START

@@ -1,4 +1,4 @@
-"""Machines whose answers are known from the literature of retry, approval and escalation flows."""
+"""Machines after the literature of retry, approval and escalation flows, their answers worked out by hand."""
 
 import pytest
 

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from fsm import MachineSpec, Spent
 from fsm.core.conclude import decide
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.parts import START, PromiseKind, PromiseSpec
 from fsm.verify.moves import moves_of

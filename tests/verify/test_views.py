@@ -107,3 +107,19 @@ def test_what_can_never_arrive_is_not_told():
         away = off.to(off, on=Draft)
 
     assert {finding.attribute for finding in said(Island)} == {"draft", "sum_up"}
+
+
+def test_a_fallback_gets_what_the_agent_before_it_got():
+    class Twice(Machine):
+        draft = State[Any](initial=Brief, agent=write, fallback=write)
+        review = State[Any](agent=judge, fallback=judge)
+        done = State(final="completed")
+
+        submit = draft.to(review, on=Draft)
+        back = review.to(draft, on=Review, guards=[LoopCap(2)], otherwise=done)
+        broken = any_of(draft, review).to(done, on=AgentFailed)
+
+    assert [(finding.attribute, finding.what.partition("arrives ")[2]) for finding in said(Twice)] == [
+        ("draft", "Review by `back`"),
+        ("draft.fallback", "Review by `draft.fails`"),
+    ]

@@ -10,7 +10,7 @@ from fsm.cli.parts.output import Output, Part
 from fsm.core.record import Record, Spent
 from fsm.define.spec import MachineSpec
 from fsm.show.data import Data, record_data, run_data
-from fsm.show.telling import objection
+from fsm.show.telling import objections
 from fsm.show.why import cause, why
 from fsm.show.words import colour, count, duration, joined, moment, safe, spending
 
@@ -50,7 +50,7 @@ class Sent:
                 "red",
             )
         before = f" (decided before, record {record.seq})" if record.seq <= self.before else ""
-        objected = [objection(ruling) for ruling in record.rulings if ruling.verdict.decision != "allow"]
+        objected = objections(spec, record)
         because = "; ".join(objected)
         match record.kind:
             case "refused":
@@ -82,7 +82,7 @@ def code(found: Stand) -> int:
 
 def _document(found: Stand) -> Data:
     return {
-        **run_data(found.run, _spent(found), found.evidence.left),
+        **run_data(found.run, _spent(found), found.evidence.left, found.evidence.again_ms),
         "hops": found.snapshot.counters.get("hops", 0),
         "interrupted": found.interrupted,
         "next": _steps(found),

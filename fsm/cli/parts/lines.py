@@ -7,23 +7,29 @@ from attrs import frozen
 
 from fsm.cli.parts.output import Output, Part, cell
 from fsm.core.record import NOTHING, Record, Spent
+from fsm.define.parts import retry_id
 from fsm.define.spec import MachineSpec
 from fsm.journal.rows import Run
 from fsm.show.asked import Asked
 from fsm.show.path import CallTold, Cap, Gap, PathLine
-from fsm.show.telling import compact, pretty
-from fsm.show.words import ago, colour, count, duration, moment, safe, spending
+from fsm.show.telling import AMOUNTS, again, compact, pretty, streaks
+from fsm.show.words import ago, colour, count, duration, moment, safe, spending, told_again
 
 STATE_MAX, HOP_MAX, NAME, TIME = 16, 22, 10, len("59 min 59 s")
 BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
 MARKS = {"allow": ("✓", "green"), "refuse": ("✗", "red"), "defer": ("…", "yellow")}
+CAPS = {"strikes": "failures in a row", "elapsed_ms": "time", "usd_micros": "money"}
+OF_PLACES = frozenset({"fires", "visits", "attempts", "strikes"})
 STATUS = {"ok": "green", "failed": "red", "spent": "dim"}
 
 
-def head(output: Output, run: Run, left: bool, spent: Spent, caps: Iterable[Cap], now_ms: int) -> None:
-    """What the run is, how it stands, and what it has used of what it may."""
+def head(
+    output: Output, run: Run, left: bool, spent: Spent, caps: Iterable[Cap], now_ms: int, again_ms: int | None = None
+) -> None:
+    """What the run is, how it stands, and what it has used of what it may; `again_ms`: when its attempt begins."""
     name = (safe(run.run_id), "bold")
-    output.line(("run ", "dim"), name, (" of ", "dim"), safe(run.machine), (": ", "dim"), *_stands(run, left))
+    stands = _stands(run, left, told_again(again_ms, now_ms))
+    output.line(("run ", "dim"), name, (" of ", "dim"), safe(run.machine), (": ", "dim"), *stands)
     if run.labels:
         output.paragraph(
             *named("labels", " ".join(f"{safe(k)}={safe(v)}" for k, v in run.labels.items())), hang=NAME + 2
@@ -41,16 +47,18 @@ def named(name: str, text: str) -> tuple[Part, ...]:
     return (f"  {name:<{NAME}}", "dim"), text
 
 
-def _stands(run: Run, left: bool) -> tuple[Part, ...]:
+def _stands(run: Run, left: bool, again: str) -> tuple[Part, ...]:
     nobody = (", nobody at work", "bold yellow") if left else ""
-    return (run.outcome, f"bold {colour(run.outcome)}"), nobody, (" in ", "dim"), safe(run.state)
+    return (run.outcome, f"bold {colour(run.outcome)}"), nobody, (" in ", "dim"), safe(run.state), again
 
 
 def _cap(cap: Cap) -> str:
     of, _, since = cap.of.partition(" since ")
     mark = f" since {safe(since)}" if since else ""
+    if of in AMOUNTS:
+        return f"{CAPS.get(of, of)} {AMOUNTS[of](cap.count)} of {AMOUNTS[of](cap.limit)}{mark}"
     told = f"{cap.count:,} of {cap.limit:,}{mark}"
-    return f"{safe(cap.at)} {told} {of}" if of in ("fires", "visits") else f"{of.replace('_', ' ')} {told}"
+    return f"{safe(cap.at)} {told} {CAPS.get(of, of)}" if of in OF_PLACES else f"{of.replace('_', ' ')} {told}"
 
 
 @frozen
@@ -150,8 +158,10 @@ class Lines:
 
 
 def _counted(spec: MachineSpec) -> list[str]:
-    """The transitions with their caps at the limit, as wide as they get."""
-    return [
+    """The transitions and retries with their caps at the limit, as wide as they get."""
+    made = [(state.name, state.retry.attempts_max) for state in spec.states if state.retry is not None]
+    again = [f"{retry_id(name)} {most:,}/{most:,}" for name, most in made]
+    return again + [
         " ".join([line.name, *(f"{guard.limit:,}/{guard.limit:,}" for guard in line.guards if guard.limit is not None)])
         for line in spec.transitions
     ]
@@ -182,8 +192,8 @@ def verdicts(output: Output, asked: Asked, indent: int = 2) -> None:
         output.paragraph((f"{mark} ", colour), told, (where, "dim"), indent=indent, hang=2)
     for ruled in asked.verdicts:
         mark, colour = MARKS[ruled.decision]
-        nowhere = "; it declares no otherwise" if ruled.decides else ""
-        led = f"; led to {safe(ruled.to)} by {safe(ruled.hop)}" if ruled.to else nowhere
+        nowhere = "; so it is not tried again" if ruled.retry else "; it declares no otherwise"
+        led = f"; led to {safe(ruled.to)} by {safe(ruled.hop)}" if ruled.to else nowhere if ruled.decides else ""
         where = f"  {ruled.where}" if ruled.where else ""
         text = f"{safe(ruled.guard)} on {safe(ruled.at)} {ruled.said}{led}"
         output.paragraph(
@@ -214,8 +224,12 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
         )
         output.line(*named("event", f"{safe(record.event)}, {origin}"))
     output.line((f"  {'outcome':<{NAME}}", "dim"), (record.outcome, colour(record.outcome)))
-    if record.until_ms is not None:
+    if record.kind == "retried":
+        output.line(*named("again", f"{again(record)}, at {moment(record.until_ms or 0)}"))
+    elif record.until_ms is not None:
         output.line(*named("until", moment(record.until_ms)))
+    if record.strikes:
+        output.line(*named("failures", ", ".join(streaks(record)) or "none in a row"))
     if record.spent:
         output.line(*named("spent", ", ".join(spending(record.spent))))
     output.line(*named("memory", f"sha256 {record.memory.hex()}" if record.memory else "unchanged"))

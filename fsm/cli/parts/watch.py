@@ -91,7 +91,7 @@ class Watch:
 
     def _line(self, record: Record) -> Text:
         """As `fsm show` shows it, but for calls."""
-        told, columns = line(self.run, record), self._columns
+        told, columns = line(self.spec, self.run, record), self._columns
         beneath = [text_of([" " * columns.indent, part]) for part in columns.beneath(told)]
         return Text("\n").join([text_of(columns.row(told, cut=False)), *beneath])
 
@@ -111,6 +111,8 @@ class Watch:
         hops = count(counters.get("hops", 0), "hop")
         parts = [f"visit {counters.get(f'visits:{now.state}', 1)}", hops, *spending(spent)]
         parts.append(duration(at_ms - self.run.started_at_ms))
+        if now.again is not None and now.rests(at_ms):
+            parts.append(f"tried again in {duration(now.again.at_ms - at_ms)}")
         if now.pending is not None:
             parts.append(f"put off until {moment(now.pending.until_ms)}")
         if under_way:

@@ -8,9 +8,10 @@ from tests.verify.known.words import Done, Job, Known, No, Yes
 class FourEyes(Machine):
     """Two people approve before anything is released.
 
-    Source: NIST SP 800-53 Rev. 5, AC-3(2) "Dual Authorization", also called two-person control. Both may wait for
-    ever. A draft comes back twice at most: 3 drafts, 2 approvals each unless the last is dropped; from either
-    person: written, first_yes, second_no three times over is 9 hops and 6 approvals, the last one dropping it.
+    Source: NIST SP 800-53 Rev. 5, AC-3(2) "Access Enforcement | Dual Authorization", "also known as two-person
+    control". Both may wait for ever. A draft comes back twice at most: 3 drafts, 2 approvals each unless the last is
+    dropped; from either person: written, first_yes, second_no three times over is 9 hops and 6 approvals, the last one
+    dropping it.
     """
 
     draft = State(initial=Job, agent=unbound)
@@ -32,9 +33,9 @@ class FourEyes(Machine):
 class Refine(Machine):
     """Write and criticise; after three rejections a person decides, who may send it back twice.
 
-    Source: Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", NeurIPS 2023, with the person that
-    human-in-the-loop frameworks put at its end. The first submission, two hops for each of 3 rejections, then
-    reject.otherwise: 8; sent back twice, each time 3 hops to the person again: 14; and the decision: 15.
+    Source: Madaan et al., "Self-Refine: Iterative Refinement with Self-Feedback", NeurIPS 2023; the judge of its own
+    and the person at its end are ours. The first submission, two hops for each of 3 rejections, then reject.otherwise:
+    8; sent back twice, each time 3 hops to the person again: 14; and the decision: 15.
     """
 
     write = State(initial=Job, agent=unbound)

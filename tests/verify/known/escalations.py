@@ -8,8 +8,9 @@ from tests.verify.known.words import Done, Job, Known, No, Yes
 class Ladder(Machine):
     """Three support tiers; what is solved may be reopened once, and goes to the second tier then.
 
-    Source: ITIL 4, incident management practice, functional escalation. tier1, tier2, tier3, solved, reopened to
-    tier2, tier3, solved, closed: 7 hops.
+    After the functional escalation of ITIL's incident management, from the service desk to second- and third-level
+    support; that it may be reopened once is ours. tier1, tier2, tier3, solved, reopened to tier2, tier3, solved,
+    closed: 7 hops.
     """
 
     tier1 = State(initial=Job, agent=unbound)
@@ -31,8 +32,8 @@ class Ladder(Machine):
 class Handoff(Machine):
     """Two agents that may hand over to one another for as long as they like, within ten hops of the run.
 
-    Source: the handoffs of OpenAI's Swarm (2024) and its `max_turns`. Ten handovers, the eleventh is refused and
-    leads to the person, whose word or silence ends it: 12 hops.
+    Source: the handoffs of OpenAI's Swarm, and the argument `max_turns` of its `client.run()` (README). Ten handovers,
+    the eleventh is refused and leads to the person, whose word or silence ends it: 12 hops.
     """
 
     triage = State(initial=Job, agent=unbound)
@@ -53,7 +54,7 @@ class Handoff(Machine):
 class PingPong(Machine):
     """The same without a limit: two agents hand a job to each other for ever.
 
-    Source: as `Handoff`; a missing `max_turns` is the error that tutorials warn of.
+    Source: as `Handoff`; the default of `max_turns` is `float("inf")`.
     """
 
     triage = State(initial=Job, agent=unbound)

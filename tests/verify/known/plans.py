@@ -8,8 +8,9 @@ from tests.verify.known.words import Done, Job, Known, No, Yes
 class Saga(Machine):
     """Book, charge, ship; what fails is compensated backwards, and a compensation that fails is a person's work.
 
-    Source: Garcia-Molina and Salem, "Sagas", SIGMOD 1987: T1..Tj, then Cj..C1. book, charge, ship fails, refund,
-    unbook, undone: 5 hops; or unbook fails, and the person says so: 6. The person may wait for ever.
+    Source: Garcia-Molina and Salem, "Sagas", SIGMOD 1987, pp. 249-259: either all transactions of a saga are
+    completed, or compensating ones amend what was done of it. book, charge, ship fails, refund, unbook, undone: 5
+    hops; or unbook fails, and the person says so: 6. The person may wait for ever.
     """
 
     book = State(initial=Job, agent=unbound)
@@ -39,8 +40,9 @@ class Saga(Machine):
 class Planner(Machine):
     """Plan, carry out, plan again; every visit spends 100 tokens at least, and the budget is 10,000.
 
-    Source: plan-and-execute agents, after Wang et al., "Plan-and-Solve Prompting", ACL 2023. After n visits at least
-    100 n tokens are spent, so the 100th hop is refused and leads to the report: 100 hops.
+    Source: "Plan-and-Execute Agents", LangChain's blog, after BabyAGI and after Wang et al., "Plan-and-Solve
+    Prompting", ACL 2023; the budget is ours. After n visits at least 100 n tokens are spent, so the 100th hop is
+    refused and leads to the report: 100 hops.
     """
 
     plan = State(initial=Job, agent=unbound, tokens_min=100)
@@ -59,7 +61,7 @@ class Planner(Machine):
 class Tasks(Machine):
     """The same without a least charge: a loop that spends nothing never comes to its budget.
 
-    Source: BabyAGI (Nakajima, 2023), whose loop of tasks runs "infinitely", as its page says.
+    Source: BabyAGI (Nakajima, 2023), whose README says: "The script works by running an infinite loop".
     """
 
     plan = State(initial=Job, agent=unbound)
@@ -74,8 +76,9 @@ class Tasks(Machine):
 class TwoCaps(Machine):
     """Every loop has a cap, and the run goes on for ever: each cap is reset by the other's loop.
 
-    Source: Podelski and Rybalchenko, "Transition Invariants", LICS 2004: that each step is bounded by one of several
-    measures proves nothing if another step may restore it.
+    After Podelski and Rybalchenko, "Transition Invariants", LICS 2004, pp. 32-41: a finite union of well-founded
+    relations proves termination if it holds the transitive closure of the steps; that it holds each step alone is not
+    enough, as here, where one step restores what another uses up.
     """
 
     inner = State(initial=Job, agent=unbound)

@@ -12,9 +12,9 @@ from tests.verify.known.words import Done, Job, Known, No, Yes
 class Backoff(Machine, resumes_max=0):
     """Retry with backoff and at most three retries.
 
-    Source: Marc Brooker, "Timeouts, retries, and backoff with jitter", Amazon Builders' Library, 2019: a bounded
-    number of retries, a pause before each. One call and three retries: 4 visits of `call`, 3 of `pause`; a
-    hop out of each, 7 hops.
+    Source: Marc Brooker, "Timeouts, retries, and backoff with jitter", Amazon Builders' Library: retries that are few,
+    a capped pause before each. One call and three retries: 4 visits of `call`, 3 of `pause`; a hop out of each, 7
+    hops.
     """
 
     call = State(initial=Job, agent=unbound, timeout_s=2, tokens_max=1_000)
@@ -30,8 +30,9 @@ class Backoff(Machine, resumes_max=0):
 class Tripped(Machine):
     """The circuit breaker as a machine of its own: closed, open, half open.
 
-    Source: Michael Nygard, "Release It!", Pragmatic Bookshelf, 2007, ch. 5; Martin Fowler, "CircuitBreaker", 2014. It
-    guards calls for as long as there are any, so no run of it has to end; the shortest loop is one good call.
+    Source: Michael Nygard, "Release It!", Pragmatic Bookshelf, 2007, as told by Martin Fowler, "CircuitBreaker", in
+    his bliki. It guards calls for as long as there are any, so no run of it has to end; the shortest loop is one good
+    call.
     """
 
     closed = State(initial=Job, agent=unbound)
@@ -58,10 +59,10 @@ class Breaker(Guard):
 
 
 class BehindBreaker(Machine):
-    """A caller behind a breaker, that asks again after a pause while it is open; capped, as Nygard advises.
+    """A caller behind a breaker, that asks again after a pause while it is open, twice at most.
 
-    Source: as `Tripped`. At most two pauses: ready -> pause -> ready -> pause -> ready -> call or gave_up, then the
-    call's answer: 6 hops.
+    After `Tripped`; the caller and its cap are ours. At most two pauses: ready -> pause -> ready -> pause -> ready ->
+    call or gave_up, then the call's answer: 6 hops.
     """
 
     ready = State(initial=Job, agent=unbound)
@@ -78,8 +79,9 @@ class BehindBreaker(Machine):
 class Poll(Machine, resumes_max=0):
     """Submit, then ask every ten seconds whether it is done, five times at most.
 
-    Source: "Asynchronous Request-Reply pattern", Azure Architecture Center: 202 Accepted, then a status to poll.
-    submit, 6 looks with 5 pauses between, and the way out: 12 hops; 5 + 6 * 5 + 5 * 10 = 85 seconds.
+    Source: "Asynchronous Request-Reply pattern", Azure Architecture Center: 202 Accepted, then a status endpoint to
+    poll; how often is ours. submit, 6 looks with 5 pauses between, and the way out: 12 hops; 5 + 6 * 5 + 5 * 10 = 85
+    seconds.
     """
 
     submit = State(initial=Job, agent=unbound, timeout_s=5)

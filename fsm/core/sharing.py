@@ -1,0 +1,175 @@
+"""Guards that many runs share: their rows, asked where nobody else can change them.
+
+Such a guard runs no code of the user's. It names a row (`Placed.shares`), and a pure function of the kernel says
+from the row and the guard's parameters what its verdict is and what the row is afterwards. A row changes only by
+what is decided: a permit is taken when the move is made that it was asked for, a result is told when its attempt
+has ended. The numbers of a verdict are all that it was made from, so a replay makes it again from its record,
+on any machine, at any time.
+"""
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+from attrs import define, evolve, field, frozen
+
+from fsm.core import breaker
+from fsm.core.asking import Answer
+from fsm.core.breaking import BreakerRow, Breaking
+from fsm.core.deadline import time_for
+from fsm.core.plan import PERMIT, Asked, Plan, Told, permitted
+from fsm.core.record import Record
+from fsm.core.snapshot import Snapshot
+from fsm.define.guard import Placed, Ruling, Share
+from fsm.define.spec import MachineSpec
+from fsm.errors import FsmError
+
+
+class Shared(Protocol):
+    """The shared rows as one decision sees them; a row that nobody has written yet is a fresh one."""
+
+    def row(self, guard: Placed) -> BreakerRow: ...
+
+    def put(self, guard: Placed, row: BreakerRow) -> None: ...
+
+    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+        """When a permit given now is lost without a word: the time of its visit, and of its runner's lease."""
+        ...
+
+
+@define
+class Apart:
+    """Rows of one's own, gone afterwards: for decisions outside of any journal."""
+
+    rows: dict[Share, BreakerRow] = field(factory=dict)
+
+    def row(self, guard: Placed) -> BreakerRow:
+        return self.rows.get(share_of(guard), BreakerRow())
+
+    def put(self, guard: Placed, row: BreakerRow) -> None:
+        self.rows[share_of(guard)] = row
+
+    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+        return max(1, time_ms)
+
+
+@define
+class Recorded:
+    """The rows as a record says they were seen; what becomes of them is not followed."""
+
+    record: Record
+
+    def row(self, guard: Placed) -> BreakerRow:
+        return BreakerRow.from_numbers(self._numbers(guard))
+
+    def put(self, guard: Placed, row: BreakerRow) -> None:
+        pass
+
+    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+        return self._numbers(guard).get("lease_ms", 1)
+
+    def _numbers(self, guard: Placed) -> Mapping[str, int]:
+        same = (ruling for ruling in self.record.rulings if ruling.kept_as == guard.kept_as)
+        return next((ruling.verdict.numbers for ruling in same), {})
+
+
+@define
+class Sharing:
+    """One decision's dealings with shared rows."""
+
+    spec: MachineSpec
+    snapshot: Snapshot
+    plan: Plan
+    shared: Shared
+    _after: dict[int, BreakerRow] = field(factory=dict)
+
+    def tell(self) -> None:
+        """What came of the attempt that ends here, to those who had permitted it."""
+        tell(self.shared, self.plan.told, self.plan.event.at_ms)
+
+    def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
+        """Every answer as a ruling, of a move that leads into `target`."""
+        return tuple([self._ask(part, target) if isinstance(part, Placed) else part for part in answers])
+
+    def _ask(self, guard: Placed, target: str) -> Ruling:
+        at_ms, now = self.plan.event.at_ms, self.snapshot
+        time_ms = time_for(self.spec, self.spec.state[target], at_ms, now.started_at_ms or at_ms) or 0
+        row = self.shared.row(guard)
+        verdict, after = breaker.ask(row, breaking(guard), at_ms, self.shared.lease_ms(guard, time_ms))
+        self._after[id(guard)] = after
+        if verdict.decision == "allow":
+            verdict = evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
+        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
+
+    def take(self, answers: Iterable[Answer]) -> None:
+        """The move is made that these were asked about: what they permitted is taken."""
+        for guard in answers:
+            if isinstance(guard, Placed):
+                self.shared.put(guard, self._after[id(guard)])
+
+
+@frozen(kw_only=True)
+class NotPermitted(FsmError):
+    """A shared guard refuses a call; nothing was written."""
+
+    name: str
+    code: str
+    numbers: Mapping[str, int]
+
+    def message(self) -> str:
+        return f"call {self.name!r} refused: {self.code}"
+
+
+def asked_of(spec: MachineSpec, snapshot: Snapshot, name: str) -> tuple[Asked, ...]:
+    """Whom to ask before a call: guards of its state and machine that share what it is named after.
+
+    With each the generation in which it permitted the visit, if it was asked on entering.
+    """
+    everywhere = (guard for line in spec.everywhere for guard in line.guards)
+    found = {g.shares: g for g in (*everywhere, *reversed(spec.state[snapshot.state].guards)) if g.shares is not None}
+    return tuple((g, permitted(snapshot, g)) for share, g in found.items() if share.name == name)
+
+
+def permit(shared: Shared, asked: Iterable[Asked], at_ms: int, time_ms: int) -> tuple[int, ...]:
+    """The generations in which a call is permitted; raises `NotPermitted`, then no row has changed.
+
+    A visit that was permitted itself, and still is, needs no other permit: it may be the probe.
+    """
+    taken: list[tuple[Placed, BreakerRow]] = []
+    generations = []
+    for guard, generation in asked:
+        row = shared.row(guard)
+        now = breaker.seen(row, breaking(guard), at_ms)
+        if now.generation == generation and now.state in ("closed", "half_open"):
+            generations.append(generation)
+            continue
+        verdict, after = breaker.ask(row, breaking(guard), at_ms, shared.lease_ms(guard, time_ms))
+        if verdict.decision == "refuse":
+            raise NotPermitted(name=share_of(guard).name, code=verdict.code, numbers=verdict.numbers)
+        generations.append(breaker.generation_of(verdict))
+        taken.append((guard, after))
+    for guard, row in taken:
+        shared.put(guard, row)
+    return tuple(generations)
+
+
+def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
+    """What came of what guards had permitted, each row once."""
+    rows: dict[Share, Told] = {share_of(one[0]): one for one in told}
+    for guard, generation, outcome in rows.values():
+        shared.put(guard, breaker.heard(shared.row(guard), breaking(guard), outcome, generation, at_ms))
+
+
+def breaking(guard: Placed) -> Breaking:
+    """The parameters of a breaker, as its row is asked with them."""
+    return _breaking(tuple(guard.params.items()))
+
+
+@lru_cache(maxsize=256)
+def _breaking(params: tuple[tuple[str, Any], ...]) -> Breaking:
+    return Breaking(**dict(params))
+
+
+def share_of(guard: Placed) -> Share:
+    assert guard.shares is not None
+    return guard.shares
