@@ -213,7 +213,11 @@ def _with_kept(before: Mapping[str, Kept], rulings: Iterable[Ruling]) -> Mapping
 
 def keeping(kept: Kept, keep: Kept) -> Kept:
     """What a guard keeps, after `keep`: 0 forgets."""
-    return {name: number for name, number in {**kept, **keep}.items() if number}
+    after = {**kept, **keep}
+    for name, number in keep.items():
+        if not number:
+            del after[name]
+    return after
 
 
 def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> dict[str, int]:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 from attrs import field, frozen
 
-from fsm.core.retrying import FAILURES, retry_guards
+from fsm.core.retrying import FAILURES
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Counter, Placed
 from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, retry_id, way_for, way_id
@@ -90,7 +90,7 @@ class _Finding:
             return
         hop = retry_id(state.name)
         yield from self._own_way(state, event, ((hop, False),))
-        guards = tuple(retry_guards(self.spec, state))
+        guards = tuple(self.spec.retry_guards(state))
         passing = tuple([Asked(guard, "") for guard in guards])
         for at, guard in enumerate(guards):  # one that raises refuses too, and does nothing else
             rest = tuple([Asked(later, None) for later in guards[at + 1 :]])

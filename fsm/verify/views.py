@@ -16,7 +16,8 @@ from fsm.define.parts import START, StateSpec
 from fsm.define.spec import MachineSpec
 from fsm.verify.finding import Finding, listed
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move, Moves
+from fsm.verify.move import Move
+from fsm.verify.moves import Moves
 
 Arriving = dict[str, list[str]]
 """Event names, and the hops that bring them."""

@@ -14,7 +14,6 @@ from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import NO_STRIKES, NOTHING, Record, Spent
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import (
     RUNTIME_BYTES_MAX,

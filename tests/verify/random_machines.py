@@ -13,7 +13,6 @@ from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import Record
-from fsm.core.select import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import CallRefused, CallUnsure, PayloadInvalid, RuntimeEvent
 from fsm.define.fallback import with_fallbacks

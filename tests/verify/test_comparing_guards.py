@@ -20,7 +20,7 @@ from fsm.verify.check import check
 from fsm.verify.moves import moves_of
 from fsm.verify.product import explore, situations_of
 from guards import NoProgress, PayloadSize, Repeat
-from tests.verify.random_machines import Brute, machine
+from tests.verify.random_machines import Brute, Situation, machine
 
 WALKS, EVENTS_MAX = 6, 40
 
@@ -57,7 +57,9 @@ def walked(spec: MachineSpec, brute: Brute, chance: random.Random) -> tuple[set[
         if not events or now.outcome in ("stopped", "stuck"):
             break
         payload, own = chance.choice(events)
-        spent = Spent(tokens=chance.choice(brute.spending(now.state)) if own and now.state != START else 0)
+        spent = Spent(
+            tokens=chance.choice(brute.spending(Situation(now.state, ()))) if own and now.state != START else 0
+        )
         event = Event(payload=payload, at_ms=at + 1, own=own, event_id=None if own else f"e{at}", spent=spent)
         brute.chooser.script = [chance.randrange(3) for _ in range(50)]
         brute.chooser.asked = []

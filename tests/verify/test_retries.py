@@ -20,7 +20,7 @@ from fsm import (
 )
 from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
-from fsm.core.select import Event
+from fsm.core.plan import Event
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from fsm.show.verdict import table
