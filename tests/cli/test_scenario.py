@@ -41,7 +41,7 @@ def test_every_event_is_decided_and_told(fsm: Fsm, written: str):
         "    0  Knock: (start) -> porch  start  fires:stay 0\n"
         "    1  Seen: porch -> hall  seen  fires:stay 0\n"
         "    2  Word: hall -> inside  enter  fires:stay 0\n"
-        "✓ Door goes this way, event by event\n"
+        "✓ Door goes this way, event by event, if predicates and guards answer as written there\n"
     )
 
 
@@ -69,7 +69,8 @@ def test_an_endless_run_goes_round_twice(fsm: Fsm, folder: Path, door: type[Mach
         "2  Word: hall -> hall  stay",
         "and once more:",
         "3  Word: hall -> hall  stay",
-        "✓ Endless goes this way, event by event, and the loop can be taken again and again",
+        "✓ Endless goes this way, event by event, and the loop can be taken again and again, "
+        "if predicates and guards answer as written there",
     ]
 
 

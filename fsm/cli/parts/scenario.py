@@ -36,7 +36,9 @@ def replay_scenario(path: str, targets: Sequence[str], as_json: bool) -> None:
         click.echo(f"✗ {wrong}")
     else:
         again = ", and the loop can be taken again and again" if scenario.loop else ""
-        click.echo(f"✓ {spec.name} goes this way, event by event{again}")
+        asked = any(event["predicates"] or event["guards"] for event in (*scenario.events, *scenario.loop))
+        assumed = ", if predicates and guards answer as written there" if asked else ""
+        click.echo(f"✓ {spec.name} goes this way, event by event{again}{assumed}")
     if wrong:
         leave(FAILED)
 
