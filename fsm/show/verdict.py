@@ -1,11 +1,12 @@
 """What `fsm check` found, as text: the table that a docstring holds, the findings, and the runs that prove them."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from attrs import frozen
 
-from fsm.show.words import duration, money
+from fsm.show.words import UNITS_MS, duration, money
 from fsm.verify.check import Report
 from fsm.verify.figures import Figure
 from fsm.verify.finding import Finding, Level
@@ -56,6 +57,8 @@ def _runs(report: Report) -> Iterator[Line]:
             yield Line(f"  the run that costs most {name}{f': as for {told[steps]}' if steps in told else ':'}")
             yield from _indented(6, steps if steps not in told else ())
             told.setdefault(steps, name)
+        if figure.most and figure.counted:
+            yield Line(f"  {name}: {figure.counted}")
 
 
 def _assumed(report: Report, runs: bool) -> Iterator[Line]:
@@ -105,8 +108,15 @@ def _most(figure: Figure) -> str:
     if figure.most is None:
         return figure.mark
     if figure.cost == "ms":
-        return duration(figure.most)
+        return duration(_rounded_up(figure.most))
     return money(figure.most) if figure.cost == "usd_micros" else f"{figure.most:,}"
+
+
+def _rounded_up(ms: int) -> int:
+    """To the smaller of the two units that are shown: a bound is never told lower than it is."""
+    lengths = [length for _, length in UNITS_MS]
+    step = next((smaller for unit, smaller in pairwise(lengths) if ms >= unit), 100 if ms >= 1_000 else 1)
+    return -(-ms // step) * step
 
 
 def _how(figure: Figure) -> str:

@@ -103,7 +103,6 @@ def test_where_the_machine_goes_elsewhere_it_is_said(fsm: Fsm, folder: Path, wri
             lambda form: form["events"][2].update(predicates=[]),
             "✗ the scenario has no answer of predicate is_yes of enter",
         ),
-        (lambda form: form.update(machine="Gate"), "the scenario is of Gate, which is not at hand"),
         (lambda form: form.update(format=2), "shut.json: not a scenario: format: Input should be 1"),
         (lambda form: form.pop("events"), "shut.json: not a scenario: events: Field required"),
     ],
@@ -115,6 +114,12 @@ def test_a_scenario_that_is_none_of_this_machine(fsm: Fsm, folder: Path, written
     result = fsm("replay", "--scenario", written, "-m", "door.py")
     assert result.exit_code == 1
     assert told in result.output
+
+
+def test_a_scenario_of_a_machine_that_is_not_named_is_a_mistake_of_the_command_line(fsm: Fsm, written: str):
+    result = fsm("replay", "--scenario", written)
+    assert result.exit_code == 2
+    assert "the scenario is of Door, which is not at hand" in result.output
 
 
 def test_no_file_no_json(fsm: Fsm, folder: Path):

@@ -7,7 +7,7 @@ import click
 
 from fsm.cli.parts.options import FAILED, emit, leave
 from fsm.cli.parts.specs import specs_of
-from fsm.cli.parts.target import TargetError, machines
+from fsm.cli.parts.target import machines
 from fsm.define.spec import MachineSpec
 from fsm.replay.scenario import Scenario, Taken, replayed
 from fsm.show.data import record_data
@@ -49,7 +49,7 @@ def _spec(scenario: Scenario, targets: Sequence[str]) -> MachineSpec:
         if spec.name == scenario.machine:
             return spec
     name = scenario.machine
-    raise TargetError(f"the scenario is of {name}, which is not at hand\n  -> name it: --machine FILE.py:{name}")
+    raise click.UsageError(f"the scenario is of {name}, which is not at hand\n  -> name it: --machine FILE.py:{name}")
 
 
 def _print(found: Taken, first: bool) -> None:
