@@ -47,8 +47,13 @@ class Chance:
             yield from (rest | limit << self.offset for limit in self.limits if limit > surely)
 
 
-def chances_of(moves: Moves, name: str, limits: Limits, fields: Fields, frugal: bool) -> tuple[Chance, ...]:
-    """What may happen before a decision in the state; `frugal`: no visit spends more than it must."""
+def chances_of(
+    moves: Moves, name: str, limits: Limits, fields: Fields, frugal: bool, late: bool = False
+) -> tuple[Chance, ...]:
+    """What may happen before a decision in the state; `frugal`: no visit spends more than it must.
+
+    `late`: the last report of a visit may be recorded in any later one, whatever that one may spend.
+    """
     state = moves.spec.state.get(name)
     found = []
     for counter, known in limits.items():
@@ -57,6 +62,9 @@ def chances_of(moves: Moves, name: str, limits: Limits, fields: Fields, frugal: 
         if counter.of == "elapsed_ms":
             if name != START or any(map(may_defer, moves.by_source[START])):
                 found.append(Chance(offset, mask, steps))
+        elif late and state is not None and counter.of in SPENDING:
+            more = any(most(other, counter.of) != 0 for other in moves.spec.states)
+            found.append(Chance(offset, mask, steps, least(state, counter.of), more, paid=_paid(state, fields)))
         elif state is None or state.kind != "agent":
             continue
         elif counter.of == "strikes":

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from fsm.define.guard import Counter
+from fsm.define.machine import Machine
 from fsm.define.spec import MachineSpec
 from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.caps import caps
@@ -121,8 +122,9 @@ def _amount(figure: Figure) -> str:
     return f"{told} ({figure.up_to})" if figure.up_to else told
 
 
-def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
+def check(machine: MachineSpec | type[Machine], situations_max: int = SITUATIONS_MAX) -> Report:
     """Everything that can be found out about the machine, looking at no more than so many situations."""
+    spec = machine if isinstance(machine, MachineSpec) else machine.spec
     moves = moves_of(spec)
     arcs, costs = arcs_of(moves), costs_of(moves)
     stuck = endless(arcs)

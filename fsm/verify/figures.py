@@ -33,7 +33,10 @@ UP_TO = "up to the last report of each visit"
 
 @frozen(eq=False, kw_only=True)
 class Figure:
-    """The most of one cost, `None` where it is unknown or has no end; `binds` is the budget that makes it so."""
+    """The most of one cost, `None` where it is unknown or has no end; `binds` is the budget that makes it so.
+
+    `up_to` says how far it holds, `counted` what is in it.
+    """
 
     cost: Cost
     mark: Mark
@@ -42,11 +45,12 @@ class Figure:
     binds: str = ""
     run: tuple[Leg, ...] = ()
     up_to: str = ""
+    counted: str = ""
 
     @property
     def data(self) -> dict[str, Any]:
         told = {"cost": self.cost, "mark": self.mark, "most": self.most, "why": self.why, "binds": self.binds}
-        return {**told, "up_to": self.up_to, "run": [str(leg) for leg in self.run]}
+        return {**told, "up_to": self.up_to, "counted": self.counted, "run": [str(leg) for leg in self.run]}
 
 
 def amount(cost: Cost, most: int) -> str:
@@ -86,10 +90,19 @@ class Known:
 
 def figures(known: Known) -> tuple[Figure, ...]:
     """One for each cost."""
+    attempts = known.moves.spec.bounds.resumes_max + 1
+    counted = (
+        f"a visit of an agent counts timeout_s {attempts} times, as it may be taken up again resumes_max "
+        f"({attempts - 1}) times; timeout_s is 300 where none is given"
+    )
     spends = any(known.moves.spec.state[state].kind == "agent" for state in known.states)
     found = (_figure(known, kind) for kind in range(len(COSTS)))
     return tuple(
-        evolve(figure, up_to=UP_TO) if spends and figure.cost in SPENDING and figure.most is not None else figure
+        evolve(
+            figure,
+            up_to=UP_TO if spends and figure.cost in SPENDING and figure.most is not None else "",
+            counted=counted if spends and figure.cost == "ms" and figure.most is not None else "",
+        )
         for figure in found
     )
 

@@ -87,10 +87,12 @@ class Situations:
                     yield way.move, after if way.move.moved else spent, spent
 
 
-def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: bool = False) -> Situations:
+def situations_of(
+    moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: bool = False, late: bool = False
+) -> Situations:
     """The machine's situations; `dead` counters are known never to reach a limit, and left out.
 
-    `frugal`: only those of runs that spend no more than they must.
+    `frugal`: only those of runs that spend no more than they must. `late`: visits may report late.
     """
     limits = _limits(moves, dead)
     names = (START, *(state.name for state in moves.spec.states))
@@ -111,7 +113,7 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: 
         names=names,
         state_mask=(1 << state_bits) - 1,
         ways=tuple(tuple(sorted(filter(None, ways[name]), key=lambda way: bool(way.move.fault))) for name in names),
-        chances=tuple(chances_of(moves, name, limits, fields, frugal) for name in names),
+        chances=tuple(chances_of(moves, name, limits, fields, frugal, late) for name in names),
         alone=frugal or _alone(limits),
     )
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 
 from fsm.errors import CallFailed
@@ -197,7 +198,6 @@ def test_a_failed_call_keeps_what_was_recorded_of_it() -> None:
 
 
 def test_the_real_thing() -> None:
-    httpx = pytest.importorskip("httpx")
     request = httpx.Request("GET", "http://x")
     response = httpx.Response(429, headers={"Retry-After": "12"}, request=request)
     with pytest.raises(httpx.HTTPStatusError) as raised:

@@ -218,6 +218,19 @@ def test_a_budget_lets_a_run_spend_what_may_follow_on_its_last_yes():
     assert tokens.why == "99,999 when it lets pass for the last time, and 31,000 more"
 
 
+def test_a_time_is_never_told_shorter_than_it_is():
+    class Slow(Machine):
+        work = State(initial=Word, agent=answer, timeout_s=24_181)  # 26 h 52 min and 4 s with all attempts
+        done = State[Any](final="completed")
+
+        good = work.to(done, on=(Word, AgentFailed))
+
+    report = check(Slow.spec)
+    assert "time       1 d 3 h  exact" in table(report)
+    told = [line.text for line in lines(report, runs=True)]
+    assert any(line.startswith("  time: a visit of an agent counts timeout_s 4 times") for line in told)
+
+
 def test_where_not_all_situations_are_looked_at_it_says_so():
     assert check(Budgeted.spec, 5).figures[0].mark == "no end"
 
