@@ -206,5 +206,5 @@ def test_the_real_thing() -> None:
     assert (fault.type, fault.status, fault.retriable, fault.retry_after_ms) == ("HTTPStatusError", 429, True, 12_000)
     for error in (httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x")):
         assert fault_of(error, NOW_MS).retriable
-    for error in (httpx.InvalidURL("x"), httpx.DecodingError("x"), httpx.TooManyRedirects("x")):
-        assert not fault_of(error, NOW_MS).retriable
+    for other in (httpx.InvalidURL("x"), httpx.DecodingError("x"), httpx.TooManyRedirects("x")):
+        assert not fault_of(other, NOW_MS).retriable
