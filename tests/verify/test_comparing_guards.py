@@ -57,9 +57,10 @@ def walked(spec: MachineSpec, brute: Brute, chance: random.Random) -> tuple[set[
         if not events or now.outcome in ("stopped", "stuck"):
             break
         payload, own = chance.choice(events)
-        spent = Spent(
-            tokens=chance.choice(brute.spending(Situation(now.state, ()))) if own and now.state != START else 0
-        )
+        works = own and now.state != START
+        least = spec.state[now.state].tokens_min if works else 0  # what a visit is charged that spends less
+        reports = brute.spending(Situation(now.state, ())) if works else [0]
+        spent = Spent(tokens=max(least, chance.choice(reports)))
         event = Event(payload=payload, at_ms=at + 1, own=own, event_id=None if own else f"e{at}", spent=spent)
         brute.chooser.script = [chance.randrange(3) for _ in range(50)]
         brute.chooser.asked = []
