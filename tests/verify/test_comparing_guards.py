@@ -50,7 +50,7 @@ def compared(spec: MachineSpec, chance: random.Random) -> MachineSpec:
 
 def walked(spec: MachineSpec, brute: Brute, chance: random.Random) -> tuple[set[str], int]:
     """The hops of a run by chance, and how many the run counts; predicates and `remember` answer by chance too."""
-    engine, now, hops = Engine(spec), Snapshot(), set[str]()
+    engine, now, hops, visit = Engine(spec), Snapshot(), set[str](), 0
     brute.engine = engine
     for at in range(EVENTS_MAX):
         events = list(brute.events(now.state))
@@ -59,14 +59,15 @@ def walked(spec: MachineSpec, brute: Brute, chance: random.Random) -> tuple[set[
         payload, own = chance.choice(events)
         works = own and now.state != START
         least = spec.state[now.state].tokens_min if works else 0  # what a visit is charged that spends less
-        reports = brute.spending(Situation(now.state, ())) if works else [0]
-        spent = Spent(tokens=max(least, chance.choice(reports)))
+        reports = brute.spending(Situation(now.state, (), spent=visit)) if works else [visit]
+        spent = Spent(tokens=max(least, chance.choice(reports)) - visit)  # its attempts share what it may spend
         event = Event(payload=payload, at_ms=at + 1, own=own, event_id=None if own else f"e{at}", spent=spent)
         brute.chooser.script = [chance.randrange(3) for _ in range(50)]
         brute.chooser.asked = []
         decision = decide(engine, now, event)
         if decision.record is not None and decision.record.hop:
             hops.add(decision.record.hop)
+        visit = visit + spent.tokens if decision.snapshot.entered == now.entered else 0
         now = decision.snapshot
     return hops, now.counters.get("hops", 0)
 
