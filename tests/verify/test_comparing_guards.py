@@ -54,14 +54,16 @@ def walked(spec: MachineSpec, brute: Brute, chance: random.Random) -> tuple[set[
     brute.engine = engine
     for at in range(EVENTS_MAX):
         events = list(brute.events(now.state))
-        if not events or now.outcome in ("stopped", "stuck"):
+        if not events or now.outcome not in ("running", "waiting"):
             break
         payload, own = chance.choice(events)
         works = own and now.state != START
-        least = spec.state[now.state].tokens_min if works else 0  # what a visit is charged that spends less
         reports = brute.spending(Situation(now.state, (), spent=visit)) if works else [visit]
-        spent = Spent(tokens=max(least, chance.choice(reports)) - visit)  # its attempts share what it may spend
-        event = Event(payload=payload, at_ms=at + 1, own=own, event_id=None if own else f"e{at}", spent=spent)
+        spent = Spent(tokens=chance.choice(reports) - visit)  # the attempts of a visit share what it may spend
+        least = spec.state[now.state].tokens_min if now.state != START else 0
+        charge = max(0, least - visit - spent.tokens)
+        event_id = None if own else f"e{at}"
+        event = Event(payload=payload, at_ms=at + 1, own=own, event_id=event_id, spent=spent, charge=charge)
         brute.chooser.script = [chance.randrange(3) for _ in range(50)]
         brute.chooser.asked = []
         decision = decide(engine, now, event)
