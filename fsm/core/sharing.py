@@ -7,6 +7,7 @@ has ended. The numbers of a verdict are all that it was made from, so a replay m
 on any machine, at any time.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
@@ -28,11 +29,13 @@ from fsm.errors import FsmError
 class Shared(Protocol):
     """The shared rows as one decision sees them; a row that nobody has written yet is a fresh one."""
 
-    def row(self, guard: Placed) -> BreakerRow: ...
+    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
+        """`asked`: how often guards of this name were asked at this place before, in this decision."""
+        ...
 
     def put(self, guard: Placed, row: BreakerRow) -> None: ...
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
         """When a permit given now is lost without a word: the time of its visit, and of its runner's lease."""
         ...
 
@@ -43,13 +46,13 @@ class Apart:
 
     rows: dict[Share, BreakerRow] = field(factory=dict)
 
-    def row(self, guard: Placed) -> BreakerRow:
+    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
         return self.rows.get(share_of(guard), BreakerRow())
 
     def put(self, guard: Placed, row: BreakerRow) -> None:
         self.rows[share_of(guard)] = row
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
         return max(1, time_ms)
 
 
@@ -59,18 +62,20 @@ class Recorded:
 
     record: Record
 
-    def row(self, guard: Placed) -> BreakerRow:
-        return BreakerRow.from_numbers(self._numbers(guard))
+    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
+        return BreakerRow.from_numbers(self._numbers(guard, asked))
 
     def put(self, guard: Placed, row: BreakerRow) -> None:
         pass
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
-        return self._numbers(guard).get("lease_ms", 1)
+    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
+        return self._numbers(guard, asked).get("lease_ms", 1)
 
-    def _numbers(self, guard: Placed) -> Mapping[str, int]:
-        same = (ruling for ruling in self.record.rulings if ruling.kept_as == guard.kept_as)
-        return next((ruling.verdict.numbers for ruling in same), {})
+    def _numbers(self, guard: Placed, asked: int) -> Mapping[str, int]:
+        """By its turn among guards alike: a record says which of several it was only where that one keeps something."""
+        alike = (guard.name, guard.at)
+        same = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == alike]
+        return same[asked].verdict.numbers if asked < len(same) else {}
 
 
 @define
@@ -82,29 +87,45 @@ class Sharing:
     plan: Plan
     shared: Shared
     _after: dict[int, BreakerRow] = field(factory=dict)
+    _asked: Counter[tuple[str, str]] = field(factory=Counter)
 
     def tell(self) -> None:
         """What came of the attempt that ends here, to those who had permitted it."""
         tell(self.shared, self.plan.told, self.plan.event.at_ms)
 
-    def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
-        """Every answer as a ruling, of a move that leads into `target`."""
-        return tuple([self._ask(part, target) if isinstance(part, Placed) else part for part in answers])
+    def leave(self) -> None:
+        """The run leaves its visit in the midst of it: whoever had permitted it hears that nothing came of it."""
+        tell(self.shared, self.plan.left, self.plan.event.at_ms)
 
-    def _ask(self, guard: Placed, target: str) -> Ruling:
-        at_ms, now = self.plan.event.at_ms, self.snapshot
-        time_ms = time_for(self.spec, self.spec.state[target], at_ms, now.started_at_ms or at_ms) or 0
-        row = self.shared.row(guard)
-        verdict, after = breaker.ask(row, breaking(guard), at_ms, self.shared.lease_ms(guard, time_ms))
+    def rulings(self, answers: Iterable[Answer], target: str, begins_ms: int = 0) -> tuple[Ruling, ...]:
+        """Every answer as a ruling, of a move that leads into `target`, whose attempt begins then if not at once."""
+        self._after = {}
+        return tuple([self._ask(part, target, begins_ms) if isinstance(part, Placed) else part for part in answers])
+
+    def _ask(self, guard: Placed, target: str, begins_ms: int) -> Ruling:
+        """Permits the visit where the guard stands on its state; elsewhere it permits no more than to come there."""
+        state, at_ms = self.spec.state[target], self.plan.event.at_ms
+        begins_ms = max(begins_ms, at_ms)
+        time_ms = time_for(self.spec, state, begins_ms, self.snapshot.started_at_ms or at_ms) or 0
+        asked = self._asked[guard.name, guard.at]
+        self._asked[guard.name, guard.at] += 1
+        row, lease_ms = self.shared.row(guard, asked), self.shared.lease_ms(guard, begins_ms - at_ms + time_ms, asked)
+        for left, generation, outcome in self.plan.left:
+            if left.shares == guard.shares:
+                row = breaker.heard(row, breaking(guard), outcome, generation, at_ms)
+        verdict, after = breaker.ask(row, breaking(guard), at_ms, lease_ms)
+        if verdict.decision == "refuse":
+            return Ruling(guard.name, guard.at, guard.standing, verdict)
+        if guard.standing != "state" or state.kind != "agent":
+            return Ruling(guard.name, guard.at, guard.standing, evolve(verdict, code=""))
         self._after[id(guard)] = after
-        if verdict.decision == "allow":
-            verdict = evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
+        verdict = evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
         return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
 
     def take(self, answers: Iterable[Answer]) -> None:
-        """The move is made that these were asked about: what they permitted is taken."""
+        """The move is made that these were asked about last: what they permitted is taken."""
         for guard in answers:
-            if isinstance(guard, Placed):
+            if isinstance(guard, Placed) and id(guard) in self._after:
                 self.shared.put(guard, self._after[id(guard)])
 
 
@@ -154,9 +175,8 @@ def permit(shared: Shared, asked: Iterable[Asked], at_ms: int, time_ms: int) -> 
 
 
 def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
-    """What came of what guards had permitted, each row once."""
-    rows: dict[Share, Told] = {share_of(one[0]): one for one in told}
-    for guard, generation, outcome in rows.values():
+    """What came of what guards had permitted."""
+    for guard, generation, outcome in told:
         shared.put(guard, breaker.heard(shared.row(guard), breaking(guard), outcome, generation, at_ms))
 
 
@@ -167,7 +187,8 @@ def breaking(guard: Placed) -> Breaking:
 
 @lru_cache(maxsize=256)
 def _breaking(params: tuple[tuple[str, Any], ...]) -> Breaking:
-    return Breaking(**dict(params))
+    unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
+    return Breaking(**{**unlimited, **dict(params)})
 
 
 def share_of(guard: Placed) -> Share:

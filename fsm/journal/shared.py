@@ -37,7 +37,7 @@ class SharedRows:
         """From here on it is this run's decision."""
         self._run, self._at_ms, self._lease_ms = run, at_ms, lease_ms
 
-    def row(self, guard: Placed) -> BreakerRow:
+    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
         return self.of(share_of(guard))
 
     def of(self, share: Share) -> BreakerRow:
@@ -62,7 +62,7 @@ class SharedRows:
             text = json.dumps(note or {}, ensure_ascii=False)
             self._log.append((share.kind, share.name, self._at_ms, self._run, before.to_json(), row.to_json(), text))
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
         return max(1, time_ms + self._lease_ms)
 
     def write(self, run: int | None = None) -> None:
