@@ -208,7 +208,7 @@ class Live:
         return self.empty(purse)
 
     def leave(self, purse: Purse) -> None:
-        """The call has ended without an outcome: who permitted it hears so; what it has spent is still to be written."""
+        """The call has ended without an outcome: who permitted it hears so; its spending has to be written."""
         self.hung += [(guard, generation, "neutral") for guard, generation in purse.permits]
         purse.permits = []
         with self._lock:
