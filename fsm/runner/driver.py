@@ -216,6 +216,7 @@ class Driver:
 
     def _adopt(self, live: Live, plan: Plan, decided: Decided, outside: bool) -> None:
         record, after = decided.decision.record, decided.decision.snapshot
+        del live.hung[: len(plan.event.hung)]
         if record is None:
             live.put_back()
             return
