@@ -220,7 +220,7 @@ def _state(maker: Maker, at: int) -> StateSpec:
         kind=kind,  # type: ignore[arg-type]
         initial=("A",) if at == 0 else (),
         final="completed" if kind == "final" else None,
-        timeout_ms=chance.choice([None, 1000, 2000]) if kind != "final" else None,
+        timeout_ms=chance.choice([None, SECONDS, 2 * SECONDS, 30 * SECONDS]) if kind != "final" else None,
         tokens_max=max(tokens_max, tokens_min) if tokens_max is not None else None,
         usd_micros_max=0 if kind == "agent" else None,
         tokens_min=tokens_min,
@@ -446,6 +446,22 @@ class Brute:
         state = self.spec.state.get(here.state)
         least = state.tokens_min if state is not None and state.kind == "agent" else 0
         return max(*self.spending(here), least) - here.spent
+
+    def clipped_ms(self) -> int:
+        """What some run surely takes where a deadline stands on the whole machine: what comes before it ends with it.
+
+        For machines without endless runs; a visit that begins later than it was decided on takes longer still.
+        """
+        deadline = min(self.spec.deadlines_ms)
+        taken = {self.start: 0}
+        order = [here for (here,) in components(self._priced)]  # each after all that it leads to
+        for here in reversed(order):
+            for after, price in self.arcs[here] if here in taken else ():
+                early = after.elapsed_ms < deadline
+                begun = min(taken[here], deadline - 1) if early else taken[here]
+                ends = min(begun + price.ms, deadline) if early else begun + price.ms
+                taken[after] = max(ends, taken.get(after, 0))
+        return max(taken.values())
 
     def waits(self, state: str) -> bool:
         return state != START and self.spec.state[state].kind == "waiting"

@@ -64,6 +64,8 @@ def compared(report: Report, spec: MachineSpec, engine: Engine, brute: Brute, tr
     for figure, kind in zip(report.figures, (0, 1, None, 2, 3), strict=True):
         if figure.most is not None and kind is not None:
             most = truth[kind] if truth is not None else brute.spent_max if kind == 1 else None
+            if kind == 3 and truth is not None and spec.deadlines_ms:
+                most = brute.clipped_ms()
             if most is None:
                 continue
             assert figure.most >= most, f"{figure} is below {most}"
