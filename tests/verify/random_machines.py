@@ -81,6 +81,7 @@ class Maker:
     chooser: Chooser
     names: list[str] = field(factory=list)
     pool: list[Counter] = field(factory=list)
+    focused: bool = False  # on budgets over visits that are tried again, and on time
     open: int = 3  # guards that are no caps multiply what brute force has to try
 
     def often(self, share: float) -> bool:
@@ -89,7 +90,7 @@ class Maker:
     def guards(self, owner: str, standing: Standing, share: float) -> tuple[Placed, ...]:
         found: list[Placed] = []
         while self.often(share) and len(found) < 2:
-            if self.often(0.12):
+            if self.often(0.3 if self.focused else 0.12):
                 found.append(self.world(owner, standing))
             elif self.often(0.75) or not self.open:
                 found.append(self.cap(owner, standing))
@@ -166,11 +167,13 @@ class Maker:
 def machine(seed: int) -> tuple[MachineSpec, Chooser]:
     """The machine of this seed, and the chooser that answers for its code."""
     chance, chooser = random.Random(seed), Chooser()
-    maker = Maker(chance, chooser)
+    maker = Maker(chance, chooser, focused=chance.random() < 0.2)
     count = chance.randint(2, 5)
     maker.names = [f"s{n}" for n in range(count)]
     lines = [f"t{n}" for n in range(chance.randint(count - 1, count + 2))]
     maker.pool = [_counter(maker, lines) for _ in range(chance.randint(1, 3))]
+    if maker.focused:
+        maker.pool = [maker.pool[0], Counter("tokens")]
     states = [_state(maker, at) for at in range(count)]
     open_states = [state.name for state in states if state.kind != "final"]
     transitions = [_line(maker, name, open_states, maker.names) for name in lines]
@@ -211,7 +214,7 @@ def _state(maker: Maker, at: int) -> StateSpec:
     kind = chance.choice(["agent", "agent", "waiting", "final"]) if at else chance.choice(["agent", "waiting"])
     later = maker.names[at + 1 :]  # so that chains come to an end
     spends = kind == "agent" and any(counter.of == "tokens" for counter in maker.pool)
-    tokens_min = chance.choice([0, 0, 1, 1, 2, 3]) if spends else 0
+    tokens_min = chance.choice([1, 2, 3] if maker.focused else [0, 0, 1, 1, 2, 3]) if spends else 0
     tokens_max = chance.choice([None, 1, 2, 5]) if kind == "agent" else None
     named = Named("by_chance", fn=lambda failure: maker.predicate())
     retry = retry_spec(name, chance.randint(2, 3), PAUSE_MS // 2, PAUSE_MS, named)
@@ -224,7 +227,7 @@ def _state(maker: Maker, at: int) -> StateSpec:
         tokens_max=max(tokens_max, tokens_min) if tokens_max is not None else None,
         usd_micros_max=0 if kind == "agent" else None,
         tokens_min=tokens_min,
-        retry=retry if kind == "agent" and maker.often(0.25) else None,
+        retry=retry if kind == "agent" and maker.often(0.7 if maker.focused else 0.25) else None,
         guards=maker.guards(name, "state", 0.35),
         otherwise=maker.otherwise(later),
         remember=Named("note", fn=maker.remember) if at == 0 and maker.often(0.1) else None,
