@@ -7,6 +7,7 @@ has ended. The numbers of a verdict are all that it was made from, so a replay m
 on any machine, at any time.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
@@ -40,15 +41,17 @@ class Shared(Protocol):
 
     past: bool
 
-    def row(self, guard: Placed) -> Row: ...
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        """Its row; `turn` says how many rulings this decision has of guards alike at its place."""
+        ...
 
     def put(self, guard: Placed, row: Row) -> None: ...
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         """When a permit given now is lost without a word: the time of its visit, and of its runner's lease."""
         ...
 
-    def asked(self, guard: Placed, most: int | None) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
         """What is asked of a budget; not what the machine of today says, where the record of another day does."""
         ...
 
@@ -60,17 +63,17 @@ class Apart:
     rows: dict[Share, Row] = field(factory=dict)
     past: bool = False
 
-    def row(self, guard: Placed) -> Row:
+    def row(self, guard: Placed, turn: int = 0) -> Row:
         share = share_of(guard)
         return self.rows.get(share) or ROWS[share.kind]()
 
     def put(self, guard: Placed, row: Row) -> None:
         self.rows[share_of(guard)] = row
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         return max(1, time_ms)
 
-    def asked(self, guard: Placed, most: int | None) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
         return most
 
 
@@ -81,21 +84,22 @@ class Recorded:
     record: Record
     past: bool = True
 
-    def row(self, guard: Placed) -> Row:
-        return ROWS[share_of(guard).kind].from_numbers(self._numbers(guard))
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        return ROWS[share_of(guard).kind].from_numbers(self._numbers(guard, turn))
 
     def put(self, guard: Placed, row: Row) -> None:
         pass
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
-        return self._numbers(guard).get("lease_ms", 1)
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
+        return self._numbers(guard, turn).get("lease_ms", 1)
 
-    def asked(self, guard: Placed, most: int | None) -> int | None:
-        return self._numbers(guard).get("asked", None if most is None else 0)
+    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
+        return self._numbers(guard, turn).get("asked", None if most is None else 0)
 
-    def _numbers(self, guard: Placed) -> Mapping[str, int]:
-        same = (ruling for ruling in self.record.rulings if ruling.kept_as == guard.kept_as)
-        return next((ruling.verdict.numbers for ruling in same), {})
+    def _numbers(self, guard: Placed, turn: int) -> Mapping[str, int]:
+        """Of guards alike in their order: a record says which of them it was only where that one keeps something."""
+        alike = [r for r in self.record.rulings if (r.guard, r.at) == (guard.name, guard.at)]
+        return alike[turn].verdict.numbers if turn < len(alike) else {}
 
 
 @define
@@ -108,6 +112,7 @@ class Sharing:
     shared: Shared
     _after: dict[int, Row] = field(factory=dict)
     _rows: dict[Share, tuple[Placed, Row]] = field(factory=dict)
+    _turns: Counter[tuple[str, str]] = field(factory=Counter)
 
     def tell(self) -> None:
         """What came of the attempt that ends here, to those who had permitted it."""
@@ -121,46 +126,48 @@ class Sharing:
             return
         now = self.snapshot
         spent = now.spent + self.plan.event.charged - now.settled
-        known: set[Share] = set()
-        for guard in budgets_of(self.spec, now.state):
-            share = share_of(guard)
-            amount = getattr(spent, unit_of(guard)) if share not in known else 0
-            known.add(share)
-            held = now.holds.get(guard.kept_as, 0)
+        for share, guard in budgets_of(self.spec, now.state).items():
+            amount, held = getattr(spent, unit_of(guard)), now.holds.get(share.name, 0)
             self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, held, self.plan.event.at_ms))
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
-        state = self.spec.state[target]
-        return tuple([self._ask(part, state, again=False) if isinstance(part, Placed) else part for part in answers])
+        return self._given(answers, self.spec.state[target], again=False)
 
     def again(self, answers: Iterable[Answer]) -> tuple[Ruling, ...]:
         """The same, of a retry: its visit has set aside what all its attempts may spend."""
-        state = self.spec.state[self.snapshot.state]
-        return tuple([self._ask(part, state, again=True) if isinstance(part, Placed) else part for part in answers])
+        return self._given(answers, self.spec.state[self.snapshot.state], again=True)
 
-    def _ask(self, guard: Placed, target: StateSpec, again: bool) -> Ruling:
+    def _given(self, answers: Iterable[Answer], target: StateSpec, again: bool) -> tuple[Ruling, ...]:
+        found = []
+        for part in answers:
+            alike = (part.name if isinstance(part, Placed) else part.guard, part.at)
+            found.append(self._ask(part, target, again, self._turns[alike]) if isinstance(part, Placed) else part)
+            self._turns[alike] += 1
+        return tuple(found)
+
+    def _ask(self, guard: Placed, target: StateSpec, again: bool, turn: int) -> Ruling:
         if share_of(guard).kind == "breaker":
-            verdict = self._ask_breaker(guard, target)
+            verdict = self._ask_breaker(guard, target, turn)
         else:
-            free = target.kind == "waiting" or (again and guard.kept_as in self.snapshot.holds)
-            verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0)
-        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
+            free = target.kind == "waiting" or (again and share_of(guard).name in self.snapshot.holds)
+            verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0, turn)
+        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth if verdict.keep else 1)
 
-    def _ask_breaker(self, guard: Placed, target: StateSpec) -> Verdict:
+    def _ask_breaker(self, guard: Placed, target: StateSpec, turn: int) -> Verdict:
         at_ms, now = self.plan.event.at_ms, self.snapshot
         time_ms = time_for(self.spec, target, at_ms, now.started_at_ms or at_ms) or 0
-        lease_ms = self.shared.lease_ms(guard, time_ms)
-        verdict, self._after[id(guard)] = breaker.ask(self._row(guard), breaking(guard), at_ms, lease_ms)
+        row, lease_ms = self._row(guard, turn), self.shared.lease_ms(guard, time_ms, turn)
+        verdict, self._after[id(guard)] = breaker.ask(row, breaking(guard), at_ms, lease_ms)
         if verdict.decision == "allow":
             return evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
         return verdict
 
-    def _ask_budget(self, guard: Placed, most: int | None) -> Verdict:
+    def _ask_budget(self, guard: Placed, most: int | None, turn: int) -> Verdict:
         event, now = self.plan.event, self.snapshot
         pending = now.pending if is_pending(now, event.event_id, event.own) else None
-        asked, defers = self.shared.asked(guard, most), pending.defers if pending else 0
-        verdict, after = budget.ask(self._row(guard), budgeting(guard), asked, event.at_ms, defers)
+        asked, defers = self.shared.asked(guard, most, turn), pending.defers if pending else 0
+        verdict, after = budget.ask(self._row(guard, turn), budgeting(guard), asked, event.at_ms, defers)
         self._after[id(guard)] = after
         held = bounded(verdict, self.spec.bounds, pending, event.at_ms)
         return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
@@ -177,20 +184,19 @@ class Sharing:
             for guard, row in self._rows.values():
                 self.shared.put(guard, row)
 
-    def _row(self, guard: Placed) -> Row:
+    def _row(self, guard: Placed, turn: int = 0) -> Row:
         found = self._rows.get(share_of(guard))
-        return self.shared.row(guard) if found is None else found[1]
+        return self.shared.row(guard, turn) if found is None else found[1]
 
     def _put(self, guard: Placed, row: Row) -> None:
         self._rows[share_of(guard)] = guard, row
 
 
-def budgets_of(spec: MachineSpec, state: str) -> Iterator[Placed]:
-    """The guards whose budgets a visit of this state spends."""
+def budgets_of(spec: MachineSpec, state: str) -> Mapping[Share, Placed]:
+    """The budgets that a visit of this state spends, each once, with a guard that asks it."""
     everywhere = (guard for line in spec.everywhere for guard in line.guards)
-    for guard in (*spec.state[state].guards, *everywhere):
-        if guard.shares is not None and guard.shares.kind == "budget":
-            yield guard
+    shared = [(guard.shares, guard) for guard in (*spec.state[state].guards, *everywhere) if guard.shares is not None]
+    return {share: guard for share, guard in shared if share.kind == "budget"}
 
 
 @frozen(kw_only=True)

@@ -43,7 +43,7 @@ class SharedRows:
         self._run, self._at_ms, self._lease_ms = run, at_ms, lease_ms
         self._machine, self._labels = machine, labels
 
-    def row(self, guard: Placed) -> Row:
+    def row(self, guard: Placed, turn: int = 0) -> Row:
         return self.of(self._resolved(share_of(guard)))
 
     def _resolved(self, share: Share) -> Share:
@@ -57,7 +57,7 @@ class SharedRows:
         whose = f"{label}={value}"
         return Share("budget", f"{unit}:{whose}" + (f"/{window}" if window else ""))
 
-    def asked(self, guard: Placed, most: int | None) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
         return most
 
     def of(self, share: Share) -> Row:
@@ -83,7 +83,7 @@ class SharedRows:
             text = json.dumps(note or {}, ensure_ascii=False)
             self._log.append((share.kind, share.name, self._at_ms, self._run, before.to_json(), row.to_json(), text))
 
-    def lease_ms(self, guard: Placed, time_ms: int) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         return max(1, time_ms + self._lease_ms)
 
     def write(self, run: int | None = None) -> None:
