@@ -48,13 +48,19 @@ class Pooled:
         return record
 
     @property
+    def row(self) -> BudgetRow:
+        row = self.shared.rows[POOL]
+        assert isinstance(row, BudgetRow)
+        return row
+
+    @property
     def reserved(self) -> int:
         """What this run has set aside, as the row has it."""
-        return self.shared.rows[POOL].reserved - OTHERS
+        return self.row.reserved - OTHERS
 
     @property
     def spent(self) -> int:
-        return self.shared.rows[POOL].spent
+        return self.row.spent
 
 
 def pooled(machine: type[Machine]) -> Pooled:
