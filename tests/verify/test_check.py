@@ -765,6 +765,7 @@ def test_a_call_refused_in_the_midst_of_a_visit_halts_where_nothing_takes_it():
         refused = Struck.work.to(Struck.done, on=CallRefused)
 
     assert found(check(Struck.spec), "failure-halts").what == (
-        "when the agent of `work` fails, or Strikes refuses a call of it, the run halts: no line takes AgentFailed there"
+        "when the agent of `work` fails, or Strikes refuses a call of it, the run halts: "
+        "no line takes AgentFailed there"
     )
     assert found(check(Taken.spec), "failure-halts").what.startswith("when the agent of `work` fails, the run halts")
