@@ -78,14 +78,15 @@ class _Selection:
 
         Each call has said so with its outcome; its end does, of what guards on its state watch and it did not call.
         """
+        if not self.spec.sharing.get(self.snapshot.state):
+            return ()
         permits = self._permits(outcome_of(event.payload))
         return tuple([told for told in permits if share_of(told[0]).name not in event.strikes])
 
     def _permits(self, outcome: Outcome) -> tuple[Told, ...]:
         """Of each row that guards on the run's state share, in which generation it permitted the visit."""
-        state = self.spec.state.get(self.snapshot.state)
-        shared = {guard.shares: guard for guard in state.guards if guard.shares} if state is not None else {}
-        return tuple((guard, permitted(self.snapshot, guard), outcome) for guard in shared.values())
+        shared = self.spec.sharing.get(self.snapshot.state, ())
+        return tuple([(guard, permitted(self.snapshot, guard), outcome) for guard in shared])
 
     def _retry(self, event: Event) -> Retrying | None:
         """The retry of the attempt that ended in this event, if its state has one that is for it."""
@@ -219,7 +220,7 @@ class _Selection:
         if refusal is None and not may_refuse:
             return Way(hop, target, answers)
         leads = {owner: ways for owner, ways, _ in asked}
-        codes = [(guard.at, code) for guard in may_refuse for code in guard.codes]
+        codes = [(guard.at, code) for guard in may_refuse if leads[guard.at] for code in guard.codes]
         codes += [(refusal.at, refusal.verdict.code)] if refusal is not None else []
         after: dict[tuple[str, str], Way] = {}
         for at, code in dict.fromkeys(codes):

@@ -7,12 +7,10 @@ has ended. The numbers of a verdict are all that it was made from, so a replay m
 on any machine, at any time.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from fsm.core import breaker
 from fsm.core.asking import Answer
@@ -21,7 +19,7 @@ from fsm.core.deadline import time_for
 from fsm.core.plan import PERMIT, Asked, Plan, Told, permitted
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
-from fsm.define.guard import Placed, Ruling, Share
+from fsm.define.guard import Placed, Ruling, Share, Verdict
 from fsm.define.spec import MachineSpec
 from fsm.errors import FsmError
 
@@ -87,7 +85,7 @@ class Sharing:
     plan: Plan
     shared: Shared
     _after: dict[int, BreakerRow] = field(factory=dict)
-    _asked: Counter[tuple[str, str]] = field(factory=Counter)
+    _asked: dict[tuple[str, str], int] = field(factory=dict)
 
     def tell(self) -> None:
         """What came of the attempt that ends here, to those who had permitted it."""
@@ -107,8 +105,9 @@ class Sharing:
         state, at_ms = self.spec.state[target], self.plan.event.at_ms
         begins_ms = max(begins_ms, at_ms)
         time_ms = time_for(self.spec, state, begins_ms, self.snapshot.started_at_ms or at_ms) or 0
-        asked = self._asked[guard.name, guard.at]
-        self._asked[guard.name, guard.at] += 1
+        alike = guard.name, guard.at
+        asked = self._asked.get(alike, 0)
+        self._asked[alike] = asked + 1
         row, lease_ms = self.shared.row(guard, asked), self.shared.lease_ms(guard, begins_ms - at_ms + time_ms, asked)
         for left, generation, outcome in self.plan.left:
             if left.shares == guard.shares:
@@ -117,9 +116,10 @@ class Sharing:
         if verdict.decision == "refuse":
             return Ruling(guard.name, guard.at, guard.standing, verdict)
         if guard.standing != "state" or state.kind != "agent":
-            return Ruling(guard.name, guard.at, guard.standing, evolve(verdict, code=""))
+            return Ruling(guard.name, guard.at, guard.standing, Verdict("allow", numbers=verdict.numbers))
         self._after[id(guard)] = after
-        verdict = evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
+        keep = {PERMIT: breaker.generation_of(verdict) + 1}
+        verdict = Verdict("allow", verdict.code, verdict.numbers, keep=keep)
         return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
 
     def take(self, answers: Iterable[Answer]) -> None:
@@ -181,14 +181,20 @@ def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
 
 
 def breaking(guard: Placed) -> Breaking:
-    """The parameters of a breaker, as its row is asked with them."""
-    return _breaking(tuple(guard.params.items()))
-
-
-@lru_cache(maxsize=256)
-def _breaking(params: tuple[tuple[str, Any], ...]) -> Breaking:
+    """The parameters of a breaker, as its row is asked with them; a guard's are worked out once."""
+    known = _known.get(id(guard))
+    if known is not None and known[0] is guard:
+        return known[1]
     unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
-    return Breaking(**{**unlimited, **dict(params)})
+    found = Breaking(**{**unlimited, **guard.params})
+    if len(_known) >= KNOWN_MAX:
+        _known.clear()
+    _known[id(guard)] = guard, found
+    return found
+
+
+KNOWN_MAX = 256
+_known: dict[int, tuple[Placed, Breaking]] = {}
 
 
 def share_of(guard: Placed) -> Share:

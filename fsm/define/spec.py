@@ -124,6 +124,14 @@ class MachineSpec:
         return frozenset([*struck, *(guard.shares.name for guard in self.guards if guard.shares is not None)])
 
     @cached_property
+    def sharing(self) -> dict[str, tuple[Placed, ...]]:
+        """Of each state the guards that share a row with other runs, one a row."""
+        return {
+            state.name: tuple({guard.shares: guard for guard in state.guards if guard.shares is not None}.values())
+            for state in self.states
+        }
+
+    @cached_property
     def formerly(self) -> dict[str, str]:
         """Former event names, to the present ones."""
         return {former: shape.name for shape in self.payloads for former in shape.formerly}
