@@ -42,12 +42,12 @@ class Game(Machine):
 
     What `fsm check` says of it:
 
-        ends       always      by its caps
-        hops       14          exact
-        tokens     unknown     guessing and answering declare no tokens_max
-        money      unknown     guessing and answering declare no usd_micros_max
-        approvals  0           exact
-        time       4 h 40 min  exact
+        ends       always, or halts  by its caps
+        hops       14                exact
+        tokens     unknown           guessing and answering declare no tokens_max
+        money      unknown           guessing and answering declare no usd_micros_max
+        approvals  0                 exact
+        time       4 h 40 min        exact
     """
 
     guessing = State(initial=Range, agent=guess)

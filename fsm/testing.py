@@ -32,8 +32,7 @@ from fsm.journal.reader import Reader, read_journal
 from fsm.replay.replay import replay_run
 from fsm.runner.calls import VisitOver
 from fsm.runner.stub import StubView
-from fsm.show.verdict import table as verdict
-from fsm.show.verdict import way
+from fsm.show.verdict import lines, way
 from fsm.verify.check import Report, check
 from fsm.verify.promises import Promised
 
@@ -193,21 +192,22 @@ def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: 
 
     `waits` names the states where a run may wait for ever for somebody. `most` bounds the worst case: `hops`, `tokens`,
     `usd_micros`, `approvals`, `ms`; of spending, up to the last report of each visit. Raises `AssertionError` with
-    what `fsm check` says.
+    all that `fsm check` says, `TypeError` for a cost or state unknown.
     """
     report = check(machine.spec)
     figures = {str(figure.cost): figure.most for figure in report.figures}
-    if unknown := most.keys() - figures.keys():
-        raise TypeError(f"assert_ends(): there is no cost {min(unknown)!r}\n  -> the costs are {', '.join(figures)}")
-    over = [name for name, limit in most.items() if not _at_most(figures[name], limit)]
-    if report.termination.kind != "ends" or set(report.termination.waits) - set(waits) or over:
-        wanted = "".join(f"\nwanted: at most {most[name]:,} {name}" for name in over)
-        raise AssertionError(f"{report.termination}\n{verdict(report)}{wanted}")
+    for word, given, known in (("cost", most, figures), ("state", waits, machine.spec.state)):
+        if unknown := set(given) - set(known):
+            raise TypeError(
+                f"assert_ends(): there is no {word} {min(unknown)!r}\n  -> the {word}s are {', '.join(known)}"
+            )
+    over = [name for name, limit in most.items() if (worst := figures[name]) is None or worst > limit]
+    found = list(report.termination.waits)
+    wanted = [f"wanted: waits={found}, or that no run waits for ever"] if set(found) - set(waits) else []
+    wanted += [f"wanted: at most {most[name]:,} {name}" for name in over]
+    if report.termination.kind != "ends" or wanted:
+        raise AssertionError("\n".join([*(line.text for line in lines(report, runs=bool(over))), *wanted]))
     return report
-
-
-def _at_most(most: int | None, limit: int) -> bool:
-    return most is not None and most <= limit
 
 
 def assert_keeps_promises(machine: type[Machine]) -> int:

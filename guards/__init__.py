@@ -1,6 +1,7 @@
 """Guards to put on transitions, states and whole machines; one a file."""
 
 from guards.breaker import Breaker
+from guards.cost_budget import CostBudget
 from guards.deadline import Deadline
 from guards.loop_cap import LoopCap
 from guards.no_progress import NoProgress
@@ -9,4 +10,14 @@ from guards.repeat import Repeat
 from guards.strikes import Strikes
 from guards.token_budget import TokenBudget
 
-__all__ = ["Breaker", "Deadline", "LoopCap", "NoProgress", "PayloadSize", "Repeat", "Strikes", "TokenBudget"]
+__all__ = [
+    "Breaker",
+    "CostBudget",
+    "Deadline",
+    "LoopCap",
+    "NoProgress",
+    "PayloadSize",
+    "Repeat",
+    "Strikes",
+    "TokenBudget",
+]

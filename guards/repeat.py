@@ -10,7 +10,6 @@ from fsm.define.guard import KEPT_MAX, not_whole
 from fsm.define.volatile import number_said
 
 NTH_MAX = 1_000_000
-ARRIVALS = "arrivals"
 
 
 @frozen
@@ -31,18 +30,18 @@ class Repeat(Guard):
     remembered_max: int = field(default=256, kw_only=True)
 
     def check(self, facts: Facts, /) -> Verdict:
-        """Kept of each payload, under its number: its last arrival among all, in millions, and how many it had."""
+        """Kept of each payload, under its number: which arrival was its last, in millions, and how many it had."""
         assert facts.payload is not None
         known = facts.kept
         name = f"{number_said(facts.payload, facts.payload_digest):x}"
         arrivals = known.get(name, 0) % NTH_MAX
         if arrivals >= self.nth - 1:
             return refuse("repeat", arrivals=arrivals, arrivals_max=self.nth - 1)
-        now = known.get(ARRIVALS, 0) + 1
-        keep = {ARRIVALS: now, name: now * NTH_MAX + arrivals + 1}
-        if name not in known and len(known) > self.remembered_max:
-            others = (other for other in known if other != ARRIVALS)
-            keep |= dict.fromkeys(heapq.nsmallest(len(known) - self.remembered_max, others, known.__getitem__), 0)
+        now = max(known.values(), default=0) // NTH_MAX + 1
+        keep = {name: now * NTH_MAX + arrivals + 1}
+        if name not in known and len(known) >= self.remembered_max:
+            beyond = len(known) + 1 - self.remembered_max
+            keep |= dict.fromkeys(heapq.nsmallest(beyond, known, known.__getitem__), 0)
         return allow(keep, arrivals=arrivals, arrivals_max=self.nth - 1)
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
@@ -51,8 +50,8 @@ class Repeat(Guard):
             return wrong
         if self.nth > NTH_MAX:
             return f"Repeat(nth={self.nth})", f"give a whole number, 2 to {NTH_MAX:,}"
-        if self.remembered_max >= KEPT_MAX:
-            return f"Repeat(remembered_max={self.remembered_max})", f"give a whole number, 1 to {KEPT_MAX - 1:,}"
+        if self.remembered_max > KEPT_MAX:
+            return f"Repeat(remembered_max={self.remembered_max})", f"give a whole number, 1 to {KEPT_MAX:,}"
         if standing == "transition":
             return None
         where = "in everywhere()" if standing == "run" else "on a state"

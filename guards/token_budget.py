@@ -1,31 +1,93 @@
 """No bill without a declared bound."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
-from fsm import Counter, Guard, Kind, Standing
-from fsm.define.guard import not_whole
+from fsm import Counter, Guard, Kind, Share, Standing
+from fsm.define.guard import Placed, not_whole
+
+FORMS = '"run", "machine", "label:NAME" or "pool:NAME"'
 
 
 @frozen
-class TokenBudget(Guard):
-    """Refuses to go on once the run's recorded spending has reached `tokens_max` tokens.
-
-    It counts what agents report with `view.spend(tokens=...)`, visits that failed included. It looks
-    between visits: one visit can overshoot by what it spends. Code: `token_budget`, with both numbers.
-    """
+class _Budget(Guard):
+    """What budgets of tokens and of money have in common."""
 
     kind: ClassVar[Kind] = "cap"
+    unit: ClassVar[Any]
+
+    scope: str = field(default="run", kw_only=True)
+    window_s: float | None = field(default=None, kw_only=True)
+    warn_at: int | None = field(default=None, kw_only=True)
+
+    def limit_of(self) -> int:
+        raise NotImplementedError
+
+    def counted(self, standing: Standing, owner: str) -> Counter | None:
+        return Counter(self.unit) if self.scope == "run" else None
+
+    def shared(self) -> Share | None:
+        window = f"/{round(self.window_s * 1000)}" if self.window_s else ""
+        return Share("budget", f"{self.unit}:{self.scope}{window}") if self.scope != "run" else None
+
+    def params(self) -> dict[str, int | str]:
+        if self.scope == "run":
+            return {f"{self.unit}_max": self.limit_of()}
+        own: dict[str, int | str | None] = {"limit": self.limit_of(), "scope": self.scope, "warn_at": self.warn_at}
+        own["window_ms"] = round(self.window_s * 1000) if self.window_s else None
+        return {name: value for name, value in own.items() if value is not None}
+
+    def place(self, standing: Standing, owner: str) -> Placed:
+        placed = super().place(standing, owner)
+        if placed.shares is None:
+            return placed
+        return evolve(placed, kind="env", limit=None, codes=(*self.codes, "budget_warned", "reserved", "unreadable"))
+
+    def mistake(self, standing: Standing) -> tuple[str, str] | None:
+        name, scope = type(self).__name__, self.scope
+        wrong = not_whole(self, f"{self.unit}_max", 1)
+        if wrong is not None:
+            return wrong
+        known: object = scope
+        is_known = isinstance(known, str) and (
+            scope in ("run", "machine") or (scope.startswith(("label:", "pool:")) and scope.partition(":")[2])
+        )
+        if not is_known or "/" in scope:
+            return f"{name}(scope={scope!r})", f"write {FORMS}"
+        if scope == "run" and (self.window_s is not None or self.warn_at is not None):
+            return f"{name} of a run with window_s or warn_at", f"give it a scope that runs share: {FORMS[7:]}"
+        window: object = self.window_s
+        if window is not None and (type(window) not in (int, float) or not 0 < window < 1e9):  # type: ignore[operator]
+            return f"{name}(window_s={window!r})", "give seconds, more than 0"
+        if self.warn_at is not None and not (type(self.warn_at) is int and 0 < self.warn_at < self.limit_of()):
+            return (
+                f"{name}(warn_at={self.warn_at!r})",
+                f"give a whole number between 0 and {self.limit_of()}",
+            )
+        return None
+
+
+@frozen
+class TokenBudget(_Budget):
+    """Refuses to go on once spending has reached `tokens_max` tokens, of a run, or of many together.
+
+    It counts what agents report with `view.spend(tokens=...)`, visits that failed included. Code: `token_budget`,
+    with both numbers.
+
+    Of a run (`scope="run"`) it looks between visits: one visit can overshoot by what it spends. With `scope="machine"`
+    all runs of the machine share it, with `"label:tenant"` all runs with the same value of that label, with
+    `"pool:NAME"` all that name it; in all processes of the journal, in windows of `window_s` seconds if given. Then a
+    visit sets aside its state's `tokens_max` before its agent begins and settles when it is over, so that many at
+    once cannot spend more than there is; without a declared `tokens_max` nothing is set aside. What would fit but for
+    others' reservations is deferred (`reserved`) until they settle. From `warn_at` on a visit is refused with
+    `budget_warned`, for `otherwise` to lead to a cheaper agent. `unreadable`: its row is damaged; it fails closed.
+    """
+
+    unit: ClassVar[Any] = "tokens"
     codes: ClassVar[tuple[str, ...]] = ("token_budget",)
 
     tokens_max: int
 
-    def counted(self, standing: Standing, owner: str) -> Counter:
-        return Counter("tokens")
-
     def limit_of(self) -> int:
         return self.tokens_max
-
-    def mistake(self, standing: Standing) -> tuple[str, str] | None:
-        return not_whole(self, "tokens_max", 1)

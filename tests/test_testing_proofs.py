@@ -2,6 +2,7 @@
 
 import pytest
 
+from fsm import check
 from fsm.testing import assert_ends, assert_keeps_promises
 from machines import ReviewLoop
 from tests.verify.known.approvals import FourEyes, Refine
@@ -22,8 +23,19 @@ def test_a_loop_without_end_is_named():
 
 
 def test_a_wait_that_was_not_named_is_no_end():
-    with pytest.raises(AssertionError, match="every run ends, or waits at `person`"):
+    with pytest.raises(AssertionError, match="every run ends, or waits at `person`") as caught:
         assert_ends(Saga)
+    assert "a run may wait here for ever: it has no timeout\n" in str(caught.value)
+    assert str(caught.value).endswith("wanted: waits=['person'], or that no run waits for ever")
+    with pytest.raises(TypeError, match="there is no state 'persno'"):
+        assert_ends(Saga, waits=["persno"])
+
+
+def test_a_failed_assertion_says_all_that_the_command_does():
+    with pytest.raises(AssertionError) as caught:
+        assert_ends(TwoCaps)
+    assert "and then over and over:" in str(caught.value) and "begins to count again" in str(caught.value)
+    assert check(TwoCaps).headline == check(TwoCaps.spec).headline
 
 
 def test_a_worst_case_that_is_worse_or_unknown():

@@ -53,8 +53,8 @@ def command(
 
     Whether every run ends, what the worst one costs, which promises are kept, each with a run that shows it; and all
     mistakes of a definition at once. Every finding names its attribute, file and line, and what to write instead.
-    TARGET is FILE.py:Machine, FILE.py for all its machines, or a .json file that holds a machine's spec; without any,
-    all machines of [tool.fsm] are checked. Exits with 1 if there is any error.
+    TARGET is FILE.py:Machine, package.module:Machine, FILE.py for all its machines, or a .json file that holds a
+    machine's spec; without any, all machines of [tool.fsm] are checked. Exits with 1 if there is any error.
     """
     from fsm.cli.parts.specs import specs_listed, specs_of
     from fsm.errors import DefinitionError
@@ -92,9 +92,11 @@ def command(
 def _wrong(error: "DefinitionError | click.ClickException") -> dict[str, object]:
     from fsm.show.data import mistake_data
 
+    nothing: dict[str, object] = {"machine": None, "fingerprint": None, "mistakes": [], "termination": None}
+    nothing |= {"worst": [], "promises": [], "findings": []}
     if isinstance(error, click.ClickException):
-        return {"machine": None, "error": error.message}
-    return {"machine": error.machine, "mistakes": [mistake_data(mistake) for mistake in error.mistakes]}
+        return {**nothing, "error": error.message}
+    return {**nothing, "machine": error.machine, "mistakes": [mistake_data(mistake) for mistake in error.mistakes]}
 
 
 def _print_wrong(error: "DefinitionError | click.ClickException") -> None:

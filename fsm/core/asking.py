@@ -4,10 +4,10 @@ A cap is counted here and runs no code. Any other guard may raise or answer nons
 with `guard_error`; where its code is not at hand, it answers as it did in the record that is replayed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 
 from fsm.core.record import Record
 from fsm.core.snapshot import Pending, keeping
@@ -33,18 +33,22 @@ class Asking:
     kept: Mapping[str, Kept]
     _answered: dict[tuple[str, str], int] = field(factory=dict)
 
-    def ruling(self, guard: Placed, facts: Facts) -> Answer:
-        """What `guard` rules on these facts; itself, if that takes a row it shares with other runs."""
+    def ruling(self, guard: Placed, counters: Mapping[str, int], facts: Callable[[Kept], Facts]) -> Answer:
+        """What `guard` rules on these counters, or on the facts, which come with what it keeps.
+
+        Itself, if that takes a row it shares with other runs.
+        """
         if guard.shares is not None:
             return guard
-        counted = guard.count(facts.counters)
+        counted = guard.count(counters)
         if counted is not None:
             return Ruling(guard.name, guard.at, guard.standing, counted)
         if guard.check is None:
             return self._as_recorded(guard)
         kept = self.kept.get(guard.kept_as, NOTHING_KEPT) if self.kept else NOTHING_KEPT
+        seen = facts(kept)
         try:
-            verdict = guard.check(evolve(facts, kept=kept) if kept else facts)
+            verdict = guard.check(seen)
         except Exception as error:
             return broken(guard.name, guard.at, "guard_error", error, guard.standing)
         flaw = _flaw(verdict, guard) or _flaw_of_keeping(verdict, kept)
@@ -52,7 +56,8 @@ class Asking:
             wrong = TypeError(f"answered {excerpt(verdict)}: {flaw}")
             return broken(guard.name, guard.at, "guard_error", wrong, guard.standing)
         nth = guard.nth if verdict.keep else 1
-        return Ruling(guard.name, guard.at, guard.standing, self._bounded(verdict, facts.at_ms), nth)
+        verdict = bounded(verdict, self.bounds, self.pending, seen.at_ms)
+        return Ruling(guard.name, guard.at, guard.standing, verdict, nth)
 
     def _as_recorded(self, guard: Placed) -> Ruling:
         """What the record holds of this guard; of several alike at one place each gets its own."""
@@ -64,23 +69,23 @@ class Asking:
         self._answered[guard.name, guard.at] = nth + 1
         return same[nth]
 
-    def _bounded(self, verdict: Verdict, at_ms: int) -> Verdict:
-        """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
-        pending, bounds = self.pending, self.bounds
-        if verdict.decision != "defer" or verdict.until_ms is None:
-            return verdict
-        defers = pending.defers if pending else 0
-        since_ms = pending.since_ms if pending else at_ms
-        waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
-        if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
-            return verdict
-        numbers = {
-            "defers": defers,
-            "defers_max": bounds.defers_max,
-            "defer_s": waited_s,
-            "defer_s_max": bounds.defer_s_max,
-        }
-        return Verdict("refuse", "defer_exhausted", numbers)
+
+def bounded(verdict: Verdict, bounds: Bounds, pending: Pending | None, at_ms: int) -> Verdict:
+    """A deferral within the machine's bounds; beyond them it is refused with `defer_exhausted`."""
+    if verdict.decision != "defer" or verdict.until_ms is None:
+        return verdict
+    defers = pending.defers if pending else 0
+    since_ms = pending.since_ms if pending else at_ms
+    waited_s = -(-(max(verdict.until_ms, at_ms + 1) - since_ms) // 1000)  # begun ones count: it is a bound
+    if defers < bounds.defers_max and waited_s <= bounds.defer_s_max:
+        return verdict
+    numbers = {
+        "defers": defers,
+        "defers_max": bounds.defers_max,
+        "defer_s": waited_s,
+        "defer_s_max": bounds.defer_s_max,
+    }
+    return Verdict("refuse", "defer_exhausted", numbers)
 
 
 def refusing(rulings: Iterable[Answer]) -> Ruling | None:
@@ -110,9 +115,9 @@ def _flaw(verdict: object, guard: Placed) -> str:
     if verdict.code not in guard.codes and (verdict.decision != "allow" or verdict.code != ""):
         return f"its codes are {', '.join(guard.codes)}"
     numbers: object = verdict.numbers
-    if not isinstance(numbers, Mapping) or any(type(number) is not int for number in numbers.values()):
+    if not isinstance(numbers, Mapping) or not _are_whole(numbers):
         return "its numbers are not whole"
-    if not all(_is_text(text) for text in (verdict.text, *numbers)):
+    if not all(map(_is_text, (verdict.text, *numbers))):
         return "its text cannot be stored"
     if verdict.decision == "defer" and type(verdict.until_ms) is not int:
         return "it defers without a moment"
@@ -126,7 +131,7 @@ def _flaw_of_keeping(verdict: Verdict, kept: Kept) -> str:
     keep: object = verdict.keep
     if keep is NOTHING_KEPT:
         return ""
-    if not isinstance(keep, Mapping) or any(type(number) is not int for number in keep.values()):
+    if not isinstance(keep, Mapping) or not _are_whole(keep):
         return "what it keeps are no whole numbers"
     if keep and verdict.decision != "allow":
         return "it keeps counts of a move that it does not allow"
@@ -137,6 +142,10 @@ def _flaw_of_keeping(verdict: Verdict, kept: Kept) -> str:
     if keep and len(kept) + len(keep) > KEPT_MAX and len(keeping(kept, keep)) > KEPT_MAX:
         return f"it keeps more than {KEPT_MAX:,} counts"
     return ""
+
+
+def _are_whole(numbers: Mapping[str, int]) -> bool:
+    return set(map(type, numbers.values())) <= {int}
 
 
 def _is_text(value: object) -> bool:

@@ -10,7 +10,7 @@ from attrs import evolve
 from fsm.core.asking import refusing
 from fsm.core.engine import Engine
 from fsm.core.plan import Event, Plan, Retrying, Way
-from fsm.core.record import ENDED, MOVES, Kind, Outcome, Record
+from fsm.core.record import ENDED, Kind, Outcome, Record
 from fsm.core.select import select
 from fsm.core.sharing import Apart, Recorded, Shared, Sharing
 from fsm.core.snapshot import Snapshot, apply, is_pending
@@ -42,21 +42,21 @@ def decide(
 def conclude(engine: Engine, snapshot: Snapshot, plan: Plan, shared: Shared) -> Decision:
     """The decision for `plan`; `shared` are the rows of guards shared between runs."""
     sharing = Sharing(engine.spec, snapshot, plan, shared)
-    sharing.tell()
     decision = _concluded(engine, snapshot, plan, sharing)
-    if decision.record is not None and decision.record.kind in MOVES:
-        sharing.leave()
+    sharing.close(decision.record)
     return decision
 
 
 def _concluded(engine: Engine, snapshot: Snapshot, plan: Plan, sharing: Sharing) -> Decision:
+    sharing.tell()
     rulings: list[Ruling] = []
     if plan.retry is not None:
-        given = sharing.rulings(plan.retry.answers, snapshot.state, plan.retry.at_ms)
+        given = sharing.again(plan.retry.answers, plan.retry.at_ms)
         if refusing(given) is None:
             sharing.take(plan.retry.answers)
             return _retried(engine, snapshot, plan, plan.retry, given)
         rulings += _of_no_move(given)
+    sharing.settle()
     if plan.way is None:
         return _unhandled(engine, snapshot, plan, tuple(rulings))
     way: Way = plan.way

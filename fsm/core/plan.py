@@ -80,8 +80,7 @@ class Retrying:
 class Plan:
     """What `select` found: a `retry`, if nobody refuses it; a `way`, None where no transition is for this event.
 
-    `told` is what guards hear that share what the attempt which ends with this depended on; `left` what they hear if
-    an event from outside leads out of it.
+    `told` is what guards hear that share what the attempt depended on, if it ends with this.
     """
 
     event: Event
@@ -90,7 +89,6 @@ class Plan:
     memory: bytes | None = None
     retry: Retrying | None = None
     told: tuple[Told, ...] = ()
-    left: tuple[Told, ...] = ()
 
 
 def permitted(snapshot: Snapshot, guard: Placed) -> int:

@@ -5,27 +5,12 @@ come back together.
 """
 
 import hashlib
-from collections.abc import Iterator
 
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import AgentFailed, PayloadInvalid, RuntimeEvent, TimedOut
-from fsm.define.guard import Placed
-from fsm.define.parts import RetrySpec, StateSpec
-from fsm.define.spec import MachineSpec
+from fsm.define.parts import RetrySpec
 
 FAILURES = (AgentFailed, TimedOut, PayloadInvalid)
-
-
-def retry_guards(spec: MachineSpec, state: StateSpec) -> Iterator[Placed]:
-    """The guards asked before a retry: its own cap, and those of state and machine that may judge it.
-
-    There is no new payload, so none that looks at payloads; it is the same visit, so none that counts visits.
-    """
-    assert state.retry is not None
-    yield state.retry.guard
-    for guard in (*state.guards, *(guard for line in spec.everywhere for guard in line.guards)):
-        if guard.kind != "data" and (guard.counter is None or guard.counter.of != "visits"):
-            yield guard
 
 
 def pause_ms(retry: RetrySpec, snapshot: Snapshot, failure: RuntimeEvent) -> int:

@@ -23,14 +23,14 @@ from fsm.core.asking import Answer, Asking, NotRecorded, broken, is_allowed, ref
 from fsm.core.engine import Engine
 from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
 from fsm.core.record import Record
-from fsm.core.retrying import FAILURES, pause_ms, retry_guards
+from fsm.core.retrying import FAILURES, pause_ms
 from fsm.core.sharing import share_of
 from fsm.core.snapshot import Snapshot, is_pending, with_told
-from fsm.core.strikes import Outcome, outcome_of, with_attempt
+from fsm.core.strikes import outcome_of, with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
-from fsm.define.guard import Facts, Placed, Ruling
+from fsm.define.guard import Facts, Kept, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, retry_id, way_for, way_id
-from fsm.define.payload import Invalid, TooLarge, seal, unseal
+from fsm.define.payload import Invalid, Payload, TooLarge, seal, unseal
 from fsm.define.spec import MachineSpec
 
 
@@ -59,34 +59,32 @@ class _Selection:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
         fresh = event.own and pending is None and not event.escalated
-        told = (*event.hung, *self._told(event), *event.unsettled) if fresh else event.hung
-        left = () if event.own else (*self._permits("neutral"), *event.unsettled)
+        told = self._told(event) if fresh or not event.own else ()
         if fresh:
-            event = evolve(event, strikes=with_attempt(self.spec, self.snapshot, event.payload, event.strikes))
+            strikes = with_attempt(self.spec, self.snapshot, event.payload, event.strikes)
+            event = evolve(event, strikes=strikes) if strikes is not event.strikes else event
         retry = self._retry(event) if pending is None else None
         if retry is not None and all(is_allowed(answer) for answer in retry.answers):
             return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         line, event = self._candidate(event) if not event.unread else (None, event)
-        plan = Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told, left=left)
+        plan = Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         if line is None:
             return plan
         way, memory = self._transition(line, event)
         return evolve(plan, way=way, memory=memory)
 
     def _told(self, event: Event) -> tuple[Told, ...]:
-        """What the end of an attempt says to those that share what it depended on.
+        """What the end of an attempt, should it end with this, says to those that share what it depended on.
 
         Each call has said so with its outcome; its end does, of what guards on its state watch and it did not call.
+        An event from outside says nothing of that.
         """
-        if not self.spec.sharing.get(self.snapshot.state):
-            return ()
-        permits = self._permits(outcome_of(event.payload))
-        return tuple([told for told in permits if share_of(told[0]).name not in event.strikes])
-
-    def _permits(self, outcome: Outcome) -> tuple[Told, ...]:
-        """Of each row that guards on the run's state share, in which generation it permitted the visit."""
-        shared = self.spec.sharing.get(self.snapshot.state, ())
-        return tuple([(guard, permitted(self.snapshot, guard), outcome) for guard in shared])
+        shared = self.spec.breakers.get(self.snapshot.state, ())
+        outcome = outcome_of(event.payload) if shared and event.own else "neutral"
+        called = event.strikes if event.own else ()
+        uncalled = [guard for guard in shared if share_of(guard).name not in called]
+        ends: list[Told] = [(guard, permitted(self.snapshot, guard), outcome) for guard in uncalled]
+        return (*ends, *event.unsettled)
 
     def _retry(self, event: Event) -> Retrying | None:
         """The retry of the attempt that ended in this event, if its state has one that is for it."""
@@ -108,8 +106,9 @@ class _Selection:
             return Retrying(hop, event, (self.broken[hop],), at_ms)
         if not answer:
             return None
-        facts = evolve(self._facts(hop, state.name, event, at_ms), payload=None, payload_bytes=0, payload_digest=b"")
-        answers = tuple([self.asking.ruling(guard, facts) for guard in retry_guards(self.spec, state)])
+        counters = self._counters(event, at_ms)
+        facts = self._facts(hop, state.name, counters, at_ms, None)
+        answers = tuple([self.asking.ruling(guard, counters, facts) for guard in self.spec.retry_guards(state)])
         return Retrying(hop, event, answers, at_ms)
 
     def _candidate(self, event: Event) -> tuple[TransitionSpec | None, Event]:
@@ -213,14 +212,15 @@ class _Selection:
         ]
         if everywhere:
             asked += [(line.name, line.otherwise, line.guards) for line in self.spec.everywhere]
-        facts = self._facts(hop, target, event)
-        answers = tuple([self.asking.ruling(guard, facts) for _, _, placed in asked for guard in placed])
+        counters = self._counters(event, event.at_ms)
+        facts = self._facts(hop, target, counters, event.at_ms, event.payload)
+        answers = tuple([self.asking.ruling(guard, counters, facts) for _, _, placed in asked for guard in placed])
         refusal = refusing(answers)
         may_refuse = [guard for guard in answers if isinstance(guard, Placed)]
         if refusal is None and not may_refuse:
             return Way(hop, target, answers)
         leads = {owner: ways for owner, ways, _ in asked}
-        codes = [(guard.at, code) for guard in may_refuse if leads[guard.at] for code in guard.codes]
+        codes = [(guard.at, code) for guard in may_refuse for code in guard.codes]
         codes += [(refusal.at, refusal.verdict.code)] if refusal is not None else []
         after: dict[tuple[str, str], Way] = {}
         for at, code in dict.fromkeys(codes):
@@ -235,23 +235,30 @@ class _Selection:
         hop = way_id(at, key)
         return {(at, code): self._way(hop, ways[key], (), {}, event, everywhere=False)}
 
-    def _facts(self, hop: str, target: str, event: Event, at_ms: int | None = None) -> Facts:
-        """What guards may look at; `at_ms` is when it would happen, if that is not now."""
-        at_ms = event.at_ms if at_ms is None else at_ms
+    def _counters(self, event: Event, at_ms: int) -> Mapping[str, int]:
+        """What a run will have counted when this happens, at `at_ms`."""
         counters = with_told(self.spec, self.snapshot.counters, event.charged, event.strikes)
-        if self.spec.timed:
-            counters = {**counters, "elapsed_ms": at_ms - (self.snapshot.started_at_ms or at_ms)}
-        return Facts(
+        if not self.spec.timed:
+            return counters
+        return {**counters, "elapsed_ms": at_ms - (self.snapshot.started_at_ms or at_ms)}
+
+    def _facts(
+        self, hop: str, target: str, counters: Mapping[str, int], at_ms: int, arriving: Payload | None
+    ) -> Callable[[Kept], Facts]:
+        """What a guard may look at, given what it keeps: made for those only that do not just count."""
+        body, digest = (arriving.body, arriving.digest) if arriving is not None else (b"", b"")
+        return lambda kept: Facts(
             source=self.snapshot.state,
             target=target,
             hop=hop,
-            payload=event.payload.value,
+            payload=arriving.value if arriving is not None else None,
             counters=counters,
             at_ms=at_ms,
             entered_at_ms=self.snapshot.entered_at_ms,
             started_at_ms=self.snapshot.started_at_ms,
-            payload_bytes=len(event.payload.body),
-            payload_digest=event.payload.digest,
+            payload_bytes=len(body),
+            payload_digest=digest,
+            kept=kept,
             memory=lambda: self.memory,
         )
 

@@ -7,34 +7,50 @@ has ended. The numbers of a verdict are all that it was made from, so a replay m
 on any machine, at any time.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from fsm.core import breaker
-from fsm.core.asking import Answer
+from fsm.core import breaker, budget
+from fsm.core.asking import Answer, bounded
 from fsm.core.breaking import BreakerRow, Breaking
+from fsm.core.budget import Budgeting, BudgetRow
 from fsm.core.deadline import time_for
 from fsm.core.plan import PERMIT, Asked, Plan, Told, permitted
 from fsm.core.record import Record
-from fsm.core.snapshot import Snapshot
+from fsm.core.snapshot import Snapshot, is_over, is_pending
 from fsm.define.guard import Placed, Ruling, Share, Verdict
+from fsm.define.parts import StateSpec
 from fsm.define.spec import MachineSpec
 from fsm.errors import FsmError
 
+Row = Any
+"""A `BreakerRow` or a `BudgetRow`, by the kind of what is shared."""
+ROWS: Mapping[str, Any] = {"breaker": BreakerRow, "budget": BudgetRow}
+UNITS = {"tokens": "tokens_max", "usd_micros": "usd_micros_max"}
+
 
 class Shared(Protocol):
-    """The shared rows as one decision sees them; a row that nobody has written yet is a fresh one."""
+    """The shared rows as one decision sees them; a row that nobody has written yet is a fresh one.
 
-    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
-        """`asked`: how often guards of this name were asked at this place before, in this decision."""
+    `past` says that they are as they were seen when it was asked, with all that had been told before.
+    """
+
+    past: bool
+
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        """`turn`: how often guards of this name were asked at this place before, in this decision."""
         ...
 
-    def put(self, guard: Placed, row: BreakerRow) -> None: ...
+    def put(self, guard: Placed, row: Row) -> None: ...
 
-    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         """When a permit given now is lost without a word: the time of its visit, and of its runner's lease."""
+        ...
+
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
+        """What is asked of a budget; not what the machine of today says, where the record of another day does."""
         ...
 
 
@@ -42,16 +58,21 @@ class Shared(Protocol):
 class Apart:
     """Rows of one's own, gone afterwards: for decisions outside of any journal."""
 
-    rows: dict[Share, BreakerRow] = field(factory=dict)
+    rows: dict[Share, Row] = field(factory=dict)
+    past: bool = False
 
-    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
-        return self.rows.get(share_of(guard), BreakerRow())
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        share = share_of(guard)
+        return self.rows.get(share) or ROWS[share.kind]()
 
-    def put(self, guard: Placed, row: BreakerRow) -> None:
+    def put(self, guard: Placed, row: Row) -> None:
         self.rows[share_of(guard)] = row
 
-    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         return max(1, time_ms)
+
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
+        return most
 
 
 @define
@@ -59,74 +80,130 @@ class Recorded:
     """The rows as a record says they were seen; what becomes of them is not followed."""
 
     record: Record
+    past: bool = True
 
-    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
-        return BreakerRow.from_numbers(self._numbers(guard, asked))
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        return ROWS[share_of(guard).kind].from_numbers(self._numbers(guard, turn))
 
-    def put(self, guard: Placed, row: BreakerRow) -> None:
+    def put(self, guard: Placed, row: Row) -> None:
         pass
 
-    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
-        return self._numbers(guard, asked).get("lease_ms", 1)
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
+        return self._numbers(guard, turn).get("lease_ms", 1)
 
-    def _numbers(self, guard: Placed, asked: int) -> Mapping[str, int]:
-        """By its turn among guards alike: a record says which of several it was only where that one keeps something."""
-        alike = (guard.name, guard.at)
-        same = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == alike]
-        return same[asked].verdict.numbers if asked < len(same) else {}
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
+        return self._numbers(guard, turn).get("asked", None if most is None else 0)
+
+    def _numbers(self, guard: Placed, turn: int) -> Mapping[str, int]:
+        """By its turn among those alike: one guard may be asked of several ways, several may stand at one place."""
+        alike = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == (guard.name, guard.at)]
+        return alike[turn].verdict.numbers if turn < len(alike) else {}
 
 
 @define
 class Sharing:
-    """One decision's dealings with shared rows."""
+    """One decision's dealings with shared rows; nothing of it is so before `close`."""
 
     spec: MachineSpec
     snapshot: Snapshot
     plan: Plan
     shared: Shared
-    _after: dict[int, BreakerRow] = field(factory=dict)
-    _asked: dict[tuple[str, str], int] = field(factory=dict)
+    _after: dict[int, Row] = field(factory=dict)
+    _rows: dict[Share, tuple[Placed, Row]] = field(factory=dict)
+    _turns: dict[tuple[str, str], int] = field(factory=dict)
 
     def tell(self) -> None:
-        """What came of the attempt that ends here, to those who had permitted it."""
-        tell(self.shared, self.plan.told, self.plan.event.at_ms)
+        """What came of the attempt that ends here, to those who had permitted it; of calls before that in any case."""
+        if not self.shared.past:
+            tell(self.shared, self.plan.event.hung, self.plan.event.at_ms)
+            for guard, row in heard(self._row, self.plan.told, self.plan.event.at_ms):
+                self._put(guard, row)
 
-    def leave(self) -> None:
-        """The run leaves its visit in the midst of it: whoever had permitted it hears that nothing came of it."""
-        tell(self.shared, self.plan.left, self.plan.event.at_ms)
+    def settle(self) -> None:
+        """What the visit has spent, to the budgets it is of; what it had set aside is free again."""
+        if self.shared.past or not self.spec.budgets or self.snapshot.state not in self.spec.state:
+            return
+        now = self.snapshot
+        spent = now.spent + self.plan.event.charged - now.settled
+        known: set[Share] = set()
+        for guard in budgets_of(self.spec, now.state):
+            share = share_of(guard)
+            amount = getattr(spent, unit_of(guard)) if share not in known else 0
+            known.add(share)
+            held = now.holds.get(guard.kept_as, 0)
+            self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, held, self.plan.event.at_ms))
 
-    def rulings(self, answers: Iterable[Answer], target: str, begins_ms: int = 0) -> tuple[Ruling, ...]:
-        """Every answer as a ruling, of a move that leads into `target`, whose attempt begins then if not at once."""
-        self._after = {}
-        return tuple([self._ask(part, target, begins_ms) if isinstance(part, Placed) else part for part in answers])
+    def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
+        """Every answer as a ruling, of a move that leads into `target`."""
+        state = self.spec.state[target]
+        return tuple([self._ask(part, state, None) if isinstance(part, Placed) else part for part in answers])
 
-    def _ask(self, guard: Placed, target: str, begins_ms: int) -> Ruling:
-        """Permits the visit where the guard stands on its state; elsewhere it permits no more than to come there."""
-        state, at_ms = self.spec.state[target], self.plan.event.at_ms
-        begins_ms = max(begins_ms, at_ms)
-        time_ms = time_for(self.spec, state, begins_ms, self.snapshot.started_at_ms or at_ms) or 0
+    def again(self, answers: Iterable[Answer], at_ms: int) -> tuple[Ruling, ...]:
+        """The same, of a retry at that moment: its visit has set aside what all its attempts may spend."""
+        state = self.spec.state[self.snapshot.state]
+        return tuple([self._ask(part, state, at_ms) if isinstance(part, Placed) else part for part in answers])
+
+    def _ask(self, guard: Placed, target: StateSpec, again_ms: int | None) -> Ruling:
         alike = guard.name, guard.at
-        asked = self._asked.get(alike, 0)
-        self._asked[alike] = asked + 1
-        row, lease_ms = self.shared.row(guard, asked), self.shared.lease_ms(guard, begins_ms - at_ms + time_ms, asked)
-        for left, generation, outcome in self.plan.left:
-            if left.shares == guard.shares:
-                row = breaker.heard(row, breaking(guard), outcome, generation, at_ms)
-        verdict, after = breaker.ask(row, breaking(guard), at_ms, lease_ms)
-        if verdict.decision == "refuse":
-            return Ruling(guard.name, guard.at, guard.standing, verdict)
-        if guard.standing != "state" or state.kind != "agent":
-            return Ruling(guard.name, guard.at, guard.standing, Verdict("allow", numbers=verdict.numbers))
-        self._after[id(guard)] = after
-        keep = {PERMIT: breaker.generation_of(verdict) + 1}
-        verdict = Verdict("allow", verdict.code, verdict.numbers, keep=keep)
+        turn = self._turns.get(alike, 0)
+        self._turns[alike] = turn + 1
+        if share_of(guard).kind == "breaker":
+            verdict = self._ask_breaker(guard, target, again_ms, turn)
+        else:
+            free = target.kind == "waiting" or (again_ms is not None and guard.kept_as in self.snapshot.holds)
+            verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0, turn)
         return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
 
+    def _ask_breaker(self, guard: Placed, target: StateSpec, again_ms: int | None, turn: int) -> Verdict:
+        """It permits the visit where it stands on its state; elsewhere no more than to come there."""
+        at_ms, now = self.plan.event.at_ms, self.snapshot
+        begins_ms = at_ms if again_ms is None else again_ms
+        time_ms = time_for(self.spec, target, begins_ms, now.started_at_ms or at_ms) or 0
+        lease_ms = self.shared.lease_ms(guard, begins_ms - at_ms + time_ms, turn)
+        verdict, after = breaker.ask(self._row(guard, turn), breaking(guard), at_ms, lease_ms)
+        self._after.pop(id(guard), None)
+        if verdict.decision == "allow" and guard.standing == "state" and target.kind == "agent":
+            self._after[id(guard)] = after
+            keep = {PERMIT: breaker.generation_of(verdict) + 1}
+            return Verdict("allow", verdict.code, verdict.numbers, keep=keep)
+        return verdict if verdict.decision == "refuse" else Verdict("allow", numbers=verdict.numbers)
+
+    def _ask_budget(self, guard: Placed, most: int | None, turn: int) -> Verdict:
+        event, now = self.plan.event, self.snapshot
+        pending = now.pending if is_pending(now, event.event_id, event.own) else None
+        asked, defers = self.shared.asked(guard, most, turn), pending.defers if pending else 0
+        verdict, after = budget.ask(self._row(guard, turn), budgeting(guard), asked, event.at_ms, defers)
+        self._after[id(guard)] = after
+        held = bounded(verdict, self.spec.bounds, pending, event.at_ms)
+        return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
+
     def take(self, answers: Iterable[Answer]) -> None:
-        """The move is made that these were asked about last: what they permitted is taken."""
+        """The move is made that these were asked about: what they permitted is taken."""
         for guard in answers:
-            if isinstance(guard, Placed) and id(guard) in self._after:
-                self.shared.put(guard, self._after[id(guard)])
+            after = self._after.get(id(guard)) if isinstance(guard, Placed) else None
+            if isinstance(guard, Placed) and after is not None and after is not self._row(guard):
+                self._put(guard, after)
+
+    def close(self, record: Record | None) -> None:
+        """The decision stands. What was told and settled of a visit counts if its work is over, or tried again."""
+        if record is not None and (is_over(record) or record.kind == "retried"):
+            for guard, row in self._rows.values():
+                self.shared.put(guard, row)
+
+    def _row(self, guard: Placed, turn: int = 0) -> Row:
+        found = self._rows.get(share_of(guard))
+        return self.shared.row(guard, turn) if found is None else found[1]
+
+    def _put(self, guard: Placed, row: Row) -> None:
+        self._rows[share_of(guard)] = guard, row
+
+
+def budgets_of(spec: MachineSpec, state: str) -> Iterator[Placed]:
+    """The guards whose budgets a visit of this state spends."""
+    everywhere = (guard for line in spec.everywhere for guard in line.guards)
+    for guard in (*spec.state[state].guards, *everywhere):
+        if guard.shares is not None and guard.shares.kind == "budget":
+            yield guard
 
 
 @frozen(kw_only=True)
@@ -147,8 +224,9 @@ def asked_of(spec: MachineSpec, snapshot: Snapshot, name: str) -> tuple[Asked, .
     With each the generation in which it permitted the visit, if it was asked on entering.
     """
     everywhere = (guard for line in spec.everywhere for guard in line.guards)
-    found = {g.shares: g for g in (*everywhere, *reversed(spec.state[snapshot.state].guards)) if g.shares is not None}
-    return tuple((g, permitted(snapshot, g)) for share, g in found.items() if share.name == name)
+    named = Share("breaker", name)
+    found = [guard for guard in (*spec.state[snapshot.state].guards, *everywhere) if guard.shares == named]
+    return tuple((guard, permitted(snapshot, guard)) for guard in found[:1])
 
 
 def permit(shared: Shared, asked: Iterable[Asked], at_ms: int, time_ms: int) -> tuple[int, ...]:
@@ -176,8 +254,14 @@ def permit(shared: Shared, asked: Iterable[Asked], at_ms: int, time_ms: int) -> 
 
 def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
     """What came of what guards had permitted."""
+    for guard, row in heard(shared.row, told, at_ms):
+        shared.put(guard, row)
+
+
+def heard(row: Callable[[Placed], Row], told: Iterable[Told], at_ms: int) -> Iterator[tuple[Placed, Row]]:
+    """The rows after each was told; whoever goes on puts it before asking for the next."""
     for guard, generation, outcome in told:
-        shared.put(guard, breaker.heard(shared.row(guard), breaking(guard), outcome, generation, at_ms))
+        yield guard, breaker.heard(row(guard), breaking(guard), outcome, generation, at_ms)
 
 
 def breaking(guard: Placed) -> Breaking:
@@ -195,6 +279,18 @@ def breaking(guard: Placed) -> Breaking:
 
 KNOWN_MAX = 256
 _known: dict[int, tuple[Placed, Breaking]] = {}
+
+
+def budgeting(guard: Placed) -> Budgeting:
+    """The parameters of a budget, as its row is asked with them."""
+    params: Any = guard.params
+    warn_at, window_ms = params.get("warn_at"), params.get("window_ms")
+    return Budgeting(code=guard.codes[0], limit=params["limit"], warn_at=warn_at, window_ms=window_ms)
+
+
+def unit_of(guard: Placed) -> str:
+    """What a budget is of: tokens, or usd_micros."""
+    return share_of(guard).name.partition(":")[0]
 
 
 def share_of(guard: Placed) -> Share:

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from fsm.core.record import MOVES, NO_STRIKES, Outcome, Record, Spent
+from fsm.core.record import MOVES, NO_STRIKES, NOTHING, Outcome, Record, Spent
 from fsm.define.guard import NOTHING_KEPT, Counter, Kept, Ruling
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
+
+NO_HOLDS: Mapping[str, int] = {}
 
 
 @frozen
@@ -43,7 +45,8 @@ class Snapshot:
     `entered` is the seq of the record that entered the state: visits, calls and timers are fenced by it, so
     that a stray refused event changes no key; `given` is that of the record which holds the visit's payload.
     `resumes` and `refusals` count within the visit; `fresh` is the attempt that began anew: later ones continue
-    it after a loss, and get the results of its calls. `again` is the visit's last retry. `memory`
+    it after a loss, and get the results of its calls. `again` is the visit's last retry. `holds` is what the visit
+    has set aside of budgets shared with other runs, by guard; `settled` what of the spending they know. `memory`
     is canonical JSON, or None where the machine has none or its code is not at hand. `kept` holds what guards
     keep, of each by its place.
     """
@@ -63,6 +66,8 @@ class Snapshot:
     refusal: Ruling | None = None
     pending: Pending | None = None
     again: Again | None = None
+    holds: Mapping[str, int] = NO_HOLDS
+    settled: Spent = NOTHING
     memory: bytes | None = None
     at_ms: int = 0
     entered_at_ms: int = 0
@@ -75,6 +80,18 @@ class Snapshot:
     def rests(self, at_ms: int) -> bool:
         """Whether no attempt is in progress at that moment, as the next one has yet to begin."""
         return self.again is not None and at_ms < self.again.at_ms
+
+
+def is_over(record: Record) -> bool:
+    """Whether the work of the visit is done, or will not be waited for."""
+    moves = record.kind in MOVES or record.kind in ("halted", "ended")
+    return moves or (record.own and record.kind == "deferred")
+
+
+def _holds(record: Record) -> Mapping[str, int]:
+    """What this move sets aside of shared budgets; by other guards nobody looks for it."""
+    asked = {r.kept_as: r.verdict.numbers.get("asked", 0) for r in record.rulings if r.verdict.decision == "allow"}
+    return {place: number for place, number in asked.items() if number} or NO_HOLDS
 
 
 def failure_seq(snapshot: Snapshot) -> int | None:
@@ -97,7 +114,10 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         snapshot = evolve(snapshot, run_id=str(record.note.get("run_id", "")))
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
-        return _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
+        moved = _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
+        return evolve(moved, holds=_holds(record), settled=moved.spent) if spec.budgets else moved
+    if spec.budgets and is_over(record):
+        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
         case "started":
@@ -143,12 +163,22 @@ def _moved(
         outcome=record.outcome,
         counters=counters,
         kept=_with_kept(snapshot.kept, record.rulings),
-        refusal=deciding(record.rulings, hop.owner) if hop.otherwise else None,
+        refusal=deciding(_on_the_way(spec, record), hop.owner) if hop.otherwise else None,
         memory=memory if memory is not None else snapshot.memory,
         at_ms=record.at_ms,
         entered_at_ms=record.at_ms,
         started_at_ms=snapshot.started_at_ms if record.kind != "started" else record.at_ms,
     )
+
+
+def _on_the_way(spec: MachineSpec, record: Record) -> tuple[Ruling, ...]:
+    """The rulings of a record but for those on a retry that was refused first."""
+    state = spec.state.get(record.source)
+    retry = state.retry if state is not None else None
+    if state is None or retry is None or not record.rulings or record.rulings[0].at != retry.guard.at:
+        return record.rulings
+    asked = len(list(spec.retry_guards(state))) if record.rulings[0].guard == retry.guard.name else 1  # or `when` broke
+    return record.rulings[asked:]
 
 
 def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
@@ -183,7 +213,11 @@ def _with_kept(before: Mapping[str, Kept], rulings: Iterable[Ruling]) -> Mapping
 
 def keeping(kept: Kept, keep: Kept) -> Kept:
     """What a guard keeps, after `keep`: 0 forgets."""
-    return {name: number for name, number in {**kept, **keep}.items() if number}
+    after = {**kept, **keep}
+    for name, number in keep.items():
+        if not number:
+            del after[name]
+    return after
 
 
 def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> dict[str, int]:

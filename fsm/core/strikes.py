@@ -36,9 +36,11 @@ def with_attempt(
     """`strikes`, as calls left them, with the attempt that ended in `payload`.
 
     It counts for what guards on its state watch, unless the attempt called that by name: then its calls have counted.
+    A wait is no attempt: nothing was asked of what is watched.
     """
     state = spec.state.get(snapshot.state)
-    watched = [guard for guard in state.guards if _watches(guard)] if state is not None else []
+    works = state is not None and state.kind == "agent"
+    watched = [guard for guard in state.guards if _watches(guard)] if state is not None and works else []
     outcome = outcome_of(payload) if watched else "neutral"
     if outcome == "neutral":
         return strikes

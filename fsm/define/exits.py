@@ -99,6 +99,7 @@ def _result_mistake(state: str, role: str, part: Any, taken: list[type[BaseModel
 
 def check_counts(mistakes: Mistakes, states: Sequence[StateSpec], transitions: Sequence[TransitionSpec]) -> None:
     """A cap that counts the entries of the very state that begins its count again would never refuse."""
+    finals = {state.name for state in states if state.kind == "final"}
     entered: list[tuple[StateSpec | TransitionSpec, str]] = [(state, state.name) for state in states]
     entered += [(line, line.target) for line in transitions]
     for place, target in entered:
@@ -106,6 +107,9 @@ def check_counts(mistakes: Mistakes, states: Sequence[StateSpec], transitions: S
             counter = guard.counter
             if counter is not None and counter.subject and target and counter.since == target:
                 what = f"{guard.name} begins to count again at {target}, where this leads, so it never refuses"
+                mistakes.add(place, what, "name another state as since=, or drop it")
+            if counter is not None and counter.since in finals:
+                what = f"{guard.name} begins to count again at {counter.since}, which is final: nothing comes after it"
                 mistakes.add(place, what, "name another state as since=, or drop it")
 
 

@@ -25,7 +25,7 @@ class CounterForm(TypedDict):
 
 
 class ShareForm(TypedDict):
-    kind: Literal["breaker"]
+    kind: Literal["breaker", "budget"]
     name: str
 
 

@@ -191,12 +191,14 @@ def _count_mistake(guard: Guard, standing: Standing) -> tuple[str, str] | None:
     """A guard counts or has a check; a cap counts what never falls."""
     cls, counter = type(guard), guard.counted(standing, "")
     counts = counter is not None and guard.limit_of() is not None
+    if guard.shared() is not None:
+        return None
     if counter is not None and counter.of in UNSTEADY and counter.since:
         return f"{cls.__name__} counts {counter.of} since {counter.since}, which nothing does", "leave since out"
     if counter is not None and counter.of == "strikes" and not counter.subject:
         return f"{cls.__name__} counts the strikes of nothing", 'name what it watches: Counter("strikes", "search")'
     if guard.kind != "cap":
-        return None if counts or guard.shared() is not None else _check_mistake(cls)
+        return None if counts else _check_mistake(cls)
     if not counts:
         return f"{cls.__name__} is a cap but counts nothing", "write counted() and limit_of(), or another kind"
     assert counter is not None

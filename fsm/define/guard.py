@@ -127,9 +127,12 @@ class Counter:
 
 @frozen
 class Share:
-    """A row that all runs of a journal share: what it is, and its name."""
+    """A row that runs of a journal share: what it is, and its name.
 
-    kind: Literal["breaker"]
+    A budget named `tokens:machine` is one for each machine, `tokens:label:tenant` one for each value of that label.
+    """
+
+    kind: Literal["breaker", "budget"]
     name: str
 
 

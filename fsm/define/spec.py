@@ -5,7 +5,7 @@ code: agents, predicates, guards, payload classes. Nothing in it ever changes.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -106,6 +106,17 @@ class MachineSpec:
         counters = [guard.counter for guard in self.guards]
         return tuple(dict.fromkeys(counter for counter in counters if counter is not None and counter.since))
 
+    def retry_guards(self, state: StateSpec) -> Iterator[Placed]:
+        """The guards asked before a retry: its own cap, and those of state and machine that may judge it.
+
+        There is no new payload, so none that looks at payloads; it is the same visit, so none that counts visits.
+        """
+        assert state.retry is not None
+        yield state.retry.guard
+        for guard in (*state.guards, *(guard for line in self.everywhere for guard in line.guards)):
+            if guard.kind != "data" and (guard.counter is None or guard.counter.of != "visits"):
+                yield guard
+
     @cached_property
     def timed(self) -> bool:
         """Whether any guard looks at how long the run has taken."""
@@ -118,18 +129,25 @@ class MachineSpec:
         return tuple(g.limit for g in placed if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None)
 
     @cached_property
+    def budgets(self) -> bool:
+        """Whether any guard shares a budget with other runs."""
+        return any(guard.shares is not None and guard.shares.kind == "budget" for guard in self.guards)
+
+    @cached_property
     def watched(self) -> frozenset[str]:
         """The names of what guards want to know the failures of."""
         struck = [g.counter.subject for g in self.guards if g.counter is not None and g.counter.of == "strikes"]
-        return frozenset([*struck, *(guard.shares.name for guard in self.guards if guard.shares is not None)])
+        return frozenset([*struck, *(g.shares.name for g in self.guards if g.shares and g.shares.kind == "breaker")])
 
     @cached_property
-    def sharing(self) -> dict[str, tuple[Placed, ...]]:
-        """Of each state the guards that share a row with other runs, one a row."""
-        return {
-            state.name: tuple({guard.shares: guard for guard in state.guards if guard.shares is not None}.values())
-            for state in self.states
-        }
+    def breakers(self) -> dict[str, tuple[Placed, ...]]:
+        """Of each state with an agent the breakers that stand on it, each once."""
+        found: dict[str, tuple[Placed, ...]] = {}
+        for state in self.states:
+            breakers = (guard for guard in state.guards if guard.shares is not None and guard.shares.kind == "breaker")
+            if state.kind == "agent" and (once := {guard.shares: guard for guard in breakers}):
+                found[state.name] = tuple(once.values())
+        return found
 
     @cached_property
     def formerly(self) -> dict[str, str]:

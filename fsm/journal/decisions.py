@@ -82,7 +82,8 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
         if run.spent and (found := run.spent - member.booked):
             member.error = Overlooked(found)
             continue
-        shared.enter(member.run, member.plan.event.at_ms, member.lease_ms)
+        machine, at_ms = member.engine.spec.name, member.plan.event.at_ms
+        shared.enter(member.run, at_ms, member.lease_ms, machine, member.labels)
         decision = conclude(member.engine, member.snapshot, member.plan, shared)
         member.result = Decided(decision)
         _note(changes, run, member, member.result)

@@ -184,6 +184,7 @@ class SqliteJournal:
             run_id=run.run_id,
             epoch=self.epoch,
             lease_ms=self._lease_ms,
+            labels=run.labels,
             engine=engine,
             snapshot=snapshot,
             plan=plan,

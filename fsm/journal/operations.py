@@ -6,8 +6,9 @@ operation fails. Any SQLite error undoes its whole group, which is then redone o
 """
 
 import asyncio
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
@@ -36,7 +37,7 @@ from fsm.journal.rows import (
     snapshot_body,
 )
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
-from fsm.journal.shared import SharedRows
+from fsm.journal.shared import NO_LABELS, SharedRows
 
 ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
     "INSERT INTO artifact (digest, body) VALUES (?, ?)"
@@ -69,6 +70,7 @@ class Decide(Operation):
     run_id: str
     epoch: int
     lease_ms: int
+    labels: Mapping[str, str] = NO_LABELS
     engine: Engine
     snapshot: Snapshot
     plan: Plan
@@ -117,7 +119,7 @@ class Begin(Operation):
         if row is not None:
             return self._same(connection, run_from(row)), None
         spec, shared = self.engine.spec, SharedRows(connection)
-        shared.enter(None, self.plan.event.at_ms, self.lease_ms)
+        shared.enter(None, self.plan.event.at_ms, self.lease_ms, spec.name, json.loads(self.labels))
         decision = conclude(self.engine, Snapshot(), self.plan, shared)
         record, snapshot = decision.record, decision.snapshot
         assert record is not None

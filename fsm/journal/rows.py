@@ -210,6 +210,8 @@ def snapshot_body(snapshot: Snapshot) -> str:
     form = asdict(snapshot, recurse=False, filter=lambda attribute, _: attribute.name != "memory")
     form["counters"] = dict(snapshot.counters)
     form["kept"] = {place: dict(kept) for place, kept in snapshot.kept.items()}
+    form["holds"] = dict(snapshot.holds)
+    form["settled"] = [snapshot.settled.tokens, snapshot.settled.usd_micros]
     form["pending"] = asdict(snapshot.pending) if snapshot.pending else None
     form["again"] = asdict(snapshot.again) if snapshot.again else None
     refusal = snapshot.refusal
@@ -226,8 +228,10 @@ def snapshot_from(body: str, memory: str | None) -> Snapshot:
     form = json.loads(body)
     form.setdefault("given", form["entered"])  # a row written before a visit could have another's payload
     pending, again, refusal = form.pop("pending"), form.pop("again", None), form.pop("refusal")
+    settled = form.pop("settled", (0, 0))
     return Snapshot(
         **form,
+        settled=Spent(*settled),
         pending=Pending(**pending) if pending else None,
         again=Again(**again) if again else None,
         refusal=_ruling(refusal) if refusal else None,

@@ -12,12 +12,12 @@ from typing import Any
 
 from attrs import define, field
 
-from fsm.core.breaking import BreakerRow
-from fsm.core.sharing import share_of
+from fsm.core.sharing import ROWS, Row, share_of
 from fsm.define.guard import Placed, Share
 from fsm.journal import bulk
 
 COLUMNS = ("kind", "name", "body", "at_ms")
+NO_LABELS: Mapping[str, str] = {}
 LOG_COLUMNS = ("kind", "name", "at_ms", "run", "before", "after", "note")
 
 
@@ -29,30 +29,51 @@ class SharedRows:
     _run: int | None = None
     _at_ms: int = 0
     _lease_ms: int = 0
-    _rows: dict[Share, BreakerRow] = field(factory=dict)
+    past: bool = False
+    _machine: str = ""
+    _labels: Mapping[str, str] = NO_LABELS
+    _rows: dict[Share, Row] = field(factory=dict)
     _changed: dict[Share, int] = field(factory=dict)
     _log: list[tuple[Any, ...]] = field(factory=list)
 
-    def enter(self, run: int | None, at_ms: int, lease_ms: int) -> None:
+    def enter(
+        self, run: int | None, at_ms: int, lease_ms: int, machine: str = "", labels: Mapping[str, str] = NO_LABELS
+    ) -> None:
         """From here on it is this run's decision."""
         self._run, self._at_ms, self._lease_ms = run, at_ms, lease_ms
+        self._machine, self._labels = machine, labels
 
-    def row(self, guard: Placed, asked: int = 0) -> BreakerRow:
-        return self.of(share_of(guard))
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        return self.of(self._resolved(share_of(guard)))
 
-    def of(self, share: Share) -> BreakerRow:
+    def _resolved(self, share: Share) -> Share:
+        """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
+        unit, _, scope = share.name.partition(":")
+        scope, _, window = scope.partition("/")
+        if share.kind != "budget" or not (scope == "machine" or scope.startswith("label:")):
+            return share
+        label = scope.removeprefix("label:")
+        value = self._machine if scope == "machine" else self._labels.get(label, "")
+        whose = f"{label}={value}"
+        return Share("budget", f"{unit}:{whose}" + (f"/{window}" if window else ""))
+
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
+        return most
+
+    def of(self, share: Share) -> Row:
         """The row as it stands now; a fresh one if nobody has written it yet."""
         row = self._rows.get(share)
         if row is None:
             sql = "SELECT body FROM shared WHERE kind = ? AND name = ?"
             found = self.connection.execute(sql, (share.kind, share.name)).fetchone()
-            row = self._rows[share] = BreakerRow.from_json(found[0]) if found else BreakerRow()
+            kind = ROWS[share.kind]
+            row = self._rows[share] = kind.from_json(found[0]) if found else kind()
         return row
 
-    def put(self, guard: Placed, row: BreakerRow) -> None:
-        self.change(share_of(guard), row)
+    def put(self, guard: Placed, row: Row) -> None:
+        self.change(self._resolved(share_of(guard)), row)
 
-    def change(self, share: Share, row: BreakerRow, note: Mapping[str, str] | None = None) -> None:
+    def change(self, share: Share, row: Row, note: Mapping[str, str] | None = None) -> None:
         """The row from now on; logged with `note` if it is another state, or an act of somebody's."""
         before = self.of(share)
         if row is before and note is None:
@@ -62,7 +83,7 @@ class SharedRows:
             text = json.dumps(note or {}, ensure_ascii=False)
             self._log.append((share.kind, share.name, self._at_ms, self._run, before.to_json(), row.to_json(), text))
 
-    def lease_ms(self, guard: Placed, time_ms: int, asked: int = 0) -> int:
+    def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         return max(1, time_ms + self._lease_ms)
 
     def write(self, run: int | None = None) -> None:

@@ -19,6 +19,7 @@ from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import validation_problems
 from fsm.define.spec import MachineSpec
+from fsm.verify.move import is_cap
 from fsm.verify.witness import decisions, without_code
 
 LAPS = 2
@@ -35,6 +36,8 @@ class EventForm(TypedDict):
     guards: list[tuple[str, str, str, str]]
     spent: tuple[int, int]
     counters: dict[str, int]
+    strikes: NotRequired[dict[str, int]]
+    elapsed_ms: NotRequired[int]
 
 
 class ScenarioForm(TypedDict):
@@ -88,7 +91,7 @@ def replayed(scenario: Scenario, spec: MachineSpec) -> Iterator[Taken]:
         raise ValueError(f"{spec.name} has changed since the scenario was written; check it again")
     capped: dict[str, int] = {}
     for guard in spec.guards:
-        if guard.counter is not None and guard.limit is not None:
+        if is_cap(guard) and guard.counter is not None and guard.limit is not None:
             capped[guard.counter.key] = max(guard.limit, capped.get(guard.counter.key, 0))
     engine, now = without_code(spec), Snapshot()
     for lap, events in enumerate([scenario.events, *[scenario.loop] * LAPS]):

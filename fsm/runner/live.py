@@ -145,7 +145,7 @@ class Live:
             waits = (purse.entered, purse.attempt, purse.over) == (now.entered, now.attempt, False)
             if waits and self.heard(purse.name):
                 self.strikes[purse.name] = self.streak(purse.name) + 1
-                self.hung += [(guard, generation, "failure") for guard, generation in purse.permits]
+                self.hung.extend((guard, generation, "failure") for guard, generation in purse.permits)
                 purse.permits = []
 
     def unsettled(self) -> tuple[Told, ...]:

@@ -67,7 +67,7 @@ async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Ca
     if driver.suspects.waits(run):
         return False
     live = load(driver, run)
-    if not driver.suspects.admit(live, why):
+    if not driver.suspects.admit(live, why, driver.clock.now_ms()):
         return False
     with in_hand(driver, live):
         async with live.turn:

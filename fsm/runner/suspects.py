@@ -42,10 +42,10 @@ class Suspects:
         seq, alone = self._waiting.get(run.key, (-1, False))
         return seq == run.seq and not self._room(alone)
 
-    def admit(self, live: Live, why: str) -> bool:
-        """Whether the visit may go on now; False if it has to wait. Who was asked for by a person never waits."""
+    def admit(self, live: Live, why: str, at_ms: int) -> bool:
+        """Whether the visit may go on at this moment; False if it has to wait. Who was asked for never waits."""
         now, resumes_max = live.snapshot, live.engine.spec.bounds.resumes_max
-        losses = now.resumes + (why == "lost")
+        losses = now.resumes + (why == "lost" and not now.rests(max(at_ms, now.at_ms)))
         alone = losses == resumes_max
         if not 0 < losses <= resumes_max or (losses == 1 and not alone) or _rests(now):
             return True

@@ -12,7 +12,6 @@ from typing import Any
 from attrs import frozen
 
 from fsm.core.record import Record
-from fsm.core.retrying import retry_guards
 from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import Ways, retry_id, way_for, way_id
 from fsm.define.spec import MachineSpec
@@ -50,7 +49,7 @@ def _of_retry(spec: MachineSpec, record: Record) -> Iterator[tuple[Ruling, Place
     state = spec.state.get(record.source)
     if state is None or state.retry is None or not record.rulings or record.rulings[0].at != retry_id(state.name):
         return
-    for ruling, guard in zip(record.rulings, retry_guards(spec, state), strict=False):
+    for ruling, guard in zip(record.rulings, spec.retry_guards(state), strict=False):
         if (ruling.at, ruling.guard) != (guard.at, guard.name):
             return
         yield ruling, guard

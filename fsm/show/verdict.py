@@ -1,11 +1,12 @@
 """What `fsm check` found, as text: the table that a docstring holds, the findings, and the runs that prove them."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from attrs import frozen
 
-from fsm.show.words import duration, money
+from fsm.show.words import UNITS_MS, duration, money
 from fsm.verify.check import Report
 from fsm.verify.figures import Figure
 from fsm.verify.finding import Finding, Level
@@ -34,19 +35,39 @@ def lines(report: Report, *, runs: bool = False, notes: bool = False) -> Iterato
     worst: Level | Literal["good"] = "error" if report.errors else "warning" if report.warnings else "good"
     yield Line(f"{report.machine}: {report.termination}", worst)
     yield from _indented(2, table(report).splitlines()[1:])
-    for figure in report.figures if runs else ():
-        if figure.run:
-            yield Line(f"  the run that costs most {NAMES[figure.cost]}:")
-            yield from _indented(6, way(figure.run))
+    yield from _runs(report) if runs else ()
     for finding in report.findings:
         if notes or finding.level != "note":
             head, *more = str(finding).splitlines()
             yield Line(f"  {head}", finding.level)
             yield from _indented(2, more)
             yield from _indented(6, _proof(report, finding))
+    yield from _assumed(report, runs)
     if report.notes and not notes:
         many, them = (f"{len(report.notes)} notes", "them") if len(report.notes) != 1 else ("1 note", "it")
         yield Line(f"  {many}: --notes shows {them}")
+
+
+def _runs(report: Report) -> Iterator[Line]:
+    """The run behind each figure, once where several have the same."""
+    told: dict[tuple[str, ...], str] = {}
+    for figure in report.figures:
+        steps, name = tuple(way(figure.run)), NAMES[figure.cost]
+        if steps and figure.most:
+            yield Line(f"  the run that costs most {name}{f': as for {told[steps]}' if steps in told else ':'}")
+            yield from _indented(6, steps if steps not in told else ())
+            told.setdefault(steps, name)
+        if figure.most and figure.counted:
+            yield Line(f"  {name}: {figure.counted}")
+
+
+def _assumed(report: Report, runs: bool) -> Iterator[Line]:
+    """That predicates answer in the runs shown as it suits them."""
+    shown = [*report.termination.stem, *report.termination.loop, *(leg for one in report.promises for leg in one.run)]
+    shown += [leg for figure in report.figures if runs for leg in figure.run]
+    asked = next((line for leg in shown for line, _ in leg.move.predicates), None)
+    if asked is not None:
+        yield Line(f"  ({asked}), (not {asked}): what predicates are taken to answer; your code was not asked")
 
 
 def _indented(by: int, told: Sequence[str]) -> Iterator[Line]:
@@ -76,7 +97,7 @@ def _rows(report: Report) -> Iterator[Row]:
     ends = report.termination
     waits = f", or waits at {' or '.join(ends.waits)}" if ends.waits else ""
     how = ends.how or f"round and round: {', '.join(ends.within)}"
-    yield "ends", ENDS[ends.kind] + waits, how
+    yield "ends", ENDS[ends.kind] + (", or halts" if ends.halts else "") + waits, how
     for figure in report.figures:
         yield NAMES[figure.cost], _most(figure), _how(figure)
     for answer in report.promises:
@@ -87,8 +108,15 @@ def _most(figure: Figure) -> str:
     if figure.most is None:
         return figure.mark
     if figure.cost == "ms":
-        return duration(figure.most)
+        return duration(_rounded_up(figure.most))
     return money(figure.most) if figure.cost == "usd_micros" else f"{figure.most:,}"
+
+
+def _rounded_up(ms: int) -> int:
+    """To the smaller of the two units that are shown: a bound is never told lower than it is."""
+    lengths = [length for _, length in UNITS_MS]
+    step = next((smaller for unit, smaller in pairwise(lengths) if ms >= unit), 100 if ms >= 1_000 else 1)
+    return -(-ms // step) * step
 
 
 def _how(figure: Figure) -> str:

@@ -210,6 +210,13 @@ def _running(found: Evidence) -> str:
     return ", ".join([f"{told} for {duration(passed)}{limit}", *calls[:3]])
 
 
+def to_begin(found: Evidence) -> str:
+    """Of a run that rests: `attempt 3 of 5 begins in 12 s`; "" for every other."""
+    if found.again_ms is None or found.retried is None:
+        return ""
+    return f"{attempt(found.retried)} begins in {duration(found.again_ms - found.now_ms)}"
+
+
 def _rests(found: Evidence, again_ms: int) -> str:
     retried, owner = found.retried, found.owner
     assert retried is not None and owner is not None
@@ -239,8 +246,8 @@ def _notes(found: Evidence, case: Case) -> list[str]:
     if struck is not None:
         told = f"{struck.name} on {_at(struck.at, found)} refuses calls of `{watched(struck)}`"
         notes.append(f"{told} after {in_a_row(struck.limit or 0)}")
-    if case == "left" and found.again_ms is not None and found.retried is not None:
-        notes.append(f"{attempt(found.retried)} begins in {duration(found.again_ms - found.now_ms)} at the soonest")
+    if case == "left" and (again := to_begin(found)):
+        notes.append(f"{again} at the soonest")
     lost = sum(record.note.get("why") == "lost" for record in found.since)
     if lost:
         notes.append(f"this visit lost its process {lost} of at most {found.spec.bounds.resumes_max} times")

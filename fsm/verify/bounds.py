@@ -22,29 +22,33 @@ class Unbounded(Exception):
 
 def longest(arcs: Sequence[Arc], costs: Costs, start: int | None = None, depth: int = 0) -> Vector:
     """The most that any way along these arcs costs, from `start` or from anywhere; `Unbounded` where it has no end."""
-    if not arcs:
-        return ZERO
+    best = onward(arcs, costs, depth)
+    if start is not None:
+        return best.get(start, ZERO)
+    found = ZERO
+    for vector in best.values():
+        found = _max(found, vector)
+    return found
+
+
+def onward(arcs: Sequence[Arc], costs: Costs, depth: int = 0) -> dict[int, Vector]:
+    """The most that any way along these arcs costs from each state that one of them leaves or enters."""
     part: dict[int, int] = {}
     parts = components(neighbours(arcs))
     for at, nodes in enumerate(parts):
         part.update(dict.fromkeys(nodes, at))
     inside: dict[int, list[Arc]] = {}
-    onward: dict[int, list[Arc]] = {}
+    leaving: dict[int, list[Arc]] = {}
     for arc in arcs:
         same = part[arc.source] == part[arc.target]
-        (inside if same else onward).setdefault(part[arc.source], []).append(arc)
+        (inside if same else leaving).setdefault(part[arc.source], []).append(arc)
     best: list[Vector] = []
     for at in range(len(parts)):  # each after all that it leads to
         after = ZERO
-        for arc in onward.get(at, ()):
+        for arc in leaving.get(at, ()):
             after = _max(after, _plus(costs.of(arc.move), best[part[arc.target]]))
         best.append(_plus(around(inside[at], costs, depth), after) if at in inside else after)
-    if start is not None:
-        return best[part[start]] if start in part else ZERO
-    found = ZERO
-    for vector in best:
-        found = _max(found, vector)
-    return found
+    return {node: best[at] for node, at in part.items()}
 
 
 def around(component: Sequence[Arc], costs: Costs, depth: int) -> Vector:

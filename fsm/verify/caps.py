@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Iterator
 
 from fsm.define.guard import Placed
-from fsm.define.parts import START
+from fsm.define.parts import START, Part
 from fsm.verify.costs import COSTS, SPENDING
-from fsm.verify.figures import Known, amount, named
-from fsm.verify.finding import Finding, about
+from fsm.verify.figures import Known, amount
+from fsm.verify.finding import Finding, about, named
 from fsm.verify.product import Explored, gets_on
 
 CAPS_MAX = 16  # so many are asked whether a run completes without their refusal
@@ -21,14 +21,15 @@ def caps(known: Known) -> Iterator[Finding]:
         return
     yield from _never_taken(known)
     yield from _dead_ends(known)
-    refusing = {id(asked.guard) for move in explored.made for asked in move.course.asked if asked.reached}
+    refusing = {id(asked.guard) for move in explored.made for asked in move.asked if asked.reached}
+    going_round = {id(asked.guard) for leg in known.worst.loop for asked in leg.move.asked}  # said with the loop
     for cap in known.moves.caps:
-        if id(cap) not in refusing:
+        if id(cap) not in refusing and not (id(cap) in going_round and cap.counter and cap.counter.since):
             yield _idle(known, cap)
     for cap in [cap for cap in known.moves.caps if id(cap) in refusing][:CAPS_MAX]:
         if _always(explored, cap):
             what = f"every run that completes must be refused by {named(cap)} first"
-            yield about(known.moves.spec.parts[cap.at], "warning", "always-trips", what, "raise its limit")
+            yield about(_part(known, cap), "warning", "always-trips", what, "raise its limit")
 
 
 def _never_taken(known: Known) -> Iterator[Finding]:
@@ -68,7 +69,7 @@ def _narrow(known: Known) -> Iterator[Finding]:
     for state in known.states:
         moves = [move for move in known.moves.by_source[state] if gets_on(move, spec)]
         lines = {move.course.line for move in moves if move.moved}
-        stopping = {m.course.line for m in moves if not m.moved and any(asked.reached for asked in m.course.asked)}
+        stopping = {m.course.line for m in moves if not m.moved and any(asked.reached for asked in m.asked)}
         if lines and lines <= stopping:
             what = f"a run may come to `{state}` with every way out refused: a cap stands on each, without otherwise"
             instead = "give one of them an otherwise=, or leave one line without a cap"
@@ -82,7 +83,7 @@ def _can_get_on(known: Known, state: str) -> bool:
 
 def _idle(known: Known, cap: Placed) -> Finding:
     assert cap.counter is not None and cap.limit is not None
-    part = known.moves.spec.parts[cap.at]
+    part = _part(known, cap)
     if cap.counter.of not in SPENDING:
         what = f"{named(cap)} never decides: no run counts that far, or another guard refuses before it"
         return about(part, "note", "idle-cap", what, "keep it as a safety net, or lower its limit")
@@ -92,6 +93,12 @@ def _idle(known: Known, cap: Placed) -> Finding:
     spends = f"no run spends more than {amount(COSTS[kind], most)}" if told else "no run comes to where it refuses"
     what = f"{named(cap)} never refuses: {spends}"
     return about(part, "warning", "dead-budget", what, "lower its limit, or drop it")
+
+
+def _part(known: Known, cap: Placed) -> Part:
+    """What a cap stands on; that of a retry on its state."""
+    spec = known.moves.spec
+    return spec.parts[cap.at] if cap.at in spec.parts else spec.parts[spec.hops[cap.at].owner]
 
 
 def _always(explored: Explored, cap: Placed) -> bool:
@@ -104,7 +111,7 @@ def _always(explored: Explored, cap: Placed) -> bool:
 def _arrives(explored: Explored, goals: set[str], cap: Placed) -> bool:
     """Whether a run gets to a goal with no refusal by the cap on its way."""
     situations = explored.situations
-    blocked = {id(move) for move in explored.made if any(a.reached and a.guard is cap for a in move.course.asked)}
+    blocked = {id(move) for move in explored.made if any(a.reached and a.guard is cap for a in move.asked)}
     seen, work = {explored.start}, deque([explored.start])
     while work:
         for move, after, _ in situations.enabled(work.popleft()):

@@ -6,14 +6,17 @@ from typing import Any, Literal
 from attrs import frozen
 
 from fsm.define.guard import Counter
+from fsm.define.machine import Machine
 from fsm.define.spec import MachineSpec
 from fsm.verify.bounds import Unbounded, longest
 from fsm.verify.caps import caps
-from fsm.verify.choice import choosing
+from fsm.verify.choice import choosing, covered
 from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
+from fsm.verify.cure import cure
 from fsm.verify.figures import Figure, Known, amount, figures, overstepped
 from fsm.verify.finding import Finding, about, listed
-from fsm.verify.moves import Move, Moves, moves_of
+from fsm.verify.move import Move
+from fsm.verify.moves import Moves, moves_of
 from fsm.verify.product import SITUATIONS_MAX, Explored, Situations, explore, situations_of
 from fsm.verify.promises import Promised, promised, promising
 from fsm.verify.pursuit import pursue
@@ -24,13 +27,12 @@ from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, endless_run, is_real, worst
 
 Kind = Literal["ends", "may run for ever", "not shown to end"]
-TOKENS = (Counter("tokens"),)
 LEVELS = ("error", "warning", "note")
 
 
 @frozen(eq=False, kw_only=True)
 class Termination:
-    """Whether every run ends: completed, failed, cancelled or halted.
+    """Whether every run ends: completed, failed or cancelled; or `halts`, though no predicate or guard fails.
 
     `waits` are the states where it may wait for ever instead; `stem` and `loop` show a run without end.
     `within` names the states of a component that nothing was shown to leave.
@@ -39,6 +41,7 @@ class Termination:
     kind: Kind
     how: str = ""
     waits: tuple[str, ...] = ()
+    halts: bool = False
     stem: tuple[Leg, ...] = ()
     loop: tuple[Leg, ...] = ()
     within: tuple[str, ...] = ()
@@ -46,14 +49,14 @@ class Termination:
     def __str__(self) -> str:
         if self.kind == "ends":
             waits = f", or waits at {listed(list(self.waits), 'or')}" if self.waits else ""
-            return f"every run ends{waits}  ({self.how})"
+            return f"every run ends{' or halts' if self.halts else ''}{waits}  ({self.how})"
         if self.kind == "may run for ever":
             return f"a run may go on for ever in {listed(list(self.within))}"
         return f"not shown that every run leaves {listed(list(self.within))}  ({self.how})"
 
     @property
     def data(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits)}
+        told: dict[str, Any] = {"kind": self.kind, "how": self.how, "waits": list(self.waits), "halts": self.halts}
         return {
             **told,
             "within": list(self.within),
@@ -119,8 +122,9 @@ def _amount(figure: Figure) -> str:
     return f"{told} ({figure.up_to})" if figure.up_to else told
 
 
-def check(spec: MachineSpec, situations_max: int = SITUATIONS_MAX) -> Report:
+def check(machine: MachineSpec | type[Machine], situations_max: int = SITUATIONS_MAX) -> Report:
     """Everything that can be found out about the machine, looking at no more than so many situations."""
+    spec = machine if isinstance(machine, MachineSpec) else machine.spec
     moves = moves_of(spec)
     arcs, costs = arcs_of(moves), costs_of(moves)
     stuck = endless(arcs)
@@ -203,10 +207,10 @@ def _termination(
         for state in moves.spec.states
         if state.kind != "final" and state.timeout_ms is None and state.name in names
     )
-    if stuck is None:
-        return Termination(kind="ends", how="by its caps" if inner(arcs) else "it has no loops", waits=waits)
-    if settled:
-        return Termination(kind="ends", how=f"all {len(explored.arcs):,} situations", waits=waits)
+    if stuck is None or settled:
+        known = "by its caps" if inner(arcs) else "it has no loops"
+        how = known if stuck is None else f"all {len(explored.arcs):,} situations"
+        return Termination(kind="ends", how=how, waits=waits, halts=_halts(moves, explored))
     if found.loop:
         within = tuple(dict.fromkeys(leg.move.source for leg in found.loop))
         return Termination(kind="may run for ever", stem=found.stem, loop=found.loop, within=within)
@@ -215,27 +219,19 @@ def _termination(
     return Termination(kind="not shown to end", how=how, within=within)
 
 
+def _halts(moves: Moves, explored: Explored) -> bool:
+    """Whether a run may halt though no predicate or guard fails and no call is unsure: those two may be anywhere."""
+    made = explored.made if explored.complete else moves.all
+    halting = [move for move in made if move.outcome in ("stopped", "stuck") and not move.fault]
+    halting = [move for move in halting if move.event != "CallUnsure"]
+    sure = covered(moves.spec) if halting else set()
+    return any(move.outcome == "stopped" or (move.source, move.event) not in sure for move in halting)
+
+
 def _endless(spec: MachineSpec, termination: Termination) -> Iterator[Finding]:
     if termination.kind == "ends":
         return
-    attribute, instead = _cure(termination)
+    attribute, why, instead = cure(spec, [leg.move for leg in termination.loop], termination.within)
     turn = " -> ".join(f"{leg.move.source} by {leg.move.hop}" for leg in termination.loop)
-    what = f"{termination}: {turn}" if turn else str(termination)
-    if any(a.below and a.guard.counter in TOKENS for leg in termination.loop for a in leg.move.course.asked):
-        instead += "; a TokenBudget ends no loop whose visits may spend nothing: give one of its states tokens_min="
+    what = "\n    ".join(filter(None, [f"{termination}: {turn}" if turn else str(termination), why]))
     yield about(spec.parts.get(attribute), "error", "endless", what, instead)
-
-
-def _cure(termination: Termination) -> tuple[str, str]:
-    """The attribute where a cap ends the loop, and how: on a line it counts direct hops only, on a state all visits."""
-    moves = [leg.move for leg in termination.loop]
-    asked = [move for move in moves if move.event != "Cancelled"]
-    direct = [move.hop for move in asked if move.hop == move.course.line]
-    if direct:
-        return direct[0], f"cap one of its lines: guards=[LoopCap(3)] on `{direct[0]}`, without since="
-    if asked:
-        state = asked[0].target
-        return state, f"cap a state, as it turns by otherwise: guards=[LoopCap(3)] on `{state}`, without since="
-    if moves:
-        return moves[0].course.line, "lead Cancelled to a final state: no guard is asked on it"
-    return termination.within[0], "cap a line of every loop there, without since="

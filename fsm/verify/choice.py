@@ -162,14 +162,32 @@ def choosing(spec: MachineSpec) -> Iterator[Finding]:
             without_code.append(state.name)
             continue
         asked = _asked(spec.classes.get(event), event, lines)
+        own = state.kind == "agent" or event in RUNTIME_EVENTS
         if isinstance(asked, str):
-            yield _unasked(f"which {event} its lines take", asked, state)
+            sure = any(line.when is None for line in lines) or not own
+            yield _unasked(f"which {event} its lines take", asked, state) if sure else _unsure(state, event, asked)
         else:
-            found = _found(state.name, event, lines, asked, own=state.kind == "agent" or event in RUNTIME_EVENTS)
+            found = _found(state.name, event, lines, asked, own)
             yield from (_finding(spec, choice) for choice in found)
     if without_code:
         where = listed(list(dict.fromkeys(without_code)))
         yield _unasked(f"what the predicates of {where} choose", "there is no code here to ask")
+
+
+def _unsure(state: StateSpec, event: str, why: str) -> Finding:
+    what = f"all lines that take {event} from here have a when=, and whether one always matches cannot be seen: {why}"
+    instead = f"write {state.name}.to(..., on={event}) without when= below them: where none matches, the run halts"
+    return about(state, "warning", "choice-unsure", what, instead)
+
+
+def covered(spec: MachineSpec) -> set[tuple[str, str]]:
+    """The states and events of which some line took every payload that could be tried."""
+    found = set()
+    for state, event, lines in _chosen(spec):
+        asked = _asked(spec.classes.get(event), event, lines)
+        if not isinstance(asked, str) and all(any(answer is True for answer in answers) for answers in asked.values()):
+            found.add((state.name, event))
+    return found
 
 
 def _unasked(what: str, why: str, state: StateSpec | None = None) -> Finding:

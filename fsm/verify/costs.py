@@ -2,8 +2,9 @@
 
 `tokens_max` and `usd_micros_max` are enforced over all attempts of a visit; by how much its last report may
 overstep them is not known and not counted: each figure says so. `timeout_s` is of one attempt, and a visit may be
-taken up again `resumes_max` times after its process died, so its seconds count that many times over, plus once. A
-deferred event waits `defer_s_max` seconds more, where a guard on its way is of kind `env`: no other may defer. Time
+taken up again `resumes_max` times after its process died, so its seconds count that many times over, plus once; a
+retry is one attempt more, and its longest pause. A deferred event waits `defer_s_max` seconds more, where a guard on
+its way is of kind `env`: no other may defer. Time
 in which no runner drives the run or has a free slot for it is not counted, nor what is begun again by an explicit
 resume or because a runner was stopped in good order, which may be as often as somebody likes.
 """
@@ -15,7 +16,8 @@ from attrs import frozen
 
 from fsm.define.parts import START, StateSpec
 from fsm.define.spec import MachineSpec
-from fsm.verify.moves import Move, Moves, is_cap
+from fsm.verify.move import Move, is_counted
+from fsm.verify.moves import Moves
 
 Cost = Literal["hops", "tokens", "usd_micros", "approvals", "ms"]
 COSTS: Final[tuple[Cost, ...]] = ("hops", "tokens", "usd_micros", "approvals", "ms")
@@ -44,6 +46,7 @@ class Costs:
     """Per visit of a state what it costs at most, None where nothing bounds it; and per move what it adds."""
 
     visit: Mapping[str, tuple[int | None, ...]]
+    retry_ms: Mapping[str, int]
 
     def of(self, move: Move) -> Vector:
         """Hop, approval, and the visit it begins; a visit without a bound counts as nothing here.
@@ -52,6 +55,8 @@ class Costs:
         """
         if not move.moved:
             return ZERO
+        if move.retries:
+            return (1, 0, 0, 0, self.retry_ms[move.source])
         _, tokens, usd_micros, _, ms = self.visit[move.target]
         start = move.source == START
         put_off = (self.visit[START][4] or 0) if start else 0
@@ -65,16 +70,21 @@ class Costs:
 def costs_of(moves: Moves) -> Costs:
     """The costs of a machine's visits."""
     spec = moves.spec
-    deferring = {move.source for move in moves.all if _may_defer(move)}
+    deferring = {move.source for move in moves.all if may_defer(move)}
     visits = {state.name: _visit(spec, state, state.name in deferring) for state in spec.states}
     visits[START] = (0, 0, 0, 0, spec.bounds.defer_s_max * 1000 if START in deferring else 0)
-    return Costs(visits)
+    put_off = spec.bounds.defer_s_max * 1000
+    retries = {
+        state.name: (state.timeout_ms or 0) + state.retry.cap_ms + (put_off if state.name in deferring else 0)
+        for state in spec.states
+        if state.retry is not None
+    }
+    return Costs(visits, retries)
 
 
-def _may_defer(move: Move) -> bool:
-    return any(
-        asked.guard.kind == "env" and asked.guard.codes and not is_cap(asked.guard) for asked in move.course.asked
-    )
+def may_defer(move: Move) -> bool:
+    """Whether one of its guards may put the event off; what the kernel counts for one only refuses."""
+    return any(asked.guard.kind == "env" and asked.guard.codes and not is_counted(asked.guard) for asked in move.asked)
 
 
 def _visit(spec: MachineSpec, state: StateSpec, deferring: bool) -> tuple[int | None, ...]:

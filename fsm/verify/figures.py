@@ -15,11 +15,13 @@ from typing import Any, Literal
 from attrs import evolve, frozen
 
 from fsm.define.guard import Placed
-from fsm.verify.bounds import Unbounded, longest
-from fsm.verify.costs import COSTS, DECLARED, SPENDING, Cost, Costs, Vector, most
-from fsm.verify.finding import Finding, listed
+from fsm.define.parts import START
+from fsm.verify.bounds import Unbounded, longest, onward
+from fsm.verify.costs import COSTS, DECLARED, SPENDING, ZERO, Cost, Costs, Vector, most
+from fsm.verify.finding import Finding, listed, named
+from fsm.verify.move import Asked
 from fsm.verify.moves import Moves
-from fsm.verify.product import Explored
+from fsm.verify.product import ELAPSED, Explored
 from fsm.verify.termination import Arc
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, is_real
@@ -31,7 +33,10 @@ UP_TO = "up to the last report of each visit"
 
 @frozen(eq=False, kw_only=True)
 class Figure:
-    """The most of one cost, `None` where it is unknown or has no end; `binds` is the budget that makes it so."""
+    """The most of one cost, `None` where it is unknown or has no end; `binds` is the budget that makes it so.
+
+    `up_to` says how far it holds, `counted` what is in it.
+    """
 
     cost: Cost
     mark: Mark
@@ -40,11 +45,12 @@ class Figure:
     binds: str = ""
     run: tuple[Leg, ...] = ()
     up_to: str = ""
+    counted: str = ""
 
     @property
     def data(self) -> dict[str, Any]:
         told = {"cost": self.cost, "mark": self.mark, "most": self.most, "why": self.why, "binds": self.binds}
-        return {**told, "up_to": self.up_to, "run": [str(leg) for leg in self.run]}
+        return {**told, "up_to": self.up_to, "counted": self.counted, "run": [str(leg) for leg in self.run]}
 
 
 def amount(cost: Cost, most: int) -> str:
@@ -84,10 +90,19 @@ class Known:
 
 def figures(known: Known) -> tuple[Figure, ...]:
     """One for each cost."""
+    attempts = known.moves.spec.bounds.resumes_max + 1
+    counted = (
+        f"a visit of an agent counts timeout_s {attempts} times, as it may be taken up again resumes_max "
+        f"({attempts - 1}) times; timeout_s is 300 where none is given"
+    )
     spends = any(known.moves.spec.state[state].kind == "agent" for state in known.states)
     found = (_figure(known, kind) for kind in range(len(COSTS)))
     return tuple(
-        evolve(figure, up_to=UP_TO) if spends and figure.cost in SPENDING and figure.most is not None else figure
+        evolve(
+            figure,
+            up_to=UP_TO if spends and figure.cost in SPENDING and figure.most is not None else "",
+            counted=counted if spends and figure.cost == "ms" and figure.most is not None else "",
+        )
         for figure in found
     )
 
@@ -117,10 +132,54 @@ def _figure(known: Known, kind: int) -> Figure:
         return Figure(cost=cost, mark="unknown", why=_missing(known, cost, missing))
     budget = _budget(known, kind)
     found = _endless(known, kind) if not known.ends else _ending(known, kind)
+    if cost == "ms" and known.moves.spec.timed:
+        return _timed(known, found)
     if budget is None or (found.most is not None and found.most <= budget[0]):
         return found
     most, cap = budget
-    return Figure(cost=cost, mark="upper bound", most=most, binds=named(cap), why="it is looked at between visits")
+    before = (cap.limit or 0) - 1
+    why = f"{before:,} when it lets pass for the last time, and {most - before:,} more"
+    return Figure(cost=cost, mark="upper bound", most=most, binds=named(cap), why=why)
+
+
+def _timed(known: Known, found: Figure) -> Figure:
+    """Where guards look at the time, visits that take long are cut off, and some runs have none for it."""
+    spec = known.moves.spec
+    limits = [guard.limit or 0 for guard in spec.guards if guard.counter == ELAPSED]
+    if found.most is not None and found.most < min(limits):
+        return found
+    everywhere = [guard for line in spec.everywhere for guard in line.guards if guard.counter == ELAPSED]
+    bounds = [(ms, guard) for guard in everywhere if (ms := _over(known, guard)) is not None]
+    if bounds:
+        most, guard = min(bounds, key=lambda bound: bound[0])
+        if found.most is None or most < found.most:
+            why = "and what visits and ways after it may take"
+            return Figure(cost="ms", mark="upper bound", most=most, binds=f"{guard.name} on `{guard.at}`", why=why)
+    return found if found.most is None else Figure(cost="ms", mark="upper bound", most=found.most)
+
+
+def _over(known: Known, deadline: Placed) -> int | None:
+    """The most a run takes with this deadline on the whole machine; None for no bound.
+
+    An attempt that begins before it ends with it. One that had been decided on by then may begin later, then
+    with all its time. After that, only moves are left on which nothing asks for the deadline.
+    """
+    limit = deadline.limit or 0
+    begun = [known.costs.visit[START][4] or 0]
+    for state in map(known.moves.spec.state.__getitem__, known.states):
+        visit = known.costs.visit[state.name][4] or 0
+        waits = state.timeout_ms or 0 if state.kind == "waiting" else 0  # from the moment it is entered
+        begun.append(visit - waits + known.costs.retry_ms.get(state.name, 0))
+    free = [arc for arc in known.arcs if not any(_early(asked, limit) for asked in arc.move.asked)]
+    try:
+        return limit + max(begun) + longest(free, known.costs)[4]
+    except Unbounded:
+        return None
+
+
+def _early(asked: Asked, limit: int) -> bool:
+    """Whether it lets pass only what comes before that time."""
+    return asked.code == "" and asked.guard.counter == ELAPSED and (asked.guard.limit or 0) <= limit
 
 
 def _missing(known: Known, cost: Cost, states: list[str]) -> str:
@@ -148,7 +207,12 @@ def _ending(known: Known, kind: int) -> Figure:
         return Figure(cost=cost, mark="upper bound", most=most)
     if known.above is None:
         return Figure(cost=cost, mark="unknown", why="its caps are nested too deep")
-    return Figure(cost=cost, mark="upper bound", most=known.above[kind])
+    why = (
+        ""
+        if known.explored.complete
+        else f"more than {len(known.explored.arcs):,} situations, and --situations-max looks at more"
+    )
+    return Figure(cost=cost, mark="upper bound", most=known.above[kind], why=why)
 
 
 def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
@@ -156,7 +220,6 @@ def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
     if COSTS[kind] not in SPENDING:
         return None
     found: list[tuple[int, Placed]] = []
-    visit = max((known.costs.visit[state][kind] or 0 for state in known.states), default=0)
     for cap in spending_caps(known.moves, COSTS[kind]):
         counter, limit = cap.counter, cap.limit
         assert counter is not None and limit is not None
@@ -164,17 +227,21 @@ def _budget(known: Known, kind: int) -> tuple[int, Placed] | None:
             continue
         free = [arc for arc in known.arcs if arc.below.get(counter, limit + 1) > limit]
         try:
-            found.append((limit - 1 + visit + longest(free, known.costs)[kind], cap))
+            after = onward(free, known.costs)
         except Unbounded:
             continue
+        unseen = after.get(0, ZERO)[kind]
+        passing = (arc for arc in known.arcs if arc.below.get(counter, limit + 1) <= limit)
+        seen = (_visit(known, arc, kind) + after.get(arc.target, ZERO)[kind] for arc in passing)
+        found.append((max(unseen, limit - 1 + max(seen, default=0)), cap))
     return min(found, key=lambda item: item[0], default=None)
+
+
+def _visit(known: Known, arc: Arc, kind: int) -> int:
+    """What the visit it leads into may spend; one that a retry goes on with, what it has not spent yet."""
+    return known.costs.visit[arc.move.target][kind] or 0
 
 
 def spending_caps(moves: Moves, cost: Cost) -> Iterable[Placed]:
     """The budgets of one kind."""
     return (cap for cap in moves.caps if cap.counter is not None and cap.counter.of == cost)
-
-
-def named(cap: Placed) -> str:
-    """A cap as a person calls it."""
-    return f"{cap.name}({cap.limit:,}) on `{cap.at}`"

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from attrs import frozen
 
+from fsm.define.guard import Placed
 from fsm.define.parts import Part, PromiseSpec
 from fsm.define.place import Place
 
@@ -42,6 +43,11 @@ def about(part: Part | PromiseSpec | None, level: Level, code: str, what: str, i
     """A finding at a line of the machine; None: at the machine as a whole."""
     attribute, place = (part.name, part.place) if part is not None else ("", None)
     return Finding(level=level, code=code, attribute=attribute, what=what, instead=instead, place=place)
+
+
+def named(cap: Placed) -> str:
+    """A cap as a person calls it."""
+    return f"{cap.name}({cap.limit:,}) on `{cap.at}`"
 
 
 def listed(names: list[str], word: str = "and") -> str:

@@ -1,111 +1,26 @@
 """All the ways a run can move: what `core.select` could find, with every answer left open.
 
 A `Move` is one decision in the abstract: the event, what each predicate and guard on the way must say, and
-where the run is then. Predicates, checks and `remember` may answer anything, and may raise; only caps are
-known, since they count. A machine's moves are all that its runs can ever do: one that is not here cannot
-be taken, whatever agents, people and crashes do. Attempts, resumes and deferrals move nothing; a
+where the run is then. A machine's moves are all that its runs can ever do: one that is not here cannot
+be taken, whatever agents, people and crashes do. Retries are among them. Resumes and deferrals move nothing; a
 person who resumes a halted run begins it again, outside of any proof.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Literal
 
 from attrs import field, frozen
 
+from fsm.core.retrying import FAILURES
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Counter, Placed
-from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, way_for, way_id
+from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, retry_id, way_for, way_id
 from fsm.define.spec import MachineSpec
-
-Outcome = Literal["moved", "refused", "stopped", "stuck"]
-Answers = tuple[tuple[str, bool | None], ...]
+from fsm.verify.move import FAULTS, Answers, Asked, Course, Move, Outcome, is_cap, is_counted
 
 OF_AGENTS = ("AgentFailed", "TimedOut", "PayloadInvalid", "CallRefused", "CallUnsure")
 ESCALATING = ("TimedOut", "PayloadInvalid", "CallRefused")  # what nobody takes becomes AgentFailed
-FAULTS = ("guard_error", "defer_exhausted", "predicate_error", "remember_error", "memory_full")
-
-
-@frozen(eq=False)
-class Asked:
-    """A guard on the way, and what it must say: "" lets pass, a code refuses, None is all the same."""
-
-    guard: Placed
-    code: str | None
-
-    @property
-    def below(self) -> bool:
-        """Whether this is a cap whose count must be below its limit."""
-        return self.code == "" and is_cap(self.guard)
-
-    @property
-    def reached(self) -> bool:
-        """Whether this is a cap whose count must have reached its limit."""
-        return bool(self.code) and is_cap(self.guard)
-
-
-@frozen(eq=False, repr=False, kw_only=True)
-class Course:
-    """What a decision on a line asks and does, from whatever state it comes.
-
-    `hop` and `target` are "" where a refusal leads nowhere. `up` and `reset` are the counters, of those that
-    caps look at, that the hop counts and begins again. `fault` is the first code on the way that only
-    failing code gives: an exception, a full memory, a deferral without end.
-    """
-
-    line: str
-    hop: str
-    target: str
-    asked: tuple[Asked, ...] = ()
-    up: tuple[Counter, ...] = ()
-    reset: tuple[Counter, ...] = ()
-    fault: str = ""
-
-
-@frozen(eq=False, repr=False)
-class Move:
-    """One decision that may be made in `source`: `predicates` and the guards asked on the course have to agree.
-
-    `event` is what is decided: an unanswered wait that nobody takes is `AgentFailed` here.
-    """
-
-    source: str
-    event: str
-    outcome: Outcome
-    predicates: Answers
-    course: Course
-
-    @property
-    def target(self) -> str:
-        """Where the run is after it."""
-        return self.course.target or self.source
-
-    @property
-    def hop(self) -> str:
-        return self.course.hop
-
-    @property
-    def moved(self) -> bool:
-        return self.outcome == "moved"
-
-    @property
-    def fault(self) -> str:
-        """The failure of the user's own code without which this does not happen."""
-        return self.course.fault
-
-    @property
-    def of_user(self) -> bool:
-        """Whether it is an event of the user's, not the runtime's."""
-        return self.event not in RUNTIME_EVENTS
-
-    def __str__(self) -> str:
-        where = f"{self.source} -> {self.target} by {self.hop}" if self.moved else f"{self.outcome} in {self.source}"
-        return f"{self.event}: {where}"
-
-
-def is_cap(guard: Placed) -> bool:
-    """Whether the kernel counts for it; any other guard may say anything."""
-    return guard.kind == "cap" and guard.counter is not None and guard.limit is not None
+RETRIED = tuple(cls.__name__ for cls in FAILURES)
 
 
 @frozen
@@ -154,6 +69,7 @@ class _Finding:
                 for event in line.events:
                     self.lines.setdefault((source, event), []).append(line)
         self.courses: dict[tuple[str, str], list[Course]] = {}
+        self.retries: dict[str, Course] = {}
 
     def found(self) -> Iterator[Move]:
         for event in self.spec.initial.initial:
@@ -168,21 +84,45 @@ class _Finding:
                     yield from self._event(state, event)
 
     def _event(self, state: StateSpec, event: str) -> Iterator[Move]:
-        """The moves on one event: the first line that matches is the candidate, so it shadows all later ones."""
+        """The moves on one event: it is retried, or goes its own way."""
+        if state.retry is None or event not in RETRIED:
+            yield from self._own_way(state, event)
+            return
+        hop = retry_id(state.name)
+        yield from self._own_way(state, event, ((hop, False),))
+        guards = tuple(self.spec.retry_guards(state))
+        passing = tuple([Asked(guard, "") for guard in guards])
+        for at, guard in enumerate(guards):  # one that raises refuses too, and does nothing else
+            rest = tuple([Asked(later, None) for later in guards[at + 1 :]])
+            for code in guard.codes[:1]:
+                before = (*passing[:at], Asked(guard, code), *rest)
+                yield from self._own_way(state, event, ((hop, True),), before)
+        yield Move(state.name, event, "retried", ((hop, True),), self._retry(state.name, hop, passing))
+
+    def _retry(self, state: str, hop: str, asked: tuple[Asked, ...]) -> Course:
+        """It counts as a hop; the state is not entered, so nothing begins again."""
+        if hop not in self.retries:
+            up = (*self.of.get(("fires", hop), ()), *self.hops)
+            self.retries[hop] = Course(line=hop, hop=hop, target=state, asked=asked, up=up)
+        return self.retries[hop]
+
+    def _own_way(
+        self, state: StateSpec, event: str, before: Answers = (), refusing: tuple[Asked, ...] = ()
+    ) -> Iterator[Move]:
+        """The first line that matches is the candidate, so it shadows all later ones."""
         refused: Outcome = "refused" if state.kind == "waiting" and event not in RUNTIME_EVENTS else "stopped"
-        before: Answers = ()
         for line in self.lines.get((state.name, event), ()):
             answers = before if line.when is None else (*before, (line.name, True))
             for course in self._courses(line, event):
-                yield Move(state.name, event, "moved" if course.hop else refused, answers, course)
+                yield Move(state.name, event, "moved" if course.hop else refused, answers, course, refusing)
             if line.when is None:
                 return
             for course in self._broken(line, event, "predicate_error", ()):
                 answers = (*before, (line.name, None))
-                yield Move(state.name, event, "moved" if course.hop else refused, answers, course)
+                yield Move(state.name, event, "moved" if course.hop else refused, answers, course, refusing)
             before = (*before, (line.name, False))
         if event not in ESCALATING and event != "Cancelled" and refused == "stopped":
-            yield Move(state.name, event, "stuck", before, Course(line="", hop="", target=""))
+            yield Move(state.name, event, "stuck", before, Course(line="", hop="", target=""), refusing)
 
     def _courses(self, line: TransitionSpec, event: str) -> list[Course]:
         key = (line.name, event if event == "Cancelled" else "runtime" if event in RUNTIME_EVENTS else "")
@@ -282,7 +222,7 @@ def _sure(lines: Iterable[TransitionSpec]) -> bool:
 
 def _codes(guard: Placed, ways: Ways) -> list[str]:
     """What it may refuse with, one code for each place it leads to; a code of its own before a failure's."""
-    if is_cap(guard):
+    if is_counted(guard):
         return list(guard.codes[:1])
     deferring = ("defer_exhausted",) if guard.kind == "env" and guard.codes else ()
     found: dict[str | None, str] = {}

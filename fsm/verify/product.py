@@ -4,10 +4,8 @@ A *situation* is a state and the counters that caps look at, each no further tha
 against; what lies beyond makes no difference. It is one whole number: the state in the low bits, above
 it a field for each counter.
 
-Spending is the one thing no situation knows exactly. A visit spends its declared minimum, or so much that the
-counter reaches some limit; whatever else it spends lies between two limits, and no guard can tell. So a
-budget may seem to trip earlier than `tokens_max` lets it: what is found is an upper bound, and exact where the
-run that shows it spends no more than it may.
+What a visit spends, no situation knows exactly (`fsm.verify.chances`). So a budget may seem to trip earlier than
+`tokens_max` lets it: what is found is an upper bound, and exact where the run that shows it spends no more than it may.
 """
 
 from collections import deque
@@ -18,10 +16,13 @@ from attrs import frozen
 from fsm.define.guard import Counter
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
-from fsm.verify.costs import SPENDING, least, most
-from fsm.verify.moves import Move, Moves
+from fsm.verify.chances import Chance, chances_of
+from fsm.verify.costs import SPENDING
+from fsm.verify.move import Asked, Move, is_cap, of_world
+from fsm.verify.moves import Moves
 
 SITUATIONS_MAX = 200_000
+ELAPSED = Counter("elapsed_ms")
 BITS_FREE = 256  # situations of very many counters are large, so fewer are looked at
 
 Test = tuple[int, int, int, bool]  # offset, mask, limit, whether the count must be below it
@@ -39,17 +40,6 @@ class _Way:
 
 
 @frozen(eq=False)
-class Spending:
-    """What a visit may add to one counter: `least`, or up to one of the limits above."""
-
-    offset: int
-    mask: int
-    limits: tuple[int, ...]
-    least: int
-    more: bool
-
-
-@frozen(eq=False)
 class Situations:
     """A machine's situations as numbers, and how its moves change them."""
 
@@ -59,7 +49,7 @@ class Situations:
     names: tuple[str, ...]
     state_mask: int
     ways: tuple[tuple[_Way, ...], ...]
-    spending: tuple[tuple[Spending, ...], ...]
+    chances: tuple[tuple[Chance, ...], ...]
     alone: bool  # whether no two counters of one kind of spending would have to agree
 
     @property
@@ -76,10 +66,10 @@ class Situations:
         return {key: count for key, count in found.items() if count}
 
     def spent(self, situation: int) -> list[int]:
-        """The same situation once the visit has spent what it may."""
+        """The same situation once the visit has spent what it may, and the world done what it likes."""
         found = [situation]
-        for spending in self.spending[situation & self.state_mask]:
-            found = [after for before in found for after in _spent(spending, before)]
+        for chance in self.chances[situation & self.state_mask]:
+            found = [after for before in found for after in chance.after(before)]
         return found
 
     def enabled(self, situation: int) -> Iterator[tuple[Move, int, int]]:
@@ -97,27 +87,14 @@ class Situations:
                     yield way.move, after if way.move.moved else spent, spent
 
 
-def _spent(spending: Spending, situation: int) -> Iterator[int]:
-    offset, mask = spending.offset, spending.mask
-    before = situation >> offset & mask
-    highest = spending.limits[-1]
-    surely = min(before + spending.least, highest)
-    rest = situation & ~(mask << offset)
-    yield rest | surely << offset
-    if spending.more:
-        yield from (rest | limit << offset for limit in spending.limits if limit > surely)
-
-
-def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: bool = False) -> Situations:
+def situations_of(
+    moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: bool = False, late: bool = False
+) -> Situations:
     """The machine's situations; `dead` counters are known never to reach a limit, and left out.
 
-    `frugal`: only those of runs that spend no more than they must.
+    `frugal`: only those of runs that spend no more than they must. `late`: visits may report late.
     """
-    limits: dict[Counter, set[int]] = {}
-    for cap in moves.caps:
-        assert cap.counter is not None and cap.limit is not None
-        if cap.counter not in dead:
-            limits.setdefault(cap.counter, set()).add(max(cap.limit, 0))
+    limits = _limits(moves, dead)
     names = (START, *(state.name for state in moves.spec.states))
     state_bits = len(names).bit_length()
     fields: dict[Counter, tuple[int, int, int]] = {}
@@ -128,7 +105,7 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: 
         offset += bits
     number = {name: at for at, name in enumerate(names)}
     kept = (1 << offset) - (1 << state_bits)
-    ways = {name: [_way(move, fields, number, kept) for move in moves.by_source[name]] for name in names}
+    ways = {name: [_way(move, moves.spec, fields, number, kept) for move in moves.by_source[name]] for name in names}
     return Situations(
         moves=moves,
         counters=tuple(limits),
@@ -136,51 +113,80 @@ def situations_of(moves: Moves, dead: frozenset[Counter] = frozenset(), frugal: 
         names=names,
         state_mask=(1 << state_bits) - 1,
         ways=tuple(tuple(sorted(filter(None, ways[name]), key=lambda way: bool(way.move.fault))) for name in names),
-        spending=((), *(_spendings(moves, name, limits, fields, frugal) for name in names[1:])),
+        chances=tuple(chances_of(moves, name, limits, fields, frugal, late) for name in names),
         alone=frugal or _alone(limits),
     )
 
 
-def _way(
-    move: Move, fields: Mapping[Counter, tuple[int, int, int]], number: Mapping[str, int], kept: int
-) -> _Way | None:
-    """The move on these fields; None where it needs a limit reached that never is."""
-    tests: list[Test] = []
-    for asked in move.course.asked:
-        counter, limit = asked.guard.counter, asked.guard.limit
-        if not (asked.below or asked.reached):
+def _limits(moves: Moves, dead: frozenset[Counter]) -> dict[Counter, set[int]]:
+    """The limits of every counter that a situation must hold: of failures in a row only where a wait looks at them."""
+    waiting = (move for move in moves.all if move.source != START and moves.spec.state[move.source].kind == "waiting")
+    kept = {asked.guard.counter for move in waiting for asked in move.asked if of_world(asked.guard)}
+    found: dict[Counter, set[int]] = {}
+    for guard in moves.spec.guards:
+        counter, limit = guard.counter, guard.limit
+        if counter is None or limit is None or counter in dead or (counter.of == "strikes" and counter not in kept):
             continue
-        assert counter is not None and limit is not None
+        found.setdefault(counter, set()).add(max(limit, 0))
+    return found
+
+
+def _way(
+    move: Move,
+    spec: MachineSpec,
+    fields: Mapping[Counter, tuple[int, int, int]],
+    number: Mapping[str, int],
+    kept: int,
+) -> _Way | None:
+    """The move on these fields; None where it needs what never is."""
+    tests: list[Test] = []
+    for asked in (*_of_retry(move, spec), *move.course.asked):
+        counter, limit = asked.guard.counter, asked.guard.limit
+        if counter is None or limit is None or asked.code is None:
+            continue
         if counter in fields:
             offset, mask, _ = fields[counter]
-            tests.append((offset, mask, limit, asked.below))
-        elif asked.reached:
+            tests.append((offset, mask, limit, not asked.code))
+        elif asked.code and (is_cap(asked.guard) or move.source == START):
             return None
-    for counter in move.course.reset:
-        if counter in fields:
-            offset, mask, _ = fields[counter]
+    if not _is_possible(move, fields):
+        return None
+    for counter, (offset, mask, _) in fields.items():
+        anew = counter.of == "strikes" and move.moved and _works(spec, move.target)
+        if anew or counter in move.course.reset:
             kept &= ~(mask << offset)
     up = tuple(fields[counter] for counter in move.course.up if counter in fields)
     return _Way(move, tuple(dict.fromkeys(tests)), up, kept, number[move.target])
 
 
-def _spendings(
-    moves: Moves,
-    name: str,
-    limits: Mapping[Counter, set[int]],
-    fields: Mapping[Counter, tuple[int, int, int]],
-    frugal: bool,
-) -> tuple[Spending, ...]:
-    state = moves.spec.state[name]
-    if state.kind != "agent":
+def _works(spec: MachineSpec, state: str) -> bool:
+    """Whether attempts are made there, so that failures in a row may be any number when it is left."""
+    return state != START and spec.state[state].kind != "waiting"
+
+
+def _of_retry(move: Move, spec: MachineSpec) -> tuple[Asked, ...]:
+    """What was asked of a refused retry; it would have been made after a pause, so time may have refused only that."""
+    if not move.before:
         return ()
-    found = []
-    for counter, known in limits.items():
-        if counter.of in SPENDING:
-            offset, mask, _ = fields[counter]
-            more = not frugal and most(state, counter.of) != 0
-            found.append(Spending(offset, mask, tuple(sorted(known)), least(state, counter.of), more))
-    return tuple(found)
+    retry = spec.state[move.source].retry
+    pauses = retry is not None and retry.cap_ms > 0
+    timed = (asked for asked in move.before if not (pauses and asked.code and asked.guard.counter == ELAPSED))
+    return tuple(timed)
+
+
+def _is_possible(move: Move, fields: Mapping[Counter, tuple[int, int, int]]) -> bool:
+    """Whether failures in a row that no situation holds can be as many as all that are asked say."""
+    low: dict[Counter, int] = {}
+    high: dict[Counter, int] = {}
+    for asked in move.asked:
+        counter, limit = asked.guard.counter, asked.guard.limit
+        if counter is None or limit is None or counter in fields or not of_world(asked.guard):
+            continue
+        if asked.code:
+            low[counter] = max(limit, low.get(counter, 0))
+        elif asked.code is not None:
+            high[counter] = min(limit, high.get(counter, limit))
+    return all(least < high.get(counter, least + 1) for counter, least in low.items())
 
 
 def _alone(counters: Iterable[Counter]) -> bool:

@@ -12,10 +12,11 @@ from typing import Any, Literal
 from attrs import frozen
 
 from fsm.define.parts import START, PromiseSpec
+from fsm.verify.costs import SPENDING
 from fsm.verify.finding import Finding, about
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move
-from fsm.verify.product import SITUATIONS_MAX, Situations
+from fsm.verify.move import Move
+from fsm.verify.product import SITUATIONS_MAX, Situations, situations_of
 from fsm.verify.witness import Leg
 from fsm.verify.worst import is_real, legs
 
@@ -76,9 +77,23 @@ def _promised(situations: Situations, promise: PromiseSpec, situations_max: int)
         if looked > situations_max:
             why = f"its caps may keep it, and there are more than {situations_max:,} situations to look at"
             return Promised(promise, "unknown", why, instead="lower the limits of its caps, or split the machine")
+    if looked and _breaks_late(situations, promise, situations_max):
+        why = "a budget must not trip for it, and the last report of a visit may come late, in one that spends nothing"
+        return Promised(promise, "unknown", why, instead="let the promise rest on a LoopCap, or on no cap at all")
     if looked:
         return Promised(promise, "kept", f"the caps keep it in each of the {looked:,} situations on a way to break it")
     return Promised(promise, "kept", "no declared way breaks it, whatever is counted")
+
+
+def _breaks_late(situations: Situations, promise: PromiseSpec, situations_max: int) -> bool:
+    """Whether it may be broken where reports of spending come after the visit that they are of."""
+    if not any(counter.of in SPENDING for counter in situations.counters):
+        return False
+    moves, watch = situations.moves, watching(promise)
+    late = situations_of(moves, frozenset(moves.counters) - frozenset(situations.counters), late=True)
+    usable = {source: [move for move in found if move.moved] for source, found in moves.by_source.items()}
+    found, looked = _search(late, watch, _breaking(usable, watch), situations_max, faults=True)
+    return found is not None or looked > situations_max
 
 
 def watching(promise: PromiseSpec) -> Watch:
@@ -89,23 +104,28 @@ def watching(promise: PromiseSpec) -> Watch:
     """
 
     def never(seen: bool, move: Move) -> bool | None:
-        for name in (move.hop, move.target):
+        for name in _happening(move):
             if name == promise.what and not seen:
                 return None
             seen = seen or name == promise.before
         return seen
 
     def always_after(due: bool, move: Move) -> bool | None:
-        for name in (move.hop, move.target):
+        for name in _happening(move):
             if name == promise.before and due:
                 return None
             due = (due or name == promise.what) and name != promise.then
         return due
 
     def unreachable(seen: bool, move: Move) -> bool | None:
-        return None if promise.what in (move.hop, move.target) else seen
+        return None if promise.what in _happening(move) else seen
 
     return {"never": never, "always_after": always_after, "unreachable": unreachable}[promise.kind]
+
+
+def _happening(move: Move) -> tuple[str, ...]:
+    """What promises may name, in order; a retry enters nothing."""
+    return (move.hop,) if move.retries else (move.hop, move.target)
 
 
 def _breaking(usable: Usable, watch: Watch) -> set[Place]:

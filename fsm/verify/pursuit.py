@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from fsm.define.parts import START
 from fsm.verify.graph import shortest
-from fsm.verify.moves import Move
+from fsm.verify.move import Move
 from fsm.verify.product import Situations
 from fsm.verify.worst import Path, Worst, legs
 

@@ -8,7 +8,8 @@ from fsm.define.parts import START, Named, StateSpec, TransitionSpec
 from fsm.define.spec import MachineSpec
 from fsm.verify.finding import Finding, about, listed
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move, Moves
+from fsm.verify.move import Move
+from fsm.verify.moves import Moves
 
 
 def structure(moves: Moves) -> list[Finding]:
@@ -38,7 +39,7 @@ def _states(spec: MachineSpec, reached: set[str], ending: set[str]) -> Iterator[
                 state, "warning", "unreachable", "no run comes here", f"lead a line to it, or drop `{state.name}`"
             )
         elif state.name not in ending:
-            what = "from here no way leads to a final state, so a run that comes here never ends by itself"
+            what = "from here no way leads to a final state, so a run that comes here never completes or fails"
             yield about(state, "error", "no-end", what, f"write {state.name}.to(<a final state>, on=...)")
         elif state.kind != "final" and state.timeout_ms is None:
             what = "a run may wait here for ever: it has no timeout"
@@ -56,6 +57,8 @@ def _lines(spec: MachineSpec, live: list[Move], reached: set[str]) -> Iterator[F
         silent: list[tuple[str, str]] = []
         for pair in pairs:
             first = next((other for other in before.get(pair, ()) if _hides(other, line)), None)
+            if first is not None and first.carries:  # a fallback comes first, and from there the line leads on
+                continue
             if first is not None:
                 hidden.setdefault(first.name, []).append(pair[0])
             elif (*pair, line.name) not in candidates:
@@ -128,4 +131,4 @@ def _failures(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
     if agents:
         names = listed([state.name for state in agents])
         what = f"when the agent of {names} fails, the run halts: no line takes AgentFailed there"
-        yield about(agents[0], "note", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")
+        yield about(agents[0], "warning", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")

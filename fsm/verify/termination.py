@@ -19,7 +19,8 @@ from fsm.define.guard import Counter
 from fsm.define.parts import START
 from fsm.verify.costs import least
 from fsm.verify.graph import components, reachable
-from fsm.verify.moves import Asked, Move, Moves
+from fsm.verify.move import Asked, Move
+from fsm.verify.moves import Moves
 
 BRANCHES_MAX = 256
 
@@ -59,19 +60,20 @@ def arcs_of(moves: Moves) -> list[Arc]:
             continue
         course = move.course
         if id(course) not in known:
-            below = [asked for asked in course.asked if asked.below]
-            known[id(course)] = frozenset(course.up), _limits(below), frozenset(course.reset)
+            known[id(course)] = frozenset(course.up), _limits(course.asked), frozenset(course.reset)
         up, limits, reset = known[id(course)]
-        spent = spends[move.source]
+        if move.before:
+            limits = _limits(move.asked)
+        spent = 0 if move.retries else spends[move.source]  # what it must spend, a visit may spend at its end
         counted = up | tokens if spent and tokens else up
         arcs.append(Arc(number[move.source], number[move.target], move, counted, limits, reset, spent))
     seen = reachable(neighbours(arcs), [0])
     return [arc for arc in arcs if arc.source in seen]
 
 
-def _limits(below: Iterable[Asked]) -> Mapping[Counter, int]:
+def _limits(all_asked: Iterable[Asked]) -> Mapping[Counter, int]:
     found: dict[Counter, int] = {}
-    for asked in below:
+    for asked in (one for one in all_asked if one.below):
         counter, limit = asked.guard.counter, asked.guard.limit
         assert counter is not None and limit is not None
         found[counter] = max(0, min(limit, found.get(counter, limit)))

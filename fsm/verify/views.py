@@ -16,7 +16,11 @@ from fsm.define.parts import START, StateSpec
 from fsm.define.spec import MachineSpec
 from fsm.verify.finding import Finding, listed
 from fsm.verify.graph import reachable
-from fsm.verify.moves import Move, Moves
+from fsm.verify.move import Move
+from fsm.verify.moves import Moves
+
+Arriving = dict[str, list[str]]
+"""Event names, and the hops that bring them."""
 
 
 def unviewed(moves: Moves) -> Iterator[Finding]:
@@ -49,7 +53,7 @@ def _arriving(moves: Moves) -> dict[str, dict[str, list[str]]]:
     carrying: dict[str, list[Move]] = {}
     work: deque[tuple[Move, str]] = deque()
     for move in moves.all:
-        if move.moved and not move.fault and move.source in reached:
+        if move.moved and not move.retries and not move.fault and move.source in reached:
             if moves.spec.hops[move.hop].carries:
                 carrying.setdefault(move.source, []).append(move)
             else:

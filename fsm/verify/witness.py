@@ -13,25 +13,37 @@ from attrs import frozen
 from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
-from fsm.core.record import NOTHING, Record, Spent
+from fsm.core.record import NO_STRIKES, NOTHING, Record, Spent
 from fsm.core.snapshot import Snapshot
-from fsm.define.events import RUNTIME_EVENTS
+from fsm.define.events import (
+    RUNTIME_BYTES_MAX,
+    RUNTIME_EVENTS,
+    AgentFailed,
+    PayloadInvalid,
+    RuntimeEvent,
+    TimedOut,
+)
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.parts import START
-from fsm.define.payload import Payload, digest
+from fsm.define.payload import Payload, digest, seal
 from fsm.define.spec import MachineSpec
-from fsm.verify.moves import FAULTS, Move, is_cap
+from fsm.verify.move import FAULTS, Move, is_counted
 
 EMPTY = b"{}"
 
 
 @frozen
 class Leg:
-    """One move of a run: what the visit before it spent, and the counters after it that caps look at."""
+    """One move of a run: what was spent since the one before, and the counters after it that caps look at.
+
+    `strikes` are the failures in a row that it is decided with, `elapsed_ms` how old the run has to be.
+    """
 
     move: Move
     counts: Mapping[str, int]
     spent: Spent = NOTHING
+    strikes: Mapping[str, int] = NO_STRIKES
+    elapsed_ms: int = 0
 
     def __str__(self) -> str:
         counts = ", ".join(f"{key} {count}" for key, count in self.counts.items())
@@ -42,9 +54,7 @@ class Leg:
         words = {True: "", False: "not ", None: "failing: "}
         said = [f"{words[answer]}{line}" for line, answer in self.move.predicates]
         said += [
-            f"{asked.guard.name} on {asked.guard.at} refuses: {asked.code}"
-            for asked in self.move.course.asked
-            if asked.code
+            f"{asked.guard.name} on {asked.guard.at} refuses: {asked.code}" for asked in self.move.asked if asked.code
         ]
         return f" ({', '.join(said)})" if said else ""
 
@@ -67,6 +77,9 @@ def scenario_json(spec: MachineSpec, legs: Iterable[Leg], loop: Iterable[Leg] = 
 
 def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
     move = leg.move
+    world: dict[str, Any] = {"strikes": dict(leg.strikes)} if leg.strikes else {}
+    if leg.elapsed_ms:
+        world["elapsed_ms"] = leg.elapsed_ms
     return {
         "event": move.event,
         "own": _own(spec, move),
@@ -78,6 +91,7 @@ def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
         "guards": [[ruling.guard, ruling.at, ruling.standing, ruling.verdict.code] for ruling in _rulings(move)],
         "spent": [leg.spent.tokens, leg.spent.usd_micros],
         "counters": dict(leg.counts),
+        **world,
     }
 
 
@@ -124,13 +138,28 @@ def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision
         rulings=rulings,
     )
     event = Event(
-        payload=Payload(told["event"], None, EMPTY, digest(EMPTY)),
-        at_ms=now.at_ms + 1,
+        payload=_payload(told["event"], now.attempt),
+        at_ms=max(now.at_ms + 1, now.again.at_ms if now.again else 0, now.started_at_ms + told.get("elapsed_ms", 0)),
         own=told["own"],
         event_id=None if told["own"] else f"event-{now.seq + 1}",
         spent=Spent(*told["spent"]),
+        strikes=told.get("strikes", NO_STRIKES),
     )
     return decide(engine, now, event, recorded)
+
+
+def _payload(event: str, attempt: int) -> Payload:
+    """The least that says what happened; the engine has to know one failure from another."""
+    match event:
+        case "AgentFailed":
+            failure: RuntimeEvent = AgentFailed(error_type="Scenario", message="", attempt=attempt, retriable=True)
+        case "TimedOut":
+            failure = TimedOut(timeout_ms=0, attempt=attempt)
+        case "PayloadInvalid":
+            failure = PayloadInvalid(event="", problems=[], excerpt="", attempt=attempt)
+        case _:
+            return Payload(event, None, EMPTY, digest(EMPTY))
+    return seal(failure, RUNTIME_BYTES_MAX)
 
 
 def _own(spec: MachineSpec, move: Move) -> bool:
@@ -141,7 +170,7 @@ def _own(spec: MachineSpec, move: Move) -> bool:
 
 def _rulings(move: Move) -> list[Ruling]:
     """What guards that do not count have to answer, in the order asked; `remember` speaks through one too."""
-    asked = [asked for asked in move.course.asked if not is_cap(asked.guard)]
+    asked = [asked for asked in move.asked if not is_counted(asked.guard)]
     found = [_ruling(a.guard.name, a.guard.at, a.code or "", a.guard.standing) for a in asked]
     if move.fault in FAULTS[3:]:
         found.append(_ruling("remember", move.course.line, move.fault))

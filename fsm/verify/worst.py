@@ -1,16 +1,18 @@
 """The longest run through all situations, and the loop that has no end."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from fsm.core.record import Spent
-from fsm.define.guard import Counter
+from fsm.core.record import NO_STRIKES, Spent
+from fsm.define.parts import START
+from fsm.define.spec import MachineSpec
+from fsm.verify.chances import retries_of
 from fsm.verify.costs import COSTS, SPENDING, Costs, least, most
 from fsm.verify.graph import components, shortest
-from fsm.verify.moves import Move
-from fsm.verify.product import Explored, Situations
-from fsm.verify.witness import Leg
+from fsm.verify.move import Move
+from fsm.verify.product import ELAPSED, Explored, Situations
+from fsm.verify.witness import Leg, drive, scenario, without_code
 
 Path = list[tuple[int, Move, int]]
 
@@ -89,44 +91,86 @@ def _priced(situations: Situations, path: Path, last: int, costs: Costs, kind: i
         return legs(situations, path)
     stop = next(((last, move, after) for move, after, _ in situations.enabled(last) if not move.moved), None)
     found = legs(situations, [*path, stop] if stop is not None else path)
-    return tuple(_spending(leg, cost, costs.visit[leg.move.source][kind] or 0) for leg in found)
+    return tuple(
+        leg if leg.move.retries else _spending(leg, cost, costs.visit[leg.move.source][kind] or 0) for leg in found
+    )
 
 
 def _spending(leg: Leg, cost: str, most: int) -> Leg:
     tokens, usd_micros = (most, leg.spent.usd_micros) if cost == "tokens" else (leg.spent.tokens, most)
-    return Leg(leg.move, leg.counts, Spent(tokens, usd_micros))
+    return evolve(leg, spent=Spent(tokens, usd_micros))
 
 
 def legs(situations: Situations, path: Path) -> tuple[Leg, ...]:
-    """The legs of a path, each with the spending that brings it about."""
-    return tuple(
-        Leg(move, situations.counts(after), _spent(situations, here, move, after)) for here, move, after in path
+    """The legs of a path, each with what brings it about."""
+    return tuple(_leg(situations, here, move, after) for here, move, after in path)
+
+
+def _leg(situations: Situations, here: int, move: Move, after: int) -> Leg:
+    spent = next((spent for found, end, spent in situations.enabled(here) if found is move and end == after), None)
+    assert spent is not None, "the path leaves the machine"
+    before, then = situations.counts(here), situations.counts(spent)
+    return Leg(
+        move=move,
+        counts=situations.counts(after),
+        spent=_spent(situations, before, then, move),
+        strikes=_strikes(situations, then, move),
+        elapsed_ms=_elapsed(then.get("elapsed_ms", 0), move),
     )
 
 
-def _spent(situations: Situations, here: int, move: Move, after: int) -> Spent:
-    for found, end, spent in situations.enabled(here):
-        if found is move and end == after:
-            tokens, usd_micros = (_added(situations, kind, here, spent) for kind in SPENDING)
-            state = situations.moves.spec.state.get(move.source)
-            return Spent(max(tokens, least(state, "tokens") if state is not None else 0), usd_micros)
-    raise AssertionError("the path leaves the machine")
+def _spent(situations: Situations, before: Mapping[str, int], then: Mapping[str, int], move: Move) -> Spent:
+    """What the visit adds: at least what it must, with its first retry, or where no cap looks at it, with its end."""
+    state = situations.moves.spec.state.get(move.source)
+    retries = retries_of(state) if state is not None else None
+    found = {}
+    for kind in SPENDING:
+        added = [then.get(c.key, 0) - before.get(c.key, 0) for c in situations.counters if c.of == kind]
+        paid = retries is not None and (before.get(retries.key, 0) > 0 if added else move.retries)
+        found[kind] = max([*added, least(state, kind) if state is not None and not paid else 0])
+    return Spent(found["tokens"], found["usd_micros"])
 
 
-def is_real(situations: Situations, run: Iterable[Leg]) -> bool:
-    """Whether each visit of this run spends no more than it may; if so it can happen as it is told."""
-    return situations.alone and all(_within(situations, leg) for leg in run)
+def _strikes(situations: Situations, then: Mapping[str, int], move: Move) -> Mapping[str, int]:
+    """The failures in a row that the guards on the way are to find."""
+    if move.source == START or situations.moves.spec.state[move.source].kind != "agent":
+        return NO_STRIKES
+    found = {c.subject: then.get(c.key, 0) for c in situations.counters if c.of == "strikes"}
+    for asked in move.asked:
+        counter, limit = asked.guard.counter, asked.guard.limit
+        if counter is None or limit is None or counter.of != "strikes" or counter in situations.field_of:
+            continue
+        if asked.code is not None:
+            found[counter.subject] = max(limit if asked.code else 0, found.get(counter.subject, 0))
+    return found or NO_STRIKES
 
 
-def _within(situations: Situations, leg: Leg) -> bool:
-    state = situations.moves.spec.state.get(leg.move.source)
-    if state is None or not leg.spent:
-        return True
-    limits = (most(state, "tokens"), leg.spent.tokens), (most(state, "usd_micros"), leg.spent.usd_micros)
-    return all(limit is None or spent <= limit for limit, spent in limits)
+def _elapsed(at_ms: int, move: Move) -> int:
+    """How old the run is; just so old that the pause of a retry would be too long, if that is what refused it."""
+    late = [a.guard.limit or 0 for a in move.before if a.code and a.guard.counter == ELAPSED]
+    return max([at_ms, *(limit - 1 for limit in late)])
 
 
-def _added(situations: Situations, kind: str, before: int, after: int) -> int:
-    places: Mapping[Counter, tuple[int, int, int]] = situations.field_of
-    found = [(o, mask) for counter, (o, mask, _) in places.items() if counter.of == kind]
-    return max(((after >> o & mask) - (before >> o & mask) for o, mask in found), default=0)
+def is_real(situations: Situations, run: Sequence[Leg]) -> bool:
+    """Whether each visit of this run spends no more than it may, and time allows it; if so it can happen as told."""
+    if not situations.alone:
+        return False
+    spec, visit = situations.moves.spec, Spent()
+    for leg in run:
+        visit = visit + leg.spent
+        state = spec.state.get(leg.move.source)
+        if state is not None and visit:
+            limits = (most(state, "tokens"), visit.tokens), (most(state, "usd_micros"), visit.usd_micros)
+            if not all(limit is None or spent <= limit for limit, spent in limits):
+                return False
+        visit = visit if leg.move.retries else Spent()
+    return not spec.timed or _is_timely(spec, run)
+
+
+def _is_timely(spec: MachineSpec, run: Sequence[Leg]) -> bool:
+    """Whether the engine goes this way, with the pauses that it makes."""
+    try:
+        drive(without_code(spec), scenario(spec, run)["events"])
+    except ValueError:
+        return False
+    return True

@@ -19,7 +19,7 @@ from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import convoy, hops, looking_back, memory, parts, proofs, sampled, sharing, size
+from tests.benchmarks import convoy, guard_costs, hops, looking_back, memory, parts, proofs, sampled, sharing, size
 from tests.benchmarks.compare import FULL, PEERS_PYTHON, QUICK, compare
 from tests.benchmarks.loop import Figure
 from tests.benchmarks.report import RESULTS, markdown
@@ -30,6 +30,7 @@ MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "hops": ("A hop", hops.measure),
     "size": ("Bytes in the file", lambda rounds: size.measure()),
     "parts": ("A hop by part", parts.measure),
+    "guards": ("A guard", guard_costs.measure),
     "samples": ("Where the threads are found at work", sampled.measure),
     "replay": ("Looking back", lambda rounds: looking_back.measure()),
     "proofs": ("Proofs", lambda rounds: proofs.measure()),

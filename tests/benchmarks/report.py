@@ -1,7 +1,7 @@
 """The README's tables, from the figures of a full run in `results.json`."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,8 @@ def markdown(results: Found | None = None) -> str:
     """Everything between the README's markers."""
     results = results or json.loads(RESULTS.read_text("utf-8"))
     engines, scale = results["engines"], results["scale"]
-    parts = (_machine(results), *_speed(engines, scale), "", *_history(engines, max(scale["sizes"])))
+    guards = results.get("figures", {}).get("guards", ())
+    parts = (_machine(results), *_speed(engines, scale), "", *_history(engines, max(scale["sizes"])), *_guards(guards))
     return "\n".join([BEGIN, *parts, END]) + "\n"
 
 
@@ -100,6 +101,20 @@ def _history(engines: dict[str, Found], timed: int) -> Iterator[str]:
 
 def _sizes(found: Found) -> list[tuple[str, Found]]:
     return list(found.get("sizes", {}).items())
+
+
+def _guards(figures: Sequence[Found]) -> Iterator[str]:
+    """What each adds, beside the transition without any, which comes first."""
+    if not figures:
+        return
+    bare, *guards = figures
+    yield from (
+        "",
+        _row("a guard, on one transition", f"µs more than the {bare['value']:,.0f} without"),
+        "| --- | ---: |",
+    )
+    for figure in guards:
+        yield _row(figure["what"], f"{figure['value']:,.0f} ({figure['beside']})")
 
 
 def _row(*cells: str) -> str:

@@ -4,9 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import asdict
 
+import guards
+from fsm.core.conclude import decide
 from tests.benchmarks.compare import ENGINES, OURS, PEERS, Scale, compare
+from tests.benchmarks.guard_costs import BARE, cases
+from tests.benchmarks.loop import Figure
 from tests.benchmarks.report import markdown
+from tests.guards.test_readme_table import is_of_one_run
 
 TINY = Scale(
     rounds=1, seconds_max=1, many=3, hops=4, one=4, sizes=(4,), long=(6,), restarts=1, live=(2, 3)
@@ -35,4 +41,21 @@ def test_the_tables_have_a_row_for_each_engine_that_is_there(found: dict[str, An
     scale = {"many": 3, "hops": 4, "one": 4, "sizes": [4], "live": [2, 3]}
     text = markdown({"machine": MACHINE, "scale": scale, "engines": found})
     assert "| Turnstile" in text and "SQLite alone" in text and "DBOS" not in text
-    assert "3 runs at once, 4 hops each" in text
+    assert "3 runs at once, 4 hops each" in text and "a guard" not in text
+
+
+def test_each_guard_that_was_measured_has_a_row(found: dict[str, Any]) -> None:
+    scale = {"many": 3, "hops": 4, "one": 4, "sizes": [4], "live": [2, 3]}
+    measured = [asdict(Figure("bare", 20.4, "us")), asdict(Figure("LoopCap", 3.1, "us more", "+15%"))]
+    text = markdown({"machine": MACHINE, "scale": scale, "engines": found, "figures": {"guards": measured}})
+    assert "| a guard, on one transition | µs more than the 20 without |" in text and "| LoopCap | 3 (+15%) |" in text
+
+
+def test_every_guard_of_one_run_is_measured_and_makes_the_move_it_is_measured_on() -> None:
+    measured = cases()
+    of_one_run = [name for name in guards.__all__ if is_of_one_run(getattr(guards, name))]
+    assert {name.partition(",")[0] for name in measured} == {*of_one_run, BARE, "a retry instead"}
+    for name, case in measured.items():
+        record = decide(case.engine, case.snapshot, case.event).record
+        assert record is not None and len(record.rulings) == (name != BARE), name
+        assert case.hop().seq == record.seq

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from fsm.cli.parts.target import machine
 from tests.cli.conftest import DOOR, Fsm
@@ -66,9 +67,9 @@ Gate: a run may go on for ever in `edit` and `review`
   time       no end      its loop costs more every time
   safe       broken      never(live, before=approve): live happens without approve before it
   ever       kept        never(review, before=written): no declared way breaks it, whatever is counted
-  error written  (gate.py:23)
+  error back  (gate.py:25)
       a run may go on for ever in `edit` and `review`: edit by written -> review by back
-      -> cap one of its lines: guards=[LoopCap(3)] on `written`, without since=
+      -> cap the line that goes back: guards=[LoopCap(3)], otherwise=failed on `back`
         1. Job: (start) -> edit by start
       and then over and over:
         2. Job: edit -> review by written
@@ -94,12 +95,12 @@ def test_warnings_fail_it_only_where_they_are_to(fsm: Fsm, gate: Path):
     (gate / "waits.py").write_text(DOOR.replace("State(timeout_s=days(2))", "State()").replace("leave =", "# "))
     result = fsm("check", "waits.py")
     assert (result.exit_code, fsm("check", "waits.py", "--strict").exit_code) == (0, 1)
-    assert result.output.startswith("Door: every run ends, or waits at `hall`  (by its caps)\n")
+    assert result.output.startswith("Door: every run ends or halts, or waits at `hall`  (by its caps)\n")
     assert "  warning hall  (waits.py:" in result.output
 
 
 def test_notes_are_counted_and_shown_when_asked_for(fsm: Fsm):
-    assert fsm("check", "door.py").output.endswith("  2 notes: --notes shows them\n\n")
+    assert fsm("check", "door.py").output.endswith("  1 note: --notes shows it\n\n")
     told = fsm("check", "door.py", "--notes").output
     line = DOOR[: DOOR.index("    stay  =")].count("\n") + 1
     assert f"  note stay  (door.py:{line})\n      only as the default it takes Word with open=False\n" in told
@@ -108,15 +109,27 @@ def test_notes_are_counted_and_shown_when_asked_for(fsm: Fsm):
 def test_the_worst_case_is_shown_when_asked_for(fsm: Fsm):
     assert (
         """\
-  the run that costs most approvals:
+  the run that costs most hops:
         1. Knock: (start) -> porch by start
         2. Seen: porch -> hall by seen
         3. Word: hall -> hall by stay (not enter)  [fires:stay 1]
         4. Word: hall -> hall by stay (not enter)  [fires:stay 2]
         5. Word: hall -> inside by enter (enter)  [fires:stay 2]
+  the run that costs most approvals: as for hops
 """
         in fsm("check", "door.py", "--runs").output
     )
+
+
+def test_what_is_written_stays_in_the_folder_whatever_a_machine_is_called(fsm: Fsm, gate: Path):
+    spec = evolve(machine("gate.py:Gate").spec, name="../../else where")
+    spec = evolve(spec, promises=(evolve(spec.promises[0], name="endless"),))
+    (gate / "gate.json").write_text(spec.to_json())
+    before = set(gate.parent.iterdir())
+    fsm("check", "gate.json", "--scenarios", "runs")
+    written = {path.name for path in (gate / "runs").iterdir()}
+    assert {"______else_where.endless.json", "______else_where.broken-endless.json"} <= written
+    assert set(gate.parent.iterdir()) == before
 
 
 def test_for_programs(fsm: Fsm, gate: Path):
@@ -147,10 +160,10 @@ def test_every_run_shown_is_written_and_taken_by_the_engine(fsm: Fsm, gate: Path
             assert fsm(*command).exit_code == 0, command
     names = {path.name for path in (gate / "runs").iterdir()}
     assert names == {
-        *("Gate.endless.json", "Gate.endless.mmd", "Gate.safe.json", "Gate.safe.mmd"),
+        *("Gate.endless.json", "Gate.endless.mmd", "Gate.broken-safe.json", "Gate.broken-safe.mmd"),
         *("Gate.most-hops.json", "Gate.most-hops.mmd", "Gate.most-time.json", "Gate.most-time.mmd"),
     }
-    assert "<b>hurry</b> #215;1" in (gate / "runs" / "Gate.safe.mmd").read_text()
+    assert "<b>hurry</b> #215;1" in (gate / "runs" / "Gate.broken-safe.mmd").read_text()
 
 
 def test_a_folder_that_cannot_be_written(fsm: Fsm, gate: Path):

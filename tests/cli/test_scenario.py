@@ -41,7 +41,7 @@ def test_every_event_is_decided_and_told(fsm: Fsm, written: str):
         "    0  Knock: (start) -> porch  start  fires:stay 0\n"
         "    1  Seen: porch -> hall  seen  fires:stay 0\n"
         "    2  Word: hall -> inside  enter  fires:stay 0\n"
-        "✓ Door goes this way, event by event\n"
+        "✓ Door goes this way, event by event, if predicates and guards answer as written there\n"
     )
 
 
@@ -69,7 +69,8 @@ def test_an_endless_run_goes_round_twice(fsm: Fsm, folder: Path, door: type[Mach
         "2  Word: hall -> hall  stay",
         "and once more:",
         "3  Word: hall -> hall  stay",
-        "✓ Endless goes this way, event by event, and the loop can be taken again and again",
+        "✓ Endless goes this way, event by event, and the loop can be taken again and again, "
+        "if predicates and guards answer as written there",
     ]
 
 
@@ -102,7 +103,6 @@ def test_where_the_machine_goes_elsewhere_it_is_said(fsm: Fsm, folder: Path, wri
             lambda form: form["events"][2].update(predicates=[]),
             "✗ the scenario has no answer of predicate is_yes of enter",
         ),
-        (lambda form: form.update(machine="Gate"), "the scenario is of Gate, which is not at hand"),
         (lambda form: form.update(format=2), "shut.json: not a scenario: format: Input should be 1"),
         (lambda form: form.pop("events"), "shut.json: not a scenario: events: Field required"),
     ],
@@ -114,6 +114,12 @@ def test_a_scenario_that_is_none_of_this_machine(fsm: Fsm, folder: Path, written
     result = fsm("replay", "--scenario", written, "-m", "door.py")
     assert result.exit_code == 1
     assert told in result.output
+
+
+def test_a_scenario_of_a_machine_that_is_not_named_is_a_mistake_of_the_command_line(fsm: Fsm, written: str):
+    result = fsm("replay", "--scenario", written)
+    assert result.exit_code == 2
+    assert "the scenario is of Door, which is not at hand" in result.output
 
 
 def test_no_file_no_json(fsm: Fsm, folder: Path):

@@ -535,3 +535,27 @@ def test_the_cap_of_a_retry_counts_its_hop_since_the_state_was_entered() -> None
     assert (retry.guard.counter, retry.guard.limit) == (Counter("fires", "draft.retry", "draft"), 3)
     hop = Draft.spec.hops["draft.retry"]
     assert (hop.owner, hop.sources, hop.target) == ("draft", frozenset({"draft"}), "draft")
+
+
+class Twice(Machine):
+    out = State(final="failed")
+    aside = State(agent=answer)
+    away = State(agent=answer)
+    work = State(
+        initial=Word,
+        agent=answer,
+        retry=Retry(),
+        guards=[LoopCap(1), Strikes("tool", 1)],
+        otherwise={"loop_cap": aside, "*": away},
+    )
+    again = work.to(work, on=AgentFailed)
+    end = work.to(out, on=Other)
+    end2 = aside.to(out, on=Other)
+    end3 = away.to(out, on=Other)
+
+
+def test_the_refusal_that_led_here_is_not_that_of_the_retry():
+    trip = begun(Twice)
+    record = trip.own(AgentFailed(error_type="E", message="", attempt=1, retriable=True))
+    assert record.hop == "work.otherwise.loop_cap"
+    assert trip.snapshot.refusal is not None and trip.snapshot.refusal.guard == "LoopCap"

@@ -689,6 +689,14 @@ def _() -> None:
         approve = review.to(done, on=Judged)
 
 
+@case("submit", "LoopCap begins to count again at done, which is final: nothing comes after it", "or drop it")
+def _() -> None:
+    class M(Machine):
+        draft = State(initial=Brief, agent=write)
+        done = State(final="completed")
+        submit = draft.to(draft, on=Draft, guards=[LoopCap(3, since=done)], otherwise=done)  # !
+
+
 class CommaForgotten(Slow):
     codes: ClassVar[Any] = "slow"
 

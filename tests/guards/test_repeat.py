@@ -79,7 +79,7 @@ def test_only_so_many_are_remembered_and_the_oldest_is_forgotten() -> None:
     trip.own(ask("?"))
     kinds = [trip.sent(ask(text)).kind for text in "abacab"]
     assert kinds == ["taken", "taken", "refused", "taken", "taken", "taken"], "c made it forget a, a b, b c"
-    assert len(trip.snapshot.kept["again:Repeat:1"]) == 3, "two payloads, and how many arrived"
+    assert len(trip.snapshot.kept["again:Repeat:1"]) == 2
 
 
 def test_a_definition_that_remembers_less_forgets_what_is_too_much() -> None:
@@ -89,7 +89,7 @@ def test_a_definition_that_remembers_less_forgets_what_is_too_much() -> None:
         kept.take(payload)
     kept.guard = Repeat(2, remembered_max=3)
     kept.take(seal(ask("new"), 1_000))
-    assert len(kept.counts) == 4
+    assert len(kept.counts) == 3
     assert [kept.ask(payload).decision for payload in payloads] == ["allow"] * 6 + ["refuse"] * 2
 
 
@@ -121,9 +121,9 @@ async def test_the_record_at_the_trip_and_that_no_restart_resets_it(db: Path) ->
     )
     (first,) = records[1].rulings
     assert dict(first.verdict.numbers) == {"arrivals": 0, "arrivals_max": 2}
-    assert sorted(first.verdict.keep.values()) == [1, 1_000_001]
+    assert list(first.verdict.keep.values()) == [1_000_001]
     now, _ = folded(db, Desk)
-    assert sorted(now.kept["again:Repeat:1"].values()) == [3, 2_000_001, 3_000_002]
+    assert sorted(now.kept["again:Repeat:1"].values()) == [2_000_001, 3_000_002]
 
 
 async def test_the_journals_own_snapshots_hold_it(db: Path) -> None:
@@ -131,8 +131,8 @@ async def test_the_journals_own_snapshots_hold_it(db: Path) -> None:
     records = await sent(db, Desk, *big, big[1])
     assert records[-1].hop == "again.otherwise"
     now, row = folded(db, Desk)
-    assert row is not None and row.seq >= 3 and len(row.kept["again:Repeat:1"]) >= 3
-    assert len(now.kept["again:Repeat:1"]) == 4
+    assert row is not None and row.seq >= 3 and len(row.kept["again:Repeat:1"]) >= 2
+    assert len(now.kept["again:Repeat:1"]) == 3
 
 
 # --- mistakes -------------------------------------------------------------------------------------
@@ -151,9 +151,9 @@ def test_it_remembers_at_least_one(remembered_max: Any) -> None:
 
 def test_what_it_could_not_keep_is_a_mistake() -> None:
     assert Repeat(1_000_001).mistake("transition") == ("Repeat(nth=1000001)", "give a whole number, 2 to 1,000,000")
-    wrong = Repeat(2, remembered_max=1_024).mistake("transition")
-    assert wrong == ("Repeat(remembered_max=1024)", "give a whole number, 1 to 1,023")
-    full = Kept(Repeat(2, remembered_max=1_023))
+    wrong = Repeat(2, remembered_max=1_025).mistake("transition")
+    assert wrong == ("Repeat(remembered_max=1025)", "give a whole number, 1 to 1,024")
+    full = Kept(Repeat(2, remembered_max=1_024))
     for n in range(1_100):
         assert full.take(seal(ask(str(n)), 1_000)).decision == "allow"
     assert len(full.counts) == 1_024

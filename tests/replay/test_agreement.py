@@ -43,7 +43,7 @@ def test_the_journal_holds_every_kind_of_record_and_what_can_be_in_one(reader: R
     records = [record for run in reader.runs() for record in reader.records(run.key)]
     kinds = Counter(record.kind for record in records)
     assert set(kinds) == {
-        *("started", "taken", "refused", "unhandled", "deferred", "resumed", "repinned", "halted", "ended")
+        *("started", "taken", "refused", "unhandled", "deferred", "retried", "resumed", "repinned", "halted", "ended")
     }
     assert {record.outcome for record in records} == {
         *("running", "waiting", "completed", "failed", "cancelled", "stopped", "stuck")
@@ -51,7 +51,7 @@ def test_the_journal_holds_every_kind_of_record_and_what_can_be_in_one(reader: R
     assert {record.note["why"] for record in records if record.kind == "resumed"} == {"asked", "released", "lost"}
     assert {ruling.verdict.code for record in records for ruling in record.rulings} == {
         *("", "untitled", "later", "too_heavy", "wet", "loop_cap", "token_budget", "closed", "unsigned"),
-        *("predicate_error", "guard_error", "remember_error", "defer_exhausted"),
+        *("predicate_error", "guard_error", "remember_error", "defer_exhausted", "attempts_max"),
     }
     assert {kind for run in reader.runs() for kind in (call.kind for call in reader.calls(run.key))} == {
         *("intent", "outcome")
@@ -59,6 +59,10 @@ def test_the_journal_holds_every_kind_of_record_and_what_can_be_in_one(reader: R
     assert {result for record in records for _, result in record.predicates} == {True, False, None}
     assert any(record.body and len(record.body) > ARTIFACT_BYTES for record in records)
     assert any(record.calls and record.spent for record in records)
+    assert {record.note["escalated"] for record in records if "escalated" in record.note} == {
+        *("TimedOut", "PayloadInvalid", "CallRefused")
+    }
+    assert any("horn" in record.strikes for record in records)
     assert any("superseded" in record.note for record in records)
     assert any("dropped" in record.note for record in records)
     assert any(record.hop.endswith(".otherwise") for record in records)

@@ -7,7 +7,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,12 +16,15 @@ from pydantic import BaseModel
 
 from fsm import (
     AgentFailed,
+    CallFailed,
     Facts,
     Guard,
     Kind,
     Machine,
     Record,
+    Retry,
     Runner,
+    RuntimeEvent,
     SqliteJournal,
     State,
     TimedOut,
@@ -34,7 +37,7 @@ from fsm import (
     refuse,
 )
 from fsm.testing import MovableClock, crash_at, hang
-from guards import LoopCap, TokenBudget
+from guards import Deadline, LoopCap, Strikes, TokenBudget
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -83,6 +86,12 @@ def is_good(check: Check) -> bool:
 
 def may_repeat(check: Check, ledger: Ledger) -> bool:
     return check.score >= 3 and ledger.made < 20
+
+
+def is_weather(failure: RuntimeEvent) -> bool:
+    if isinstance(failure, TimedOut):
+        raise ValueError("who knows")
+    return isinstance(failure, AgentFailed) and failure.retriable
 
 
 def gives_up(timed_out: TimedOut) -> bool:
@@ -168,7 +177,7 @@ class Workshop(Machine, memory=Ledger, refusals_max=3, defers_max=2, calls_max=3
     """Parts are made and tested until one is good; a person at the desk decides the rest."""
 
     make = State(initial=Order, agent=following("make"), guards=[Titled()], remember=open_ledger)
-    test = State(agent=following("test"), timeout_s=60)
+    test = State(agent=following("test"), timeout_s=60, retry=Retry(base_s=0, cap_s=0, when=is_weather))
     desk = State(timeout_s=days(2))
     shipped = State(final="completed")
     scrapped = State(final="failed")
@@ -182,7 +191,13 @@ class Workshop(Machine, memory=Ledger, refusals_max=3, defers_max=2, calls_max=3
     go = desk.to(make, on=Go, guards=[Hours(4 * 3600), Hours(3600)])
     ship = desk.to(shipped, on=Ship, guards=[Signed()])
     drop = desk.to(scrapped, on=TimedOut)
-    limits = everywhere(LoopCap(60), TokenBudget(1_000), otherwise={"loop_cap": desk, "*": scrapped})
+    limits = everywhere(
+        LoopCap(60),
+        TokenBudget(1_000),
+        Strikes("horn", 3),
+        Deadline(days(40)),
+        otherwise={"loop_cap": desk, "*": scrapped},
+    )
 
 
 class Older(Workshop, machine_name="Workshop"):
@@ -207,6 +222,13 @@ async def called(view: View[Any]) -> BaseModel:
 async def calls_too_much(view: View[Any]) -> BaseModel:
     for number in range(9):
         await view.call("ring", lambda number: number, number)
+    return Check(score=9)
+
+
+async def blows_the_horn(view: View[Any]) -> BaseModel:
+    for number in range(9):
+        with suppress(CallFailed):
+            await view.call("horn", lambda number: 1 // 0, number)
     return Check(score=9)
 
 
@@ -306,6 +328,10 @@ async def _in_good_weather(world: World) -> None:
 async def _in_bad_weather(world: World) -> None:
     assert await world.run("raises", test=[OSError("no gauge")]) == "waiting"
     assert await world.run("rubbish", test=[Order(title="not for here")]) == "waiting"
+    lost = ConnectionError("no gauge")
+    assert await world.run("retried", test=[lost, lost, Check(score=9)]) == "completed"
+    assert await world.run("given-up", test=[lost]) == "waiting"
+    assert await world.run("horn", test=[blows_the_horn]) == "waiting"
     assert await world.run("calls", test=[calls_too_much]) == "waiting"
     await world.began("hangs", "test", test=[hang])
     world.clock.advance(61)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 
 from fsm.errors import CallFailed
@@ -197,7 +198,6 @@ def test_a_failed_call_keeps_what_was_recorded_of_it() -> None:
 
 
 def test_the_real_thing() -> None:
-    httpx = pytest.importorskip("httpx")
     request = httpx.Request("GET", "http://x")
     response = httpx.Response(429, headers={"Retry-After": "12"}, request=request)
     with pytest.raises(httpx.HTTPStatusError) as raised:
@@ -206,5 +206,5 @@ def test_the_real_thing() -> None:
     assert (fault.type, fault.status, fault.retriable, fault.retry_after_ms) == ("HTTPStatusError", 429, True, 12_000)
     for error in (httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.RemoteProtocolError("x")):
         assert fault_of(error, NOW_MS).retriable
-    for error in (httpx.InvalidURL("x"), httpx.DecodingError("x"), httpx.TooManyRedirects("x")):
-        assert not fault_of(error, NOW_MS).retriable
+    for other in (httpx.InvalidURL("x"), httpx.DecodingError("x"), httpx.TooManyRedirects("x")):
+        assert not fault_of(other, NOW_MS).retriable

@@ -64,7 +64,7 @@ class House:
         key = key or len(self.lives) + 1
         now = Snapshot(state="work", seq=7, entered=0, resumes=resumes, **snapshot)
         live = Live(run=run(key), engine=self.engine, snapshot=now, payload=PAYLOAD)
-        let_in = self.suspects.admit(live, why)
+        let_in = self.suspects.admit(live, why, 0)
         if let_in:
             self.lives[key] = live
         return let_in

@@ -439,8 +439,9 @@ def test_a_guard_that_compares_payloads_is_told_with_its_numbers_and_place(
     payloads: list[BaseModel], answer: str, line: str
 ):
     found = why(evidence(trip(Circling, Brief(), *payloads), code=Circling.spec))
-    assert found.answer == f"halted, stopped: {answer}, and `{line}` declares no otherwise"
     (verdict,) = found.asked[0].verdicts
     place = next(part.place for part in Circling.spec.transitions if part.name == line)
+    told = answer.replace(f"`{line}`", f"`{line}` ({place})")
+    assert found.answer == f"halted, stopped: {told}, and `{line}` declares no otherwise"
     assert verdict.where == str(place)
     assert "test_why.py:" in verdict.where

@@ -11,6 +11,7 @@ from fsm import (
     Guard,
     Kind,
     Machine,
+    Retry,
     State,
     TimedOut,
     Verdict,
@@ -23,9 +24,9 @@ from fsm import (
 from fsm.testing import hang
 from guards import LoopCap
 
-DRY_S, LATER_S = 50, 60
+DRY_S, LATER_S, PAUSE_S = 50, 60, 40
 WORK_S, CHECK_S, HOLD_S = 150, 180, 400
-BACK_MAX, HOPS_MAX = 1, 6
+BACK_MAX, HOPS_MAX, ATTEMPTS_MAX = 1, 6, 2
 REFUSALS_MAX, RESUMES_MAX, DEFERS_MAX = 2, 2, 2
 
 
@@ -93,7 +94,8 @@ class Never(Guard):
 
 
 class Mill(Machine, memory=Tally, refusals_max=REFUSALS_MAX, resumes_max=RESUMES_MAX, defers_max=DEFERS_MAX):
-    work = State(initial=Job, agent=hang, timeout_s=WORK_S, remember=begin)
+    retry = Retry(attempts_max=ATTEMPTS_MAX, base_s=PAUSE_S, cap_s=PAUSE_S)
+    work = State(initial=Job, agent=hang, timeout_s=WORK_S, remember=begin, retry=retry)
     check = State(agent=hang, timeout_s=CHECK_S)
     hold = State(timeout_s=HOLD_S)
     done = State(final="completed")

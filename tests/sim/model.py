@@ -4,11 +4,13 @@
 is out of date must be fenced: nothing it does then may change anything.
 """
 
+import hashlib
 from typing import Any
 
 from attrs import Factory, define, evolve, field, frozen
 
 from tests.sim.mill import (
+    ATTEMPTS_MAX,
     BACK_MAX,
     CHECK_S,
     DEFERS_MAX,
@@ -16,6 +18,7 @@ from tests.sim.mill import (
     HOLD_S,
     HOPS_MAX,
     LATER_S,
+    PAUSE_S,
     REFUSALS_MAX,
     RESUMES_MAX,
     WORK_S,
@@ -80,6 +83,8 @@ class ModelRun:
     dropped: int = 0
     hops: int = 0
     backs: int = 0
+    retries: int = 0
+    again_ms: int | None = None
     total: int = 0
     pending: Put | None = None
     timer_ms: int | None = None
@@ -108,6 +113,8 @@ class ModelRun:
             "check": ("Found", "Poke"),
             "hold": ("Go", "TimedOut"),
         }
+        if own and self._may_retry(event):
+            return self._retry((name, None, True, at_ms, epoch))
         if own and name == "TimedOut" and name not in handled[self.state]:
             name = "AgentFailed"
         told = (name, event_id, own, at_ms, epoch)
@@ -131,6 +138,24 @@ class ModelRun:
         final = {"done": "completed", "lost": "failed"}.get(target)
         outcome = final or ("waiting" if target == "hold" else "running")
         return self._write("ended" if final else "taken", told, hop=hop, state=target, outcome=outcome)
+
+    def _may_retry(self, event: Any) -> bool:
+        failed = type(event).__name__ == "TimedOut" or getattr(event, "retriable", False)
+        return failed and self.state == "work" and self.retries < ATTEMPTS_MAX - 1 and self.hops < HOPS_MAX
+
+    def _retry(self, told: Any) -> bool:
+        """The same visit, another attempt, fresh answers of its calls; after a pause that only a hash knows."""
+        seed = f"{self.run_id}:{self.visit.entered}:{self.attempt}".encode()
+        chance = int.from_bytes(hashlib.sha256(seed).digest()[:4], "big") / (1 << 32)
+        self.again_ms = told[3] + PAUSE_S * 1000 - int(PAUSE_S * 500 * chance)
+        self._write("retried", told, hop="work.retry", until_ms=self.again_ms, keep=True)
+        self.attempt, self.hops, self.retries = self.attempt + 1, self.hops + 1, self.retries + 1
+        self.visit = Visit(self.visit.entered, fresh=self.attempt)
+        return True
+
+    def rests(self, now_ms: int) -> bool:
+        """Whether the next attempt has yet to begin."""
+        return self.again_ms is not None and max(now_ms, self.at_ms) < self.again_ms
 
     def _way(self, name: str, event: Any, at_ms: int) -> tuple[str, str, str, bool, int | None]:
         """The candidate: its hop, target and otherwise, whether a guard refuses, until when one puts off."""
@@ -213,7 +238,7 @@ class ModelRun:
         self.state, self.entered_at_ms, self.visit = state, at_ms, Visit(self.seq)
         self.hops += hop != "start"
         self.backs += hop == "back"
-        self.attempt, self.resumes, self.refusals = 1, 0, 0
+        self.attempt, self.resumes, self.refusals, self.retries, self.again_ms = 1, 0, 0, 0, None
         self.timer_ms = at_ms + HOLD_S * 1000 if state == "hold" else None
 
     def start(self, size: int, now_ms: int, epoch: int) -> None:
@@ -227,7 +252,7 @@ class ModelRun:
         self.attempt += 1
         self.at_ms = max(now_ms, self.at_ms)
         self.outcome, self.owner = "running", epoch
-        self.resumes += why == "lost"
+        self.resumes += why == "lost" and not self.rests(now_ms)
         self.rows.append(
             Row("resumed", "", None, "", self.state, "running", self.attempt, self.at_ms, note={"why": why})
         )
@@ -251,15 +276,17 @@ class ModelRun:
 
 @define
 class Belief:
-    """What a runner thinks of a run that it advances; its agent is at work unless it waits for a timer.
+    """What a runner thinks of a run that it advances; its agent is at work unless it waits for a timer, or rests.
 
-    A `suspect` has its last chance: it goes on as the only one of its kind.
+    A `suspect` has its last chance: it goes on as the only one of its kind. One that rests looks again at `wakes`.
     """
 
     seq: int
     working: bool
     deadline: float
     suspect: bool = False
+    again_ms: int | None = None
+    wakes: float | None = None
 
 
 @define
@@ -270,6 +297,7 @@ class ModelDesk:
     expires: float
     renewed: float = 0.0
     lives: dict[str, Belief] = field(factory=dict)
+    told_to_wait: dict[str, int] = field(factory=dict)
 
     def tick(self, now: float) -> None:
         if now - self.renewed >= LEASE_S / 4:

@@ -150,7 +150,7 @@ class MillWorld(World):
 
     def result(self, run: ModelRun, made: int | None, ok: bool) -> BaseModel | Exception:
         if made is None:
-            return OSError("broken")
+            return ConnectionError("broken")
         return Found(ok=ok) if run.state == "check" else Made(n=made)
 
     @WORKING

@@ -138,27 +138,39 @@ class World(RuleBasedStateMachine):
             return
         if run.outcome != "running":
             desk.lives.pop(run.run_id, None)
-        elif run.visit is not visit or belief is None:
+        elif run.visit is not visit or belief is None:  # another visit, or another attempt of this one
             self.drive(name, run)
         else:
             belief.seq, belief.working = run.seq, belief.working and not own
 
     def returned(self, name: str, run: ModelRun, result: BaseModel | Exception) -> None:
-        failed = AgentFailed(error_type="", message="", attempt=1)
+        failed = AgentFailed(error_type="", message="", attempt=1, retriable=True)
         self.decide(name, run, failed if isinstance(result, Exception) else result)
 
     def drive(self, name: str, run: ModelRun) -> None:
         waits = run.pending is not None and run.pending.own
-        deadline = self.clock.monotonic() + TIMEOUTS[run.state]
         suspect = run.resumes == RESUMES_MAX and not waits
-        self.models[name].lives[run.run_id] = Belief(run.seq, not waits, deadline, suspect)
-        if run.crashed and not waits:
+        belief = self.models[name].lives[run.run_id] = Belief(run.seq, False, 0.0, suspect, run.again_ms)
+        if not waits:
+            self.begin_attempt(belief, run.state)
+        if run.crashed and belief.working:
             self.decide(name, run, AgentFailed(error_type="crashed", message="", attempt=1))
+
+    def begin_attempt(self, belief: Belief, state: str) -> None:
+        """Or rest until the moment for it has come, by the wall clock."""
+        rest_ms = (belief.again_ms or 0) - self.clock.now_ms()
+        belief.working = rest_ms <= 0
+        belief.wakes = self.clock.monotonic() + rest_ms / 1000 if rest_ms > 0 else None
+        belief.deadline = self.clock.monotonic() + TIMEOUTS[state]
 
     def time_out(self, name: str) -> None:
         for run_id, belief in list(self.models[name].lives.items()):
             if belief.working and belief.deadline <= self.clock.monotonic():
                 self.decide(name, self.runs[run_id], TimedOut(timeout_ms=0, attempt=1))
+            elif belief.wakes is not None and belief.wakes <= self.clock.monotonic():
+                self.begin_attempt(belief, "work")  # true or not: it is fenced when it wants to write
+                if self.true(name, self.runs[run_id]) and self.runs[run_id].crashed and belief.working:
+                    self.decide(name, self.runs[run_id], AgentFailed(error_type="crashed", message="", attempt=1))
 
     def posted(self, name: str, run: ModelRun, event: BaseModel, event_id: str, answer: Any) -> None:
         """What `send` and `cancel` do, and must answer."""
@@ -217,9 +229,16 @@ class World(RuleBasedStateMachine):
 
     def has_room(self, name: str, run: ModelRun, why: str) -> bool:
         """A visit in which two processes died has its last chance here; it goes on as the only such one."""
-        if run.resumes + (why == "lost") != RESUMES_MAX or (run.pending is not None and run.pending.own):
+        desk = self.models[name]
+        full = any(belief.suspect and (belief.working or belief.wakes is not None) for belief in desk.lives.values())
+        if full and desk.told_to_wait.get(run.run_id) == run.seq:  # so it does, even if a clock set back lets it rest
+            return False
+        losses = run.resumes + (why == "lost" and not run.rests(self.clock.now_ms()))
+        if losses != RESUMES_MAX or (run.pending is not None and run.pending.own):
             return True
-        return not any(belief.suspect and belief.working for belief in self.models[name].lives.values())
+        if full:
+            desk.told_to_wait[run.run_id] = run.seq
+        return not full
 
     def take_over(self, name: str, run: ModelRun, why: str) -> None:
         run.resume(why, self.clock.now_ms(), self.models[name].epoch)
@@ -270,6 +289,7 @@ class World(RuleBasedStateMachine):
         snapshot = recall(Mill.spec, records)
         assert position(snapshot) == fold(Mill.spec, records)
         assert (snapshot.seq, snapshot.state, snapshot.resumes) == (row.seq, run.state, run.resumes)
+        assert (snapshot.again.at_ms if snapshot.again is not None else None) == run.again_ms
         assert (snapshot.memory or b"").decode() == Tally(total=run.total).model_dump_json()
         for machine in (Mill, None):
             replayed = replay_run(self.reader, run.run_id, machine)

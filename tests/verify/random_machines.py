@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from attrs import define, evolve, field
 from pydantic import BaseModel
@@ -12,15 +12,22 @@ from fsm import AgentFailed, Cancelled, MachineSpec, Spent, TimedOut, allow, ref
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
+from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import CallRefused, CallUnsure, PayloadInvalid, RuntimeEvent
+from fsm.define.fallback import with_fallbacks
 from fsm.define.guard import Counter, Facts, Placed, Standing, Verdict
-from fsm.define.parts import START, START_HOP, Bounds, EverywhereSpec, Named, StateSpec, TransitionSpec
+from fsm.define.parts import START, START_HOP, Bounds, EverywhereSpec, Named, StateSpec, TransitionSpec, retry_spec
 from fsm.define.payload import Payload, seal
 from fsm.define.shape import shape_of
+from fsm.verify.costs import may_defer
 from fsm.verify.graph import components
+from fsm.verify.moves import moves_of
 
 LIMIT_MAX = 3
+TOKENS_MAX = 6
+SECONDS = 1_000
+PAUSE_MS = 10  # of a retry at most: nothing beside any deadline
 KIB = 1 << 10
 
 
@@ -82,8 +89,25 @@ class Maker:
     def guards(self, owner: str, standing: Standing, share: float) -> tuple[Placed, ...]:
         found: list[Placed] = []
         while self.often(share) and len(found) < 2:
-            found.append(self.cap(owner, standing) if self.often(0.75) or not self.open else self.data(owner, standing))
+            if self.often(0.12):
+                found.append(self.world(owner, standing))
+            elif self.often(0.75) or not self.open:
+                found.append(self.cap(owner, standing))
+            else:
+                found.append(self.data(owner, standing))
         return tuple(found)
+
+    def world(self, owner: str, standing: Standing) -> Placed:
+        """As Strikes and Deadline are."""
+        name, code, counter, limit = self.chance.choice(
+            [
+                ("Strikes", "strikes", Counter("strikes", "tool"), self.chance.randint(1, 3)),
+                ("Deadline", "deadline", Counter("elapsed_ms"), self.chance.choice([20 * SECONDS, 40 * SECONDS])),
+            ]
+        )
+        return Placed(
+            name=name, at=owner, standing=standing, kind="env", codes=(code,), params={}, counter=counter, limit=limit
+        )
 
     def cap(self, owner: str, standing: Standing) -> Placed:
         counter = self.chance.choice(self.pool)
@@ -98,16 +122,17 @@ class Maker:
             codes=("cap",),
             params={},
             counter=counter,
-            limit=self.chance.randint(1, LIMIT_MAX),
+            limit=self.chance.randint(1, TOKENS_MAX if counter.of == "tokens" and self.often(0.3) else LIMIT_MAX),
         )
 
     def data(self, owner: str, standing: Standing) -> Placed:
         self.open -= 1
         codes = self.chance.choice([("no",), ("no", "never"), ()])
+        keep = {"seen": 1} if self.often(0.3) else {}
 
         def check(facts: Facts) -> Verdict:
             answer = self.chooser.choose(len(codes) + 2)
-            return allow() if answer == 0 else refuse(codes[answer - 1]) if answer <= len(codes) else raising()
+            return allow(keep) if answer == 0 else refuse(codes[answer - 1]) if answer <= len(codes) else raising()
 
         kind: Any = self.chance.choice(["data", "env"]) if codes else "sure"
         return Placed(
@@ -153,6 +178,8 @@ def machine(seed: int) -> tuple[MachineSpec, Chooser]:
     if maker.often(0.35):
         guards = maker.guards("all", "run", 1.0)[: chance.randint(1, 2)]
         everywhere.append(EverywhereSpec(name="all", guards=guards, otherwise=maker.otherwise(maker.names)))
+    fallbacks = {state.name: None for state in states if state.kind == "agent" and maker.often(0.12)}
+    states, transitions = with_fallbacks(states, transitions, fallbacks)
     spec = MachineSpec(
         name=f"Random{seed}",
         states=tuple(states),
@@ -184,16 +211,20 @@ def _state(maker: Maker, at: int) -> StateSpec:
     kind = chance.choice(["agent", "agent", "waiting", "final"]) if at else chance.choice(["agent", "waiting"])
     later = maker.names[at + 1 :]  # so that chains come to an end
     spends = kind == "agent" and any(counter.of == "tokens" for counter in maker.pool)
-    tokens_min = chance.choice([0, 1]) if spends else 0
+    tokens_min = chance.choice([0, 0, 1, 1, 2, 3]) if spends else 0
+    tokens_max = chance.choice([None, 1, 2, 5]) if kind == "agent" else None
+    named = Named("by_chance", fn=lambda failure: maker.predicate())
+    retry = retry_spec(name, chance.randint(2, 3), PAUSE_MS // 2, PAUSE_MS, named)
     return StateSpec(
         name=name,
         kind=kind,  # type: ignore[arg-type]
         initial=("A",) if at == 0 else (),
         final="completed" if kind == "final" else None,
         timeout_ms=chance.choice([None, 1000, 2000]) if kind != "final" else None,
-        tokens_max=chance.choice([None, 1, 2]) if kind == "agent" else None,
+        tokens_max=max(tokens_max, tokens_min) if tokens_max is not None else None,
         usd_micros_max=0 if kind == "agent" else None,
         tokens_min=tokens_min,
+        retry=retry if kind == "agent" and maker.often(0.25) else None,
         guards=maker.guards(name, "state", 0.35),
         otherwise=maker.otherwise(later),
         remember=Named("note", fn=maker.remember) if at == 0 and maker.often(0.1) else None,
@@ -221,7 +252,6 @@ def _line(maker: Maker, name: str, sources: list[str], targets: list[str]) -> Tr
 
 # --- brute force ----------------------------------------------------------------------------------
 
-Situation = tuple[str, tuple[int, ...]]
 RUNTIME: dict[str, RuntimeEvent] = {
     "AgentFailed": AgentFailed(error_type="E", message="m", attempt=1),
     "TimedOut": TimedOut(timeout_ms=1, attempt=1),
@@ -232,66 +262,133 @@ RUNTIME: dict[str, RuntimeEvent] = {
 }
 
 
+class Situation(NamedTuple):
+    """Where a run is: what it has counted, how old it is, and what all attempts of its visit have spent so far."""
+
+    state: str
+    counts: tuple[int, ...]
+    elapsed_ms: int = 0
+    spent: int = 0
+
+
+class Price(NamedTuple):
+    hops: int
+    tokens: int
+    person: int
+    ms: int
+
+
+class Onward(NamedTuple):
+    """One decision that moves: its record, where the run is then, and what that costs."""
+
+    record: Record
+    after: Situation
+    price: Price
+
+
 @define
 class Brute:
     """Everything a machine can do, by deciding everything: `arcs` lead on with their price."""
 
     spec: MachineSpec
     chooser: Chooser
-    arcs: dict[Situation, dict[tuple[Situation, tuple[int, int, int]], None]] = field(factory=dict)
+    arcs: dict[Situation, dict[tuple[Situation, Price], None]] = field(factory=dict)
     hops: set[str] = field(factory=set)
     decisions: int = 0
     engine: Engine = field(init=False)
     limits: dict[str, int] = field(factory=dict)
-    counts_tokens: bool = False
-    start: Situation = (START, ())
+    strikes: tuple[int, ...] = ()
+    moments: tuple[int, ...] = (0,)
+    tokens_most: int = 0
+    start: Situation = field(init=False)
 
     def explore(self, decisions_max: int) -> bool:
         """Whether all of it could be explored with so many decisions."""
         self.engine = Engine(self.spec)
+        deadlines: set[int] = set()
+        strikes: set[int] = set()
         for guard in self.spec.guards:
-            if guard.counter is not None and guard.limit is not None:
-                self.limits[guard.counter.key] = max(guard.limit, self.limits.get(guard.counter.key, 0))
-        self.counts_tokens = any(key.startswith("tokens") for key in self.limits)
+            if guard.counter is None or guard.limit is None:
+                continue
+            if guard.counter.of == "elapsed_ms":
+                deadlines |= {guard.limit - 1, guard.limit}
+                continue
+            if guard.counter.of == "strikes":
+                strikes.add(guard.limit)
+            if guard.counter.of == "tokens":
+                self.tokens_most = max(self.tokens_most, guard.limit)
+            self.limits[guard.counter.key] = max(guard.limit, self.limits.get(guard.counter.key, 0))
+        self.strikes = (0, *sorted(strikes)) if strikes else ()
+        self.moments = (0, *sorted(deadlines))
         work = [self.situation(Snapshot())]
         self.start = work[0]
         self.arcs[work[0]] = {}
         while work:
             here = work.pop()
-            for after, price in self.onward(here):
-                if after not in self.arcs:
-                    self.arcs[after] = {}
-                    work.append(after)
-                self.arcs[here][after, price] = None
+            for found in self.onward(here):
+                if found.after not in self.arcs:
+                    self.arcs[found.after] = {}
+                    work.append(found.after)
+                self.arcs[here][found.after, found.price] = None
+                self.hops.add(found.record.hop)
             if self.decisions > decisions_max:
                 return False
         return True
 
-    def situation(self, snapshot: Snapshot) -> Situation:
+    def situation(self, snapshot: Snapshot, elapsed_ms: int = 0, spent: int = 0) -> Situation:
         counts = tuple(min(snapshot.counters.get(key, 0), most) for key, most in self.limits.items())
-        return snapshot.state, counts
+        return Situation(snapshot.state, counts, elapsed_ms, spent)
 
-    def onward(self, here: Situation) -> Iterator[tuple[Situation, tuple[int, int, int]]]:
-        state, counts = here
+    def onward(self, here: Situation) -> Iterator[Onward]:
+        state = here.state
         snapshot = Snapshot(
             state=state,
             seq=-1 if state == START else 5,
             entered=-1 if state == START else 5,
-            counters=dict(zip(self.limits, counts, strict=True)),
+            counters=dict(zip(self.limits, here.counts, strict=True)),
+            started_at_ms=1,
         )
-        waiting = state != START and self.spec.state[state].kind == "waiting"
-        for payload, own in self.events(state):
-            for tokens in self.spending(state):
-                event = Event(
-                    payload=payload, at_ms=1, own=own, event_id=None if own else "e", spent=Spent(tokens=tokens)
-                )
-                for decision in self.chooser.everything(partial(decide, self.engine, snapshot, event)):
-                    self.decisions += 1
-                    record = decision.record
-                    if record is not None and record.hop:
-                        self.hops.add(record.hop)
-                        person = int(waiting and payload.event in ("A", "B"))
-                        yield self.situation(decision.snapshot), (int(state != START), tokens, person)
+        for event, total in self.events_in(here):
+            for decision in self.chooser.everything(partial(decide, self.engine, snapshot, event)):
+                self.decisions += 1
+                record = decision.record
+                if record is not None and record.hop:
+                    retried = record.kind == "retried"
+                    elapsed = event.at_ms - 1
+                    late = retried and elapsed + 1 in self.moments  # its pause takes it there
+                    after = self.situation(decision.snapshot, elapsed + late, total if retried else 0)
+                    yield Onward(record, after, self.price(here, record))
+
+    def price(self, here: Situation, record: Record) -> Price:
+        person = int(self.waits(here.state) and record.event in ("A", "B"))
+        ms = self.retry_ms(record.state) if record.kind == "retried" else self.visit_ms(record.state)
+        return Price(int(here.state != START), record.spent.tokens, person, ms)
+
+    def events_in(self, here: Situation) -> Iterator[tuple[Event, int]]:
+        """Each event that may come, with all that its visit has spent by then."""
+        state = self.spec.state.get(here.state)
+        least = state.tokens_min if state is not None and state.kind == "agent" else 0
+        works = state is not None and state.kind == "agent"
+        for payload, own in self.events(here.state):
+            for at in self.moments_in(here):
+                for total in self.spending(here):
+                    for strikes in [{"tool": count} for count in self.strikes] if works and self.strikes else [{}]:
+                        event = Event(
+                            payload=payload,
+                            at_ms=1 + at,
+                            own=own,
+                            event_id=None if own else "e",
+                            spent=Spent(tokens=total - here.spent),
+                            strikes=strikes,
+                            charge=max(0, least - total),
+                        )
+                        yield event, total
+
+    def moments_in(self, here: Situation) -> list[int]:
+        """A start that may be put off may be decided later than it began."""
+        if here.state == START and not any(map(may_defer, moves_of(self.spec).by_source[START])):
+            return [0]
+        return [at for at in self.moments if at >= here.elapsed_ms]
 
     def events(self, state: str) -> Iterator[tuple[Payload, bool]]:
         if state == START:
@@ -311,14 +408,13 @@ class Brute:
             yield seal(RUNTIME[name], KIB), True
         yield seal(RUNTIME["Cancelled"], KIB), False
 
-    def spending(self, state: str) -> list[int]:
-        if state == START or self.spec.state[state].kind != "agent":
+    def spending(self, here: Situation) -> list[int]:
+        """What a visit may have spent when something is decided."""
+        if here.state == START or self.spec.state[here.state].kind != "agent":
             return [0]
-        spec = self.spec.state[state]
-        most = spec.tokens_max if spec.tokens_max is not None else LIMIT_MAX
-        if not self.counts_tokens:
-            return [most]
-        return list(range(spec.tokens_min, max(most, spec.tokens_min) + 1))
+        spec = self.spec.state[here.state]
+        most = spec.tokens_max if spec.tokens_max is not None else max(self.tokens_most, LIMIT_MAX)
+        return list(range(here.spent, max(most, here.spent) + 1)) if self.tokens_most else [most]
 
     def longest(self) -> tuple[int, int, int, int] | None:
         """The most hops, tokens, approvals, milliseconds of any run; None where some run has no end."""
@@ -329,12 +425,10 @@ class Brute:
             here, done = work.pop()
             if done:
                 open_.discard(here)
-                own = (0, max(self.spending(here[0])), 0, 0)
-                found = [own]
-                for after, (hops, tokens, person) in self.arcs[here]:
-                    plus = (hops, tokens, person, self.visit_ms(after[0]))
-                    found.append(tuple(a + b for a, b in zip(plus, best[after], strict=True)))  # type: ignore[arg-type]
-                best[here] = tuple(map(max, *found)) if len(found) > 1 else own
+                found = [(0, self.last(here), 0, 0)]
+                for after, price in self.arcs[here]:
+                    found.append(tuple(a + b for a, b in zip(price, best[after], strict=True)))  # type: ignore[arg-type]
+                best[here] = tuple(map(max, *found)) if len(found) > 1 else found[0]
                 continue
             if here in best or here in open_:
                 continue
@@ -347,6 +441,12 @@ class Brute:
                     work.append((after, False))
         return best[self.start]  # type: ignore[return-value]
 
+    def last(self, here: Situation) -> int:
+        """What is spent in a visit that nothing leaves, as far as it is not recorded yet."""
+        state = self.spec.state.get(here.state)
+        least = state.tokens_min if state is not None and state.kind == "agent" else 0
+        return max(*self.spending(here), least) - here.spent
+
     def waits(self, state: str) -> bool:
         return state != START and self.spec.state[state].kind == "waiting"
 
@@ -358,7 +458,7 @@ class Brute:
             return None
         best: dict[int, int] = {}
         for nodes in components(self._priced):
-            found = [max(self.spending(here[0])) for here in nodes]
+            found = [self.last(here) for here in nodes]
             found += [
                 price + best[part[after]]
                 for here in nodes
@@ -370,9 +470,12 @@ class Brute:
 
     @property
     def _priced(self) -> dict[Situation, list[tuple[Situation, int]]]:
-        return {here: [(after, price[1]) for after, price in arcs] for here, arcs in self.arcs.items()}
+        return {here: [(after, price.tokens) for after, price in arcs] for here, arcs in self.arcs.items()}
 
     def visit_ms(self, state: str) -> int:
         spec = self.spec.state[state]
         attempts = self.spec.bounds.resumes_max + 1 if spec.kind == "agent" else 1
         return (spec.timeout_ms or 0) * attempts
+
+    def retry_ms(self, state: str) -> int:
+        return (self.spec.state[state].timeout_ms or 0) + PAUSE_MS

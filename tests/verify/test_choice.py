@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from fsm import AgentFailed, Machine, MachineSpec, State, unbound
+from fsm.verify.check import check
 from fsm.verify.choice import CALLS_MAX, Choice, choices, choosing
 from fsm.verify.sample import domains
 from machines import ReviewLoop
@@ -302,29 +303,41 @@ def is_new(verdict: Verdict, memory: Memory) -> bool:
     return memory.often == 0
 
 
-def test_what_was_not_looked_at_is_a_note():
+def test_what_was_not_looked_at_is_a_warning_where_no_line_is_sure_to_match():
     class Asking(Machine, memory=Memory):
         ask = State(initial=Brief, agent=unbound)
         done = State(final="completed")
         enough = ask.to(done, on=Score, when=is_enough)
         new = ask.to(done, on=Verdict, when=is_new)
 
-    instead = "try some payloads yourself: fsm.testing.table(Machine, [...])"
+    why = "Score has no field of a few values: a bool, a Literal or an Enum"
     assert told(Asking) == [
         (
-            "note",
+            "warning",
             "ask",
-            "which Score its lines take was not looked at: Score has no field of a few values: "
-            "a bool, a Literal or an Enum",
-            instead,
+            f"all lines that take Score from here have a when=, and whether one always matches cannot be seen: {why}",
+            "write ask.to(..., on=Score) without when= below them: where none matches, the run halts",
         ),
         (
-            "note",
+            "warning",
             "ask",
-            "which Verdict its lines take was not looked at: `is_new` looks at the memory too",
-            instead,
+            "all lines that take Verdict from here have a when=, and whether one always matches cannot be seen: "
+            "`is_new` looks at the memory too",
+            "write ask.to(..., on=Verdict) without when= below them: where none matches, the run halts",
         ),
     ]
+    assert check(Asking.spec).termination.halts
+
+
+def test_what_was_not_looked_at_is_a_note_where_one_is():
+    class Asking(Machine):
+        ask = State(initial=Brief, agent=unbound)
+        done = State(final="completed")
+        enough = ask.to(done, on=Score, when=is_enough)
+        little = ask.to(ask, on=Score)
+
+    (note,) = told(Asking)
+    assert note[0] == "note" and note[2].startswith("which Score its lines take was not looked at: Score has no field")
 
 
 def test_a_machine_without_its_code_says_so_once():

@@ -1,6 +1,6 @@
 """Promises kept, broken by a shortest run that the engine takes, or unknown and why."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from attrs import frozen
@@ -13,6 +13,7 @@ from fsm import (
     Machine,
     MachineSpec,
     State,
+    TimedOut,
     Verdict,
     allow,
     always_after,
@@ -220,3 +221,26 @@ def test_what_is_broken_is_an_error_with_its_place_and_what_to_write():
         "never(deploy, before=approve) is broken: deploy happens without approve before it, by edit -> deploy"
     )
     assert found.instead == "let hurry lead elsewhere, or through approve"
+
+
+def test_a_budget_that_a_late_report_may_trip_keeps_no_promise():
+    """A visit cut off by its timeout may report in the next, which spends nothing itself."""
+
+    class Late(Machine):
+        work = State(initial=Job, agent=unbound, timeout_s=1)
+        rest = State[Any](agent=unbound, tokens_max=0)
+        done = State[Any](final="completed")
+        bad = State[Any](final="failed")
+
+        late = work.to(rest, on=(TimedOut, Yes), guards=[TokenBudget(100)], otherwise=done)
+        end = rest.to(done, on=Yes, guards=[TokenBudget(100)], otherwise=bad)
+        unused = unreachable(bad)
+
+    (told,) = check(Late.spec).promises
+    assert told.answer == "unknown" and "the last report of a visit may come late" in told.why
+
+    class Counted(Late):
+        late = Late.late.but(guards=[LoopCap(2)])
+        end = Late.end.but(guards=[LoopCap(2)])
+
+    assert check(Counted.spec).promises[0].answer == "kept"

@@ -3,16 +3,12 @@
 import random
 from collections import Counter as Tally
 from collections import deque
-from functools import partial
 
 import pytest
 from attrs import evolve
 
-from fsm import MachineSpec, Spent
-from fsm.core.conclude import decide
-from fsm.core.plan import Event
-from fsm.core.snapshot import Snapshot
-from fsm.define.parts import START, PromiseKind, PromiseSpec
+from fsm import MachineSpec
+from fsm.define.parts import PromiseKind, PromiseSpec
 from fsm.verify.moves import moves_of
 from fsm.verify.product import situations_of
 from fsm.verify.promises import promised
@@ -23,26 +19,17 @@ DECISIONS_MAX = 6_000
 PROMISES = 4
 KINDS: tuple[PromiseKind, ...] = ("never", "always_after", "unreachable")
 
-Ways = dict[Situation, set[tuple[str, Situation]]]
-"""From each situation by which hop to which."""
+Ways = dict[Situation, set[tuple[tuple[str, ...], Situation]]]
+"""From each situation by what to which."""
 
 
 def ways(brute: Brute) -> Ways:
-    """Everything again, with the hop taken."""
-    found: Ways = {}
-    for state, counts in brute.arcs:
-        here = state, counts
-        found[here] = set()
-        before = 5 if state != START else -1
-        counters = dict(zip(brute.limits, counts, strict=True))
-        snapshot = Snapshot(state=state, seq=before, entered=before, counters=counters)
-        for payload, own in brute.events(state):
-            for tokens in brute.spending(state):
-                event_id = None if own else "e"
-                event = Event(payload=payload, at_ms=1, own=own, event_id=event_id, spent=Spent(tokens=tokens))
-                for decision in brute.chooser.everything(partial(decide, brute.engine, snapshot, event)):
-                    if decision.record is not None and decision.record.hop:
-                        found[here].add((decision.record.hop, brute.situation(decision.snapshot)))
+    """Everything again, with what happens: the hop, and the state if it is entered."""
+    found: Ways = {here: set() for here in brute.arcs}
+    for here in brute.arcs:
+        for record, after, _ in brute.onward(here):
+            entered = () if record.kind == "retried" else (after.state,)
+            found[here].add(((record.hop, *entered), after))
     return found
 
 
@@ -52,9 +39,9 @@ def shortest(found: Ways, start: Situation, promise: PromiseSpec) -> int | None:
     work = deque([(start, frozenset[str](), 0)])
     while work:
         here, known, length = work.popleft()
-        for hop, after in found[here]:
+        for names, after in found[here]:
             now: frozenset[str] | None = known
-            for name in (hop, after[0]):
+            for name in names:
                 now = None if now is None else happened(promise, now, name)
             if now is None:
                 return length + 1
@@ -113,8 +100,8 @@ def held(seed: int) -> list[str]:
 
 
 def test_what_is_said_of_promises_is_true():
-    tally = Tally(answer for seed in range(400) for answer in held(seed))
-    assert tally["broken"] > 300 and tally["kept"] > 300 and tally["kept by caps"] > 20, tally
+    tally = Tally(answer for seed in range(200) for answer in held(seed))
+    assert tally["broken"] > 150 and tally["kept"] > 150 and tally["kept by caps"] > 20, tally
     assert tally["unknown"] < tally["kept"] / 10, tally
 
 

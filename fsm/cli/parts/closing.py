@@ -11,7 +11,7 @@ from fsm.core.record import Record, Spent
 from fsm.define.spec import MachineSpec
 from fsm.show.data import Data, record_data, run_data
 from fsm.show.telling import objections
-from fsm.show.why import cause, why
+from fsm.show.why import cause, to_begin, why
 from fsm.show.words import colour, count, duration, joined, moment, safe, spending
 
 MARKS = {"completed": "✓", "waiting": "●", "running": "…"}
@@ -120,7 +120,7 @@ def steps(output: Output, commands: Sequence[str]) -> None:
 def _because(found: Stand) -> str:
     """What it waits for, or why it ended or halted; "" where there is nothing to say."""
     if found.run.outcome != "waiting":
-        return cause(found.evidence)
+        return cause(found.evidence) or to_begin(found.evidence)
     spec, state = found.evidence.spec, found.run.state
     due_ms = found.evidence.due_ms("timeout")
     events = joined(list(map(safe, spec.events_from(state))), "or")

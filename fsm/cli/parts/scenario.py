@@ -7,7 +7,7 @@ import click
 
 from fsm.cli.parts.options import FAILED, emit, leave
 from fsm.cli.parts.specs import specs_of
-from fsm.cli.parts.target import TargetError, machines
+from fsm.cli.parts.target import machines
 from fsm.define.spec import MachineSpec
 from fsm.replay.scenario import Scenario, Taken, replayed
 from fsm.show.data import record_data
@@ -36,7 +36,9 @@ def replay_scenario(path: str, targets: Sequence[str], as_json: bool) -> None:
         click.echo(f"✗ {wrong}")
     else:
         again = ", and the loop can be taken again and again" if scenario.loop else ""
-        click.echo(f"✓ {spec.name} goes this way, event by event{again}")
+        asked = any(event["predicates"] or event["guards"] for event in (*scenario.events, *scenario.loop))
+        assumed = ", if predicates and guards answer as written there" if asked else ""
+        click.echo(f"✓ {spec.name} goes this way, event by event{again}{assumed}")
     if wrong:
         leave(FAILED)
 
@@ -47,7 +49,7 @@ def _spec(scenario: Scenario, targets: Sequence[str]) -> MachineSpec:
         if spec.name == scenario.machine:
             return spec
     name = scenario.machine
-    raise TargetError(f"the scenario is of {name}, which is not at hand\n  -> name it: --machine FILE.py:{name}")
+    raise click.UsageError(f"the scenario is of {name}, which is not at hand\n  -> name it: --machine FILE.py:{name}")
 
 
 def _print(found: Taken, first: bool) -> None:
