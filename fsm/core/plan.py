@@ -80,7 +80,8 @@ class Retrying:
 class Plan:
     """What `select` found: a `retry`, if nobody refuses it; a `way`, None where no transition is for this event.
 
-    `told` is what guards hear that share what the attempt depended on, if it ends with this.
+    `told` is what guards hear that share what the attempt which ends with this depended on; `left` what they hear if
+    an event from outside leads out of it.
     """
 
     event: Event
@@ -89,6 +90,7 @@ class Plan:
     memory: bytes | None = None
     retry: Retrying | None = None
     told: tuple[Told, ...] = ()
+    left: tuple[Told, ...] = ()
 
 
 def permitted(snapshot: Snapshot, guard: Placed) -> int:

@@ -158,9 +158,9 @@ def _ruling_form(ruling: Ruling) -> list[object]:
         verdict.code,
         dict(verdict.numbers),
     ]
-    if verdict.until_ms is not None or verdict.text or verdict.keep or ruling.nth > 1:
+    if verdict.until_ms is not None or verdict.text or verdict.keep:
         form += [verdict.until_ms, verdict.text]
-    if verdict.keep or ruling.nth > 1:
+    if verdict.keep:
         form += [dict(verdict.keep), ruling.nth]
     return form
 

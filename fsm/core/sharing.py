@@ -7,7 +7,9 @@ has ended. The numbers of a verdict are all that it was made from, so a replay m
 on any machine, at any time.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -34,13 +36,14 @@ UNITS = {"tokens": "tokens_max", "usd_micros": "usd_micros_max"}
 class Shared(Protocol):
     """The shared rows as one decision sees them; a row that nobody has written yet is a fresh one.
 
-    `past` says that they are as they were seen when it was asked, with all that had been told before.
+    `past` says that they are as they were seen when it was asked, with all that had been told before. `turn` is how
+    often guards of this name were asked at this place before, in this decision.
     """
 
     past: bool
 
     def row(self, guard: Placed, turn: int = 0) -> Row:
-        """`turn`: how often guards of this name were asked at this place before, in this decision."""
+        """Its row; `turn` says how many rulings this decision has of guards alike at its place."""
         ...
 
     def put(self, guard: Placed, row: Row) -> None: ...
@@ -95,14 +98,14 @@ class Recorded:
         return self._numbers(guard, turn).get("asked", None if most is None else 0)
 
     def _numbers(self, guard: Placed, turn: int) -> Mapping[str, int]:
-        """By its turn among those alike: one guard may be asked of several ways, several may stand at one place."""
-        alike = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == (guard.name, guard.at)]
+        """Of guards alike in their order: a record says which of them it was only where that one keeps something."""
+        alike = [r for r in self.record.rulings if (r.guard, r.at) == (guard.name, guard.at)]
         return alike[turn].verdict.numbers if turn < len(alike) else {}
 
 
 @define
 class Sharing:
-    """One decision's dealings with shared rows; nothing of it is so before `close`."""
+    """One decision's dealings with shared rows; but for what has ended, nothing of it is so before `close`."""
 
     spec: MachineSpec
     snapshot: Snapshot
@@ -110,14 +113,16 @@ class Sharing:
     shared: Shared
     _after: dict[int, Row] = field(factory=dict)
     _rows: dict[Share, tuple[Placed, Row]] = field(factory=dict)
-    _turns: dict[tuple[str, str], int] = field(factory=dict)
+    _turns: Counter[tuple[str, str]] = field(factory=Counter)
 
     def tell(self) -> None:
-        """What came of the attempt that ends here, to those who had permitted it; of calls before that in any case."""
-        if not self.shared.past:
-            tell(self.shared, self.plan.event.hung, self.plan.event.at_ms)
-            for guard, row in heard(self._row, self.plan.told, self.plan.event.at_ms):
-                self._put(guard, row)
+        """What came of what has ended, to those who had permitted it; of what is left in its midst, nothing came."""
+        if self.shared.past:
+            return
+        at_ms = self.plan.event.at_ms
+        tell(self.shared, self.plan.told, at_ms)
+        for guard, generation, outcome in self.plan.left:
+            self._put(guard, breaker.heard(self._row(guard), breaking(guard), outcome, generation, at_ms))
 
     def settle(self) -> None:
         """What the visit has spent, to the budgets it is of; what it had set aside is free again."""
@@ -125,48 +130,48 @@ class Sharing:
             return
         now = self.snapshot
         spent = now.spent + self.plan.event.charged - now.settled
-        known: set[Share] = set()
-        for guard in budgets_of(self.spec, now.state):
-            share = share_of(guard)
-            amount = getattr(spent, unit_of(guard)) if share not in known else 0
-            known.add(share)
-            held = now.holds.get(guard.kept_as, 0)
+        for share, guard in budgets_of(self.spec, now.state).items():
+            amount, held = getattr(spent, unit_of(guard)), now.holds.get(share.name, 0)
             self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, held, self.plan.event.at_ms))
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
-        state = self.spec.state[target]
-        return tuple([self._ask(part, state, None) if isinstance(part, Placed) else part for part in answers])
+        return self._given(answers, self.spec.state[target], self.plan.event.at_ms, again=False)
 
-    def again(self, answers: Iterable[Answer], at_ms: int) -> tuple[Ruling, ...]:
-        """The same, of a retry at that moment: its visit has set aside what all its attempts may spend."""
-        state = self.spec.state[self.snapshot.state]
-        return tuple([self._ask(part, state, at_ms) if isinstance(part, Placed) else part for part in answers])
+    def again(self, answers: Iterable[Answer], begins_ms: int) -> tuple[Ruling, ...]:
+        """The same, of a retry that begins then: its visit has set aside what all its attempts may spend."""
+        return self._given(answers, self.spec.state[self.snapshot.state], begins_ms, again=True)
 
-    def _ask(self, guard: Placed, target: StateSpec, again_ms: int | None) -> Ruling:
-        alike = guard.name, guard.at
-        turn = self._turns.get(alike, 0)
-        self._turns[alike] = turn + 1
+    def _given(self, answers: Iterable[Answer], target: StateSpec, begins_ms: int, again: bool) -> tuple[Ruling, ...]:
+        self._after = {}
+        found = []
+        for part in answers:
+            alike = (part.name if isinstance(part, Placed) else part.guard, part.at)
+            turn = self._turns[alike]
+            self._turns[alike] += 1
+            found.append(self._ask(part, target, begins_ms, again, turn) if isinstance(part, Placed) else part)
+        return tuple(found)
+
+    def _ask(self, guard: Placed, target: StateSpec, begins_ms: int, again: bool, turn: int) -> Ruling:
         if share_of(guard).kind == "breaker":
-            verdict = self._ask_breaker(guard, target, again_ms, turn)
+            verdict = self._ask_breaker(guard, target, max(begins_ms, self.plan.event.at_ms), turn)
         else:
-            free = target.kind == "waiting" or (again_ms is not None and guard.kept_as in self.snapshot.holds)
+            free = target.kind == "waiting" or (again and share_of(guard).name in self.snapshot.holds)
             verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0, turn)
-        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
+        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth if verdict.keep else 1)
 
-    def _ask_breaker(self, guard: Placed, target: StateSpec, again_ms: int | None, turn: int) -> Verdict:
-        """It permits the visit where it stands on its state; elsewhere no more than to come there."""
-        at_ms, now = self.plan.event.at_ms, self.snapshot
-        begins_ms = at_ms if again_ms is None else again_ms
-        time_ms = time_for(self.spec, target, begins_ms, now.started_at_ms or at_ms) or 0
+    def _ask_breaker(self, guard: Placed, target: StateSpec, begins_ms: int, turn: int) -> Verdict:
+        """Permits the visit where the guard stands on its state; elsewhere it permits no more than to come there."""
+        at_ms = self.plan.event.at_ms
+        time_ms = time_for(self.spec, target, begins_ms, self.snapshot.started_at_ms or at_ms) or 0
         lease_ms = self.shared.lease_ms(guard, begins_ms - at_ms + time_ms, turn)
         verdict, after = breaker.ask(self._row(guard, turn), breaking(guard), at_ms, lease_ms)
-        self._after.pop(id(guard), None)
-        if verdict.decision == "allow" and guard.standing == "state" and target.kind == "agent":
-            self._after[id(guard)] = after
-            keep = {PERMIT: breaker.generation_of(verdict) + 1}
-            return Verdict("allow", verdict.code, verdict.numbers, keep=keep)
-        return verdict if verdict.decision == "refuse" else Verdict("allow", numbers=verdict.numbers)
+        if verdict.decision == "refuse":
+            return verdict
+        if guard.standing != "state" or target.kind != "agent":
+            return Verdict("allow", numbers=verdict.numbers)
+        self._after[id(guard)] = after
+        return Verdict("allow", verdict.code, verdict.numbers, keep={PERMIT: breaker.generation_of(verdict) + 1})
 
     def _ask_budget(self, guard: Placed, most: int | None, turn: int) -> Verdict:
         event, now = self.plan.event, self.snapshot
@@ -178,14 +183,13 @@ class Sharing:
         return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
 
     def take(self, answers: Iterable[Answer]) -> None:
-        """The move is made that these were asked about: what they permitted is taken."""
+        """The move is made that these were asked about last: what they permitted is taken."""
         for guard in answers:
-            after = self._after.get(id(guard)) if isinstance(guard, Placed) else None
-            if isinstance(guard, Placed) and after is not None and after is not self._row(guard):
-                self._put(guard, after)
+            if isinstance(guard, Placed) and id(guard) in self._after:
+                self._put(guard, self._after[id(guard)])
 
     def close(self, record: Record | None) -> None:
-        """The decision stands. What was told and settled of a visit counts if its work is over, or tried again."""
+        """The decision stands: what was settled, left and taken counts if the visit is over, or tried again."""
         if record is not None and (is_over(record) or record.kind == "retried"):
             for guard, row in self._rows.values():
                 self.shared.put(guard, row)
@@ -198,12 +202,11 @@ class Sharing:
         self._rows[share_of(guard)] = guard, row
 
 
-def budgets_of(spec: MachineSpec, state: str) -> Iterator[Placed]:
-    """The guards whose budgets a visit of this state spends."""
+def budgets_of(spec: MachineSpec, state: str) -> Mapping[Share, Placed]:
+    """The budgets that a visit of this state spends, each once, with a guard that asks it."""
     everywhere = (guard for line in spec.everywhere for guard in line.guards)
-    for guard in (*spec.state[state].guards, *everywhere):
-        if guard.shares is not None and guard.shares.kind == "budget":
-            yield guard
+    shared = [(guard.shares, guard) for guard in (*spec.state[state].guards, *everywhere) if guard.shares is not None]
+    return {share: guard for share, guard in shared if share.kind == "budget"}
 
 
 @frozen(kw_only=True)
@@ -254,31 +257,19 @@ def permit(shared: Shared, asked: Iterable[Asked], at_ms: int, time_ms: int) -> 
 
 def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
     """What came of what guards had permitted."""
-    for guard, row in heard(shared.row, told, at_ms):
-        shared.put(guard, row)
-
-
-def heard(row: Callable[[Placed], Row], told: Iterable[Told], at_ms: int) -> Iterator[tuple[Placed, Row]]:
-    """The rows after each was told; whoever goes on puts it before asking for the next."""
     for guard, generation, outcome in told:
-        yield guard, breaker.heard(row(guard), breaking(guard), outcome, generation, at_ms)
+        shared.put(guard, breaker.heard(shared.row(guard), breaking(guard), outcome, generation, at_ms))
 
 
 def breaking(guard: Placed) -> Breaking:
-    """The parameters of a breaker, as its row is asked with them; a guard's are worked out once."""
-    known = _known.get(id(guard))
-    if known is not None and known[0] is guard:
-        return known[1]
+    """The parameters of a breaker, as its row is asked with them."""
+    return _breaking(tuple(guard.params.items()))
+
+
+@lru_cache(maxsize=256)
+def _breaking(params: tuple[tuple[str, Any], ...]) -> Breaking:
     unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
-    found = Breaking(**{**unlimited, **guard.params})
-    if len(_known) >= KNOWN_MAX:
-        _known.clear()
-    _known[id(guard)] = guard, found
-    return found
-
-
-KNOWN_MAX = 256
-_known: dict[int, tuple[Placed, Breaking]] = {}
+    return Breaking(**{**unlimited, **dict(params)})
 
 
 def budgeting(guard: Placed) -> Budgeting:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from fsm.define import jsonform
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.forms import FORMAT, checked
-from fsm.define.guard import Counter, Placed
+from fsm.define.guard import Counter, Placed, Share
 from fsm.define.parts import (
     BOUND_NAMES,
     START,
@@ -129,25 +129,16 @@ class MachineSpec:
         return tuple(g.limit for g in placed if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None)
 
     @cached_property
-    def budgets(self) -> bool:
-        """Whether any guard shares a budget with other runs."""
-        return any(guard.shares is not None and guard.shares.kind == "budget" for guard in self.guards)
+    def budgets(self) -> Mapping[tuple[str, str, int], Share]:
+        """The budgets that guards share with other runs: by the guard's name, its place, and its number there."""
+        shared = [(guard, guard.shares) for guard in self.guards if guard.shares is not None]
+        return {(guard.name, guard.at, guard.nth): share for guard, share in shared if share.kind == "budget"}
 
     @cached_property
     def watched(self) -> frozenset[str]:
         """The names of what guards want to know the failures of."""
         struck = [g.counter.subject for g in self.guards if g.counter is not None and g.counter.of == "strikes"]
         return frozenset([*struck, *(g.shares.name for g in self.guards if g.shares and g.shares.kind == "breaker")])
-
-    @cached_property
-    def breakers(self) -> dict[str, tuple[Placed, ...]]:
-        """Of each state with an agent the breakers that stand on it, each once."""
-        found: dict[str, tuple[Placed, ...]] = {}
-        for state in self.states:
-            breakers = (guard for guard in state.guards if guard.shares is not None and guard.shares.kind == "breaker")
-            if state.kind == "agent" and (once := {guard.shares: guard for guard in breakers}):
-                found[state.name] = tuple(once.values())
-        return found
 
     @cached_property
     def formerly(self) -> dict[str, str]:
