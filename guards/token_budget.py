@@ -55,6 +55,8 @@ class _Budget(Guard):
         )
         if not is_known or "/" in scope:
             return f"{name}(scope={scope!r})", f"write {FORMS}"
+        if scope != "run" and standing == "transition":
+            return f"{name}(scope={scope!r}) on a transition", "put it on a state or in everywhere(): visits spend"
         if scope == "run" and (self.window_s is not None or self.warn_at is not None):
             return f"{name} of a run with window_s or warn_at", f"give it a scope that runs share: {FORMS[7:]}"
         window: object = self.window_s

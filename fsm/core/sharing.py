@@ -21,7 +21,7 @@ from fsm.core.budget import Budgeting, BudgetRow
 from fsm.core.deadline import time_for
 from fsm.core.plan import PERMIT, Asked, Plan, Told, permitted
 from fsm.core.record import Record
-from fsm.core.snapshot import Snapshot, is_over, is_pending
+from fsm.core.snapshot import HELD, Snapshot, is_over, is_pending
 from fsm.define.guard import Placed, Ruling, Share, Verdict
 from fsm.define.parts import StateSpec
 from fsm.define.spec import MachineSpec
@@ -129,13 +129,14 @@ class Sharing:
             return
         now = self.snapshot
         spent = now.spent + self.plan.event.charged - now.settled
-        known: set[Share] = set()
-        for guard in budgets_of(self.spec, now.state):
+        held: dict[Share, int] = {}
+        guards = list(budgets_of(self.spec, now.state))
+        for guard in guards:
             share = share_of(guard)
-            amount = getattr(spent, unit_of(guard)) if share not in known else 0
-            known.add(share)
-            held = now.holds.get(guard.kept_as, 0)
-            self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, held, self.plan.event.at_ms))
+            held[share] = max(held.get(share, 0), now.holds.get(guard.kept_as, 0))
+        for guard in {share_of(guard): guard for guard in guards}.values():
+            amount, free = getattr(spent, unit_of(guard)), held[share_of(guard)]
+            self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, free, self.plan.event.at_ms))
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
@@ -159,7 +160,7 @@ class Sharing:
         else:
             free = target.kind == "waiting" or (again and guard.kept_as in self.snapshot.holds)
             verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0, turn)
-        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth)
+        return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth if verdict.keep else 1)
 
     def _ask_breaker(self, guard: Placed, target: StateSpec, begins_ms: int, turn: int) -> Verdict:
         """Permits the visit where the guard stands on its state; elsewhere it permits no more than to come there."""
@@ -180,6 +181,8 @@ class Sharing:
         asked, defers = self.shared.asked(guard, most, turn), pending.defers if pending else 0
         verdict, after = budget.ask(self._row(guard, turn), budgeting(guard), asked, event.at_ms, defers)
         self._after[id(guard)] = after
+        if asked and verdict.decision == "allow":
+            return evolve(verdict, keep={HELD: asked})
         held = bounded(verdict, self.spec.bounds, pending, event.at_ms)
         return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
 

@@ -14,6 +14,7 @@ from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
 
+HELD = "held"  # what a guard that shares a budget keeps: how much this move sets aside
 NO_HOLDS: Mapping[str, int] = {}
 
 
@@ -90,8 +91,7 @@ def is_over(record: Record) -> bool:
 
 def _holds(record: Record) -> Mapping[str, int]:
     """What this move sets aside of shared budgets; by other guards nobody looks for it."""
-    asked = {r.kept_as: r.verdict.numbers.get("asked", 0) for r in record.rulings if r.verdict.decision == "allow"}
-    return {place: number for place, number in asked.items() if number} or NO_HOLDS
+    return {r.kept_as: r.verdict.keep[HELD] for r in record.rulings if HELD in r.verdict.keep} or NO_HOLDS
 
 
 def failure_seq(snapshot: Snapshot) -> int | None:
@@ -192,7 +192,8 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
             counters[counter.key] = counters.get(counter.key, 0) + 1
     again = Again(record.seq, record.until_ms)
     kept = _with_kept(after.kept, record.rulings)
-    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again)
+    holds = {**after.holds, **_holds(record)} if spec.budgets else after.holds
+    return evolve(after, counters=counters, kept=kept, holds=holds, attempt=attempt, fresh=attempt, again=again)
 
 
 def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:
