@@ -60,8 +60,8 @@ class _Budget(Guard):
         if scope == "run" and (self.window_s is not None or self.warn_at is not None):
             return f"{name} of a run with window_s or warn_at", f"give it a scope that runs share: {FORMS[7:]}"
         window: object = self.window_s
-        if window is not None and (type(window) not in (int, float) or not 0 < window < 1e9):  # type: ignore[operator]
-            return f"{name}(window_s={window!r})", "give seconds, more than 0"
+        if window is not None and (type(window) not in (int, float) or not 0.001 <= window < 1e9):  # type: ignore[operator]
+            return f"{name}(window_s={window!r})", "give seconds, a thousandth of one or more"
         if self.warn_at is not None and not (type(self.warn_at) is int and 0 < self.warn_at < self.limit_of()):
             return (
                 f"{name}(warn_at={self.warn_at!r})",
