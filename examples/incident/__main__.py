@@ -1,7 +1,6 @@
 """`python -m examples.incident`: services fail in six ways, and each time a run tells what it did about it."""
 
 import asyncio
-import json
 import secrets
 import sys
 from collections import Counter
@@ -75,9 +74,6 @@ def tell(story: Story, options: Sequence[str]) -> None:
 def why(record: Record) -> str:
     """What arrived with a record, and what a guard had against it."""
     against = [str(ruling) for ruling in record.rulings if ruling.verdict.decision != "allow"]
-    if record.event == "CallRefused":
-        refused = json.loads(record.body or b"{}")
-        against.append(", ".join(f"{name} {number}" for name, number in refused["numbers"].items()))
     return "; ".join([words(record), *against])
 
 

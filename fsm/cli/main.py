@@ -24,6 +24,8 @@ VERBS = {
     "diagram": "Draw a machine, or a run on its machine.",
     "check": "Prove a machine before it runs: mistakes, endings, worst case, promises.",
     "machines": "List the machines at hand, and those of a journal.",
+    "guards": "Show the guards that runs share: breakers, what they have counted, when they let pass again.",
+    "breaker": "Show what has become of a breaker, or have your word on it.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",
     "backup": "Copy a journal, also while it is being written.",
 }

@@ -51,7 +51,7 @@ def _concluded(engine: Engine, snapshot: Snapshot, plan: Plan, sharing: Sharing)
     sharing.tell()
     rulings: list[Ruling] = []
     if plan.retry is not None:
-        given = sharing.again(plan.retry.answers)
+        given = sharing.again(plan.retry.answers, plan.retry.at_ms)
         if refusing(given) is None:
             sharing.take(plan.retry.answers)
             return _retried(engine, snapshot, plan, plan.retry, given)

@@ -27,7 +27,8 @@ class Event:
     """One payload arriving: from the run's own visit (`own`), or from outside with an `event_id`.
 
     `at_ms` is the moment it is decided at; `spent` what the run has spent since its last record; `strikes` the
-    failures in a row of what was tried since, by name; `hung` the calls that had no answer in time; `charge` the
+    failures in a row of what was tried since, by name; `hung` what is to be told of calls that ended without an
+    outcome, `unsettled` of those in flight, should their attempt end with this; `charge` the
     tokens that its visit, if it ends with this, lacks of `tokens_min`: guards see them as spent. `unread` says why
     its class reads it no more: it is for no transition, and only its digest is recorded. `note` goes into the record.
     """
@@ -39,6 +40,7 @@ class Event:
     spent: Spent = NOTHING
     strikes: Mapping[str, int] = NO_STRIKES
     hung: tuple[Told, ...] = ()
+    unsettled: tuple[Told, ...] = ()
     charge: int = 0
     unread: str = ""
     note: Mapping[str, str | int] = NO_NOTE
@@ -78,7 +80,8 @@ class Retrying:
 class Plan:
     """What `select` found: a `retry`, if nobody refuses it; a `way`, None where no transition is for this event.
 
-    `told` is what guards hear that share what the attempt which ends with this depended on.
+    `told` is what guards hear that share what the attempt which ends with this depended on; `left` what they hear if
+    an event from outside leads out of it.
     """
 
     event: Event
@@ -87,6 +90,7 @@ class Plan:
     memory: bytes | None = None
     retry: Retrying | None = None
     told: tuple[Told, ...] = ()
+    left: tuple[Told, ...] = ()
 
 
 def permitted(snapshot: Snapshot, guard: Placed) -> int:

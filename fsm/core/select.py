@@ -24,8 +24,9 @@ from fsm.core.engine import Engine
 from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
 from fsm.core.record import Record
 from fsm.core.retrying import FAILURES, pause_ms
+from fsm.core.sharing import share_of
 from fsm.core.snapshot import Snapshot, is_pending, with_told
-from fsm.core.strikes import outcome_of, with_attempt
+from fsm.core.strikes import Outcome, outcome_of, with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Kept, Placed, Ruling
 from fsm.define.parts import START, START_HOP, Named, TransitionSpec, Ways, retry_id, way_for, way_id
@@ -58,7 +59,8 @@ class _Selection:
             way, memory = self._start(event)
             return Plan(event=event, predicates=(), way=way, memory=memory)
         fresh = event.own and pending is None and not event.escalated
-        told = self._told(event) if fresh else ()
+        told = (*event.hung, *self._told(event), *event.unsettled) if fresh else event.hung
+        left = () if event.own else (*self._permits("neutral"), *event.unsettled)
         if fresh:
             strikes = with_attempt(self.spec, self.snapshot, event.payload, event.strikes)
             event = evolve(event, strikes=strikes) if strikes is not event.strikes else event
@@ -66,7 +68,7 @@ class _Selection:
         if retry is not None and all(is_allowed(answer) for answer in retry.answers):
             return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         line, event = self._candidate(event) if not event.unread else (None, event)
-        plan = Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
+        plan = Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told, left=left)
         made = retry is not None and self.recorded is not None and self.recorded.kind == "retried"
         if line is None or made:  # no ruling on a way is in the record of a retry
             return plan
@@ -78,12 +80,16 @@ class _Selection:
 
         Each call has said so with its outcome; its end does, of what guards on its state watch and it did not call.
         """
-        state, now = self.spec.state.get(self.snapshot.state), self.snapshot
-        asked = state.guards if state is not None and state.kind == "agent" else ()
-        shared = [guard for guard in asked if guard.shares is not None and guard.shares.kind == "breaker"]
-        outcome = outcome_of(event.payload) if shared else "neutral"
-        uncalled = [guard for guard in shared if guard.shares is not None and guard.shares.name not in event.strikes]
-        return (*event.hung, *((guard, permitted(now, guard), outcome) for guard in uncalled))
+        permits = self._permits(outcome_of(event.payload))
+        return tuple([told for told in permits if share_of(told[0]).name not in event.strikes])
+
+    def _permits(self, outcome: Outcome) -> tuple[Told, ...]:
+        """Of each row that guards on the run's state share, in which generation it permitted the visit."""
+        state = self.spec.state.get(self.snapshot.state)
+        works = state is not None and state.kind == "agent"
+        guards = state.guards if state is not None and works else ()
+        shared = {guard.shares: guard for guard in guards if guard.shares and guard.shares.kind == "breaker"}
+        return tuple((guard, permitted(self.snapshot, guard), outcome) for guard in shared.values())
 
     def _retry(self, event: Event) -> Retrying | None:
         """The retry of the attempt that ended in this event, if its state has one that is for it."""

@@ -8,7 +8,7 @@ on any machine, at any time.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -36,7 +36,8 @@ UNITS = {"tokens": "tokens_max", "usd_micros": "usd_micros_max"}
 class Shared(Protocol):
     """The shared rows as one decision sees them; a row that nobody has written yet is a fresh one.
 
-    `past` says that they are as they were seen when it was asked, with all that had been told before.
+    `past` says that they are as they were seen when it was asked, with all that had been told before. `turn` is how
+    often guards of this name were asked at this place before, in this decision.
     """
 
     past: bool
@@ -51,7 +52,7 @@ class Shared(Protocol):
         """When a permit given now is lost without a word: the time of its visit, and of its runner's lease."""
         ...
 
-    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         """What is asked of a budget; not what the machine of today says, where the record of another day does."""
         ...
 
@@ -73,7 +74,7 @@ class Apart:
     def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         return max(1, time_ms)
 
-    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most
 
 
@@ -93,18 +94,19 @@ class Recorded:
     def lease_ms(self, guard: Placed, time_ms: int, turn: int = 0) -> int:
         return self._numbers(guard, turn).get("lease_ms", 1)
 
-    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return self._numbers(guard, turn).get("asked", None if most is None else 0)
 
     def _numbers(self, guard: Placed, turn: int) -> Mapping[str, int]:
-        """Of guards alike in their order: a record says which of them it was only where that one keeps something."""
-        alike = [r for r in self.record.rulings if (r.guard, r.at) == (guard.name, guard.at)]
-        return alike[turn].verdict.numbers if turn < len(alike) else {}
+        """By its turn among guards alike: a record says which of several it was only where that one keeps something."""
+        alike = (guard.name, guard.at)
+        same = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == alike]
+        return same[turn].verdict.numbers if turn < len(same) else {}
 
 
 @define
 class Sharing:
-    """One decision's dealings with shared rows; nothing of it is so before `close`."""
+    """One decision's dealings with shared rows; but for what has ended, nothing of it is so before `close`."""
 
     spec: MachineSpec
     snapshot: Snapshot
@@ -115,10 +117,13 @@ class Sharing:
     _turns: Counter[tuple[str, str]] = field(factory=Counter)
 
     def tell(self) -> None:
-        """What came of the attempt that ends here, to those who had permitted it."""
-        if not self.shared.past:
-            for guard, row in heard(self._row, self.plan.told, self.plan.event.at_ms):
-                self._put(guard, row)
+        """What came of what has ended, to those who had permitted it; of what is left in its midst, nothing came."""
+        if self.shared.past:
+            return
+        at_ms = self.plan.event.at_ms
+        tell(self.shared, self.plan.told, at_ms)
+        for guard, generation, outcome in self.plan.left:
+            self._put(guard, breaker.heard(self._row(guard), breaking(guard), outcome, generation, at_ms))
 
     def settle(self) -> None:
         """What the visit has spent, to the budgets it is of; what it had set aside is free again."""
@@ -132,54 +137,61 @@ class Sharing:
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
-        return self._given(answers, self.spec.state[target], again=False)
+        return self._rulings(answers, self.spec.state[target], self.plan.event.at_ms, again=False)
 
-    def again(self, answers: Iterable[Answer]) -> tuple[Ruling, ...]:
-        """The same, of a retry: its visit has set aside what all its attempts may spend."""
-        return self._given(answers, self.spec.state[self.snapshot.state], again=True)
+    def again(self, answers: Iterable[Answer], begins_ms: int) -> tuple[Ruling, ...]:
+        """The same, of a retry that begins then: its visit has set aside what all its attempts may spend."""
+        return self._rulings(answers, self.spec.state[self.snapshot.state], begins_ms, again=True)
 
-    def _given(self, answers: Iterable[Answer], target: StateSpec, again: bool) -> tuple[Ruling, ...]:
-        found = []
+    def _rulings(self, answers: Iterable[Answer], target: StateSpec, begins_ms: int, again: bool) -> tuple[Ruling, ...]:
+        self._after, found = {}, []
         for part in answers:
             alike = (part.name if isinstance(part, Placed) else part.guard, part.at)
-            found.append(self._ask(part, target, again, self._turns[alike]) if isinstance(part, Placed) else part)
+            turn = self._turns[alike]
             self._turns[alike] += 1
+            found.append(self._ask(part, target, begins_ms, again, turn) if isinstance(part, Placed) else part)
         return tuple(found)
 
-    def _ask(self, guard: Placed, target: StateSpec, again: bool, turn: int) -> Ruling:
+    def _ask(self, guard: Placed, target: StateSpec, begins_ms: int, again: bool, turn: int) -> Ruling:
         if share_of(guard).kind == "breaker":
-            verdict = self._ask_breaker(guard, target, turn)
+            verdict = self._ask_breaker(guard, target, max(begins_ms, self.plan.event.at_ms), turn)
         else:
             free = target.kind == "waiting" or (again and share_of(guard).name in self.snapshot.holds)
             verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0, turn)
         return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth if verdict.keep else 1)
 
-    def _ask_breaker(self, guard: Placed, target: StateSpec, turn: int) -> Verdict:
-        at_ms, now = self.plan.event.at_ms, self.snapshot
-        time_ms = time_for(self.spec, target, at_ms, now.started_at_ms or at_ms) or 0
-        row, lease_ms = self._row(guard, turn), self.shared.lease_ms(guard, time_ms, turn)
-        verdict, self._after[id(guard)] = breaker.ask(row, breaking(guard), at_ms, lease_ms)
-        if verdict.decision == "allow":
-            return evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
-        return verdict
+    def _ask_breaker(self, guard: Placed, target: StateSpec, begins_ms: int, turn: int) -> Verdict:
+        """Permits the visit where the guard stands on its state; elsewhere it permits no more than to come there."""
+        at_ms = self.plan.event.at_ms
+        time_ms = time_for(self.spec, target, begins_ms, self.snapshot.started_at_ms or at_ms) or 0
+        lease_ms = self.shared.lease_ms(guard, begins_ms - at_ms + time_ms, turn)
+        verdict, after = breaker.ask(self._row(guard, turn), breaking(guard), at_ms, lease_ms)
+        if verdict.decision == "refuse":
+            return verdict
+        if guard.standing != "state" or target.kind != "agent":
+            return evolve(verdict, code="")
+        self._after[id(guard)] = after
+        return evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
 
     def _ask_budget(self, guard: Placed, most: int | None, turn: int) -> Verdict:
         event, now = self.plan.event, self.snapshot
         pending = now.pending if is_pending(now, event.event_id, event.own) else None
         asked, defers = self.shared.asked(guard, most, turn), pending.defers if pending else 0
-        verdict, after = budget.ask(self._row(guard, turn), budgeting(guard), asked, event.at_ms, defers)
-        self._after[id(guard)] = after
+        row = self._row(guard, turn)
+        verdict, after = budget.ask(row, budgeting(guard), asked, event.at_ms, defers)
+        if after is not row:
+            self._after[id(guard)] = after
         held = bounded(verdict, self.spec.bounds, pending, event.at_ms)
         return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
 
     def take(self, answers: Iterable[Answer]) -> None:
-        """The move is made that these were asked about: what they permitted is taken."""
+        """The move is made that these were asked about last: what they permitted is taken."""
         for guard in answers:
-            if isinstance(guard, Placed) and self._after[id(guard)] is not self._row(guard):
+            if isinstance(guard, Placed) and id(guard) in self._after:
                 self._put(guard, self._after[id(guard)])
 
     def close(self, record: Record | None) -> None:
-        """The decision stands. What was told and settled of a visit counts if its work is over, or tried again."""
+        """The decision stands: what was settled, left and taken counts if the visit is over, or tried again."""
         if record is not None and (is_over(record) or record.kind == "retried"):
             for guard, row in self._rows.values():
                 self.shared.put(guard, row)
@@ -247,15 +259,8 @@ def permit(shared: Shared, asked: Iterable[Asked], at_ms: int, time_ms: int) -> 
 
 def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
     """What came of what guards had permitted."""
-    for guard, row in heard(shared.row, told, at_ms):
-        shared.put(guard, row)
-
-
-def heard(row: Callable[[Placed], Row], told: Iterable[Told], at_ms: int) -> Iterator[tuple[Placed, Row]]:
-    """The rows after they were told, each once."""
-    once: dict[Share, Told] = {share_of(one[0]): one for one in told}
-    for guard, generation, outcome in once.values():
-        yield guard, breaker.heard(row(guard), breaking(guard), outcome, generation, at_ms)
+    for guard, generation, outcome in told:
+        shared.put(guard, breaker.heard(shared.row(guard), breaking(guard), outcome, generation, at_ms))
 
 
 def breaking(guard: Placed) -> Breaking:
@@ -265,7 +270,8 @@ def breaking(guard: Placed) -> Breaking:
 
 @lru_cache(maxsize=256)
 def _breaking(params: tuple[tuple[str, Any], ...]) -> Breaking:
-    return Breaking(**dict(params))
+    unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
+    return Breaking(**{**unlimited, **dict(params)})
 
 
 def budgeting(guard: Placed) -> Budgeting:

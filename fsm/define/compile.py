@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from fsm.define.annotations import alias_of, is_union
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.exits import check_agent_results, check_chains, check_counts, check_ends
+from fsm.define.exits import check_agent_results, check_chains, check_counts, check_ends, check_shares
 from fsm.define.fallback import with_fallbacks
 from fsm.define.functions import (
     arity,
@@ -87,6 +87,7 @@ def compile_machine(
     check_ends(mistakes, states, transitions, classes, left)
     check_agent_results(mistakes, states, transitions, classes, left, fallbacks)
     check_counts(mistakes, states, transitions)
+    check_shares(mistakes, (*states, *transitions, *everywhere))
     check_chains(mistakes, states)
     if mistakes.found:
         return None

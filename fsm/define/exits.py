@@ -10,8 +10,9 @@ from pydantic import BaseModel
 
 from fsm.define.agent import returned
 from fsm.define.events import RUNTIME_EVENTS, RuntimeEvent
+from fsm.define.guard import Placed, Share
 from fsm.define.mistakes import Mistakes
-from fsm.define.parts import StateSpec, TransitionSpec
+from fsm.define.parts import EverywhereSpec, StateSpec, TransitionSpec
 
 Classes = Mapping[str, type[BaseModel]]
 
@@ -110,6 +111,22 @@ def check_counts(mistakes: Mistakes, states: Sequence[StateSpec], transitions: S
             if counter is not None and counter.since in finals:
                 what = f"{guard.name} begins to count again at {counter.since}, which is final: nothing comes after it"
                 mistakes.add(place, what, "name another state as since=, or drop it")
+
+
+def check_shares(mistakes: Mistakes, places: Sequence[StateSpec | TransitionSpec | EverywhereSpec]) -> None:
+    """Guards of one name share a row, so each would judge, and change, what another counted by other limits."""
+    first: dict[Share, tuple[Placed, str]] = {}
+    for place in places:
+        for guard in place.guards:
+            if guard.shares is None:
+                continue
+            other, at = first.setdefault(guard.shares, (guard, place.name))
+            names = {**other.params, **guard.params}
+            pairs = ((name, guard.params.get(name), other.params.get(name)) for name in names)
+            told = ", ".join(f"{name} {here}, there {there}" for name, here, there in pairs if here != there)
+            if told:
+                what = f"{guard.name}({guard.shares.name!r}) is the one of {at} with other parameters: {told}"
+                mistakes.add(place, what, "make it once, and put the same guard at each place; or give it another name")
 
 
 def check_chains(mistakes: Mistakes, states: Sequence[StateSpec]) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from fsm.define.contract import contract_mistakes
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.parts import StateSpec, TransitionSpec
+from fsm.define.parts import EverywhereSpec, StateSpec, TransitionSpec
 from fsm.define.payload import Invalid, former_names, seal, told
 from fsm.define.place import Body, Line, Place
 from fsm.define.promise import Promise
@@ -20,7 +20,7 @@ from fsm.errors import Mistake
 UNLIMITED = {"tokens_max": None, "usd_micros_max": None, "tokens_min": 0}
 RESERVED = ("spec", "with_agents", "start")
 
-Where = Line | StateSpec | TransitionSpec | None
+Where = Line | StateSpec | TransitionSpec | EverywhereSpec | None
 Lines = Mapping[str, Line]
 
 

@@ -55,7 +55,7 @@ class SharedRows:
         value = self._machine if scope == "machine" else self._labels.get(scope.removeprefix("label:"), "")
         return Share("budget", f"{unit}:{scope}={value}" + (f"/{window}" if window else ""))
 
-    def asked(self, guard: Placed, most: int | None, turn: int) -> int | None:
+    def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most
 
     def of(self, share: Share) -> Row:

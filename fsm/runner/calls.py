@@ -147,7 +147,7 @@ class CallDesk:
         ticket = self._ticket(full_key, name, arguments, returns, digest(body))
         try:
             asked = asked_of(self.live.engine.spec, now, name)
-            time_ms = self.live.time_ms or 0
+            time_ms = self._left_ms()
             row = await self._write("intent", full_key, name, "", body, self._general(), ask=asked, time_ms=time_ms)
             ticket.purse.permits += [(guard, given) for (guard, _), given in zip(asked, row.permits, strict=True)]
         except NotPermitted as refused:
@@ -186,7 +186,8 @@ class CallDesk:
         outcome: Call | None = None
         try:
             spent = self.live.close(ticket.purse)
-            tell = [(guard, generation, said_of(status, body)) for guard, generation in ticket.purse.permits]
+            permits, ticket.purse.permits = ticket.purse.permits, []
+            tell = [(guard, generation, said_of(status, body)) for guard, generation in permits]
             outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent, tell=tell)
             if self.live.token == self.token:
                 self.live.tried(ticket.name, said_of(outcome.status, outcome.body or b"null"))
@@ -203,6 +204,11 @@ class CallDesk:
         self._under_way.pop(ticket.key, None)
         if not ticket.outcome.done():
             ticket.outcome.set_result(outcome)
+
+    def _left_ms(self) -> int:
+        """What the attempt has left; 0 where nothing bounds it."""
+        deadline = self.live.deadline
+        return max(0, round((deadline - self.clock.monotonic()) * 1000)) if deadline is not None else 0
 
     def _general(self) -> Spent:
         """What was spent outside of calls; what others spend is not booked with an attempt that is over."""

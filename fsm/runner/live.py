@@ -145,8 +145,12 @@ class Live:
             waits = (purse.entered, purse.attempt, purse.over) == (now.entered, now.attempt, False)
             if waits and self.heard(purse.name):
                 self.strikes[purse.name] = self.streak(purse.name) + 1
-                self.hung += [(guard, generation, "failure") for guard, generation in purse.permits]
+                self.hung.extend((guard, generation, "failure") for guard, generation in purse.permits)
                 purse.permits = []
+
+    def unsettled(self) -> tuple[Told, ...]:
+        """What those hear that permitted the calls in flight, should nothing come of them."""
+        return tuple((guard, generation, "neutral") for purse in self.purses for guard, generation in purse.permits)
 
     def streaks(self, own: bool) -> dict[str, int]:
         """The failures in a row that the next record has to hold."""
@@ -156,7 +160,6 @@ class Live:
         """Stand as the record says that holds what was taken last; whether it began another visit."""
         moved = snapshot.entered != self.snapshot.entered
         self.strikes = {name: n for name, n in self.strikes.items() if record.strikes.get(name) != n}
-        self.hung = []
         with self._lock:
             self.snapshot = snapshot
             self.visit = NOTHING if moved else self.visit + (record.spent - self._taken[0])
@@ -210,7 +213,9 @@ class Live:
         return self.empty(purse)
 
     def leave(self, purse: Purse) -> None:
-        """The call has ended without an outcome; what it has reported is still to be written."""
+        """The call has ended without an outcome: who permitted it hears so; its spending has to be written."""
+        self.hung += [(guard, generation, "neutral") for guard, generation in purse.permits]
+        purse.permits = []
         with self._lock:
             purse.over = True
             if not purse.spent:

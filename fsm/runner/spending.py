@@ -97,7 +97,9 @@ def lacking(live: Live) -> int:
 def reckoned(live: Live, event: Event) -> Event:
     """The event with all that there is to account for: spending, what was tried and what came of it."""
     spent = live.take()
-    return evolve(event, spent=spent, charge=lacking(live), strikes=live.streaks(event.own), hung=tuple(live.hung))
+    streaks, hung = live.streaks(event.own), tuple(live.hung)
+    event = evolve(event, strikes=streaks, hung=hung, unsettled=live.unsettled())
+    return evolve(event, spent=spent, charge=lacking(live))
 
 
 @define(eq=False)
@@ -118,10 +120,13 @@ class Books:
     async def all(self, live: Live, *, again: bool = False) -> None:
         """What a run that stops here has spent since its last record; `again`: another runner has taken it over.
 
-        Its attempt reports anew what was reported outside of calls, as after the death of a process.
+        Its attempt reports anew what was reported outside of calls, as after the death of a process. Calls that are
+        cut off hear no more: what they were permitted is given back.
         """
         try:
             async with live.turn:
+                if told := (*live.hung, *live.unsettled()):
+                    await self.journal.tell(live.run, told, self.clock.now_ms())
                 await self.calls(live)
                 if live.unbooked and not again:
                     outside = Purse("", "", live.snapshot.entered, live.snapshot.attempt)
@@ -131,7 +136,7 @@ class Books:
 
     def later(self, live: Live, *, again: bool) -> None:
         """The same, from where nothing can be awaited."""
-        if live.purses or (live.unbooked and not again):
+        if live.purses or live.hung or (live.unbooked and not again):
             task = asyncio.get_running_loop().create_task(self.all(live, again=again))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)

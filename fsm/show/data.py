@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
+from fsm.core.breaker import seen
 from fsm.core.record import Record, Spent
 from fsm.define.guard import Ruling
 from fsm.errors import Mistake
 from fsm.journal.rows import Call, Run
 
 if TYPE_CHECKING:  # to list runs needs none of these
+    from fsm.journal.guards import Breaker, Change
     from fsm.replay.replay import Replay
     from fsm.show.diagram import Diagram
     from fsm.show.health import Health
@@ -112,6 +114,41 @@ def _overlay_data(overlay: "Overlay") -> Data:
 def _flat(found: "Overlay | Tally") -> Data:
     told: Data = asdict(found)
     return {**told.pop("spent"), **told}
+
+
+def breaker_data(found: "Breaker", now_ms: int) -> Data:
+    """A breaker as it stands at that moment; `last` is its last change of state."""
+    row = seen(found.row, found.breaking, now_ms)
+    results, failed = row.volume
+    return {
+        "name": found.name,
+        "state": row.state,
+        "generation": row.generation,
+        "failures": row.failures,
+        "window_results": results,
+        "window_failures": failed,
+        "trips": row.trips,
+        "retry_at_ms": row.retry_at_ms or None,
+        "until_ms": row.until_ms or None,
+        "at_ms": found.at_ms,
+        "now_ms": now_ms,
+        "parameters": asdict(found.breaking),
+        "disagreeing": found.disagreeing,
+        "askers": [{"machine": asker.machine, "at": asker.at} for asker in found.askers],
+        "last": change_data(found.last) if found.last is not None else None,
+    }
+
+
+def change_data(change: "Change") -> Data:
+    """A change of a breaker's state; of a person's act, with its name and reason."""
+    return {
+        "at_ms": change.at_ms,
+        "run_id": change.run_id,
+        "before": change.before.state,
+        "after": change.after.state,
+        "generation": change.after.generation,
+        **{name: change.note.get(name) for name in ("act", "by", "reason")},
+    }
 
 
 def why_data(why: "Why") -> Data:

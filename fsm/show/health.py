@@ -7,7 +7,9 @@ from attrs import frozen
 
 from fsm.clock import Clock, boot_id
 from fsm.journal.facts import FileFacts, facts
+from fsm.journal.guards import Breaker, breakers
 from fsm.journal.reader import Reader, RunnerRow
+from fsm.show.breaking import risks
 from fsm.show.here import Here
 from fsm.show.words import count
 
@@ -47,7 +49,19 @@ def examine(reader: Reader, clock: Clock, here: Here) -> Health:
         Worker(row.name, row.pid, tuple(json.loads(row.hung))) for row in reader.runners() if _lives(row, boot, now)
     )
     left = [run.run_id for run in reader.ownerless(now)]
-    return Health(file, workers, tuple(_findings(file, workers, left, here)))
+    findings = (*_findings(file, workers, left, here), *_shared(breakers(reader), here))
+    return Health(file, workers, findings)
+
+
+def _shared(found: list[Breaker], here: Here) -> Iterator[Finding]:
+    for one in found:
+        if one.row.state == "unreadable":
+            told = f"the row of breaker {one.name!r} is damaged, and so it refuses everything"
+            yield Finding(
+                told, here.command("breaker", one.name, "--reset", "--reason", "its row was damaged"), bad=True
+            )
+        if risk := risks(one):
+            yield Finding(f"breaker {one.name!r}: {risk}", "give them the same parameters, or names of their own")
 
 
 def _lives(row: RunnerRow, boot: str, now: float) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fsm.core.record import Record
+from fsm.core.sharing import breaking
 from fsm.define.events import RUNTIME_EVENTS, invalid_words
 from fsm.define.guard import Counter, Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
+from fsm.show.breaking import answered, demands, is_breaker, is_of_breaker, stands
 from fsm.show.rulings import given
 from fsm.show.words import block, count, duration, moment, money, safe, shown
 
@@ -73,7 +75,10 @@ def own_words(record: Record) -> str:
 
 def _refused_call(body: dict[str, Any]) -> str:
     """`call search: 3 failures in a row, limit 3 (strikes)`."""
-    code, counted = str(body.get("code")), counted_in(body.get("numbers") or {})
+    code, numbers = str(body.get("code")), body.get("numbers") or {}
+    if is_of_breaker(code, numbers):
+        return f"call {body.get('call')}: {stands(code, numbers)}"
+    counted = counted_in(numbers)
     told = f"{of_limit(*counted)} ({code})" if counted else code
     return f"{'call ' + body['call'] if body.get('call') else 'spending'}: {told}"
 
@@ -144,6 +149,8 @@ def watched(guard: Placed | None) -> str:
 def said(ruling: Ruling, guard: Placed | None = None) -> str:
     """What a guard answered, with its numbers: `refused firing 4 of 3`, `allowed 120 of 200,000 tokens`."""
     verdict = ruling.verdict
+    if is_breaker(guard):
+        return answered(verdict)
     word = {"allow": "allowed", "refuse": "refused", "defer": "put it off"}[verdict.decision]
     counted = tally(ruling)
     first = f"{word} {of_limit(*counted, watched(guard))}" if counted else word
@@ -158,7 +165,13 @@ def said(ruling: Ruling, guard: Placed | None = None) -> str:
 
 def objection(ruling: Ruling, guard: Placed | None = None) -> str:
     """`LoopCap on reject refused firing 4 of 3`."""
-    return f"{safe(ruling.guard)} on {safe(ruling.at)} {said(ruling, guard)}"
+    return f"{named(ruling, guard)} on {safe(ruling.at)} {said(ruling, guard)}"
+
+
+def named(ruling: Ruling, guard: Placed | None) -> str:
+    """`LoopCap`; of a guard that shares a row, which one: `Breaker("tool")`."""
+    shared = guard.shares if guard is not None else None
+    return safe(ruling.guard) + (f'("{safe(shared.name)}")' if shared is not None else "")
 
 
 def objections(spec: MachineSpec, record: Record) -> list[str]:
@@ -215,6 +228,8 @@ def guard_words(guard: Placed, owner: str) -> str:
     """What a guard demands, after its name: its limit in words, or its parameters. `owner`: where it stands."""
     if guard.counter is not None and guard.limit is not None:
         return _limit_words(guard.counter, guard.limit, owner)
+    if is_breaker(guard):
+        return demands(breaking(guard))
     return ", ".join(f"{shown(key)} {shown(str(value))}" for key, value in guard.params.items())
 
 

@@ -13,10 +13,22 @@ from fsm.core.deadline import time_for
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.show.asked import Asked, asked, place, takers
+from fsm.show.breaking import is_breaker, stands
 from fsm.show.evidence import Evidence
 from fsm.show.moves import Move, moves
 from fsm.show.rulings import Given, deciding, striking
-from fsm.show.telling import attempt, happened, in_a_row, not_retriable, objections, of_limit, said, tally, watched
+from fsm.show.telling import (
+    attempt,
+    happened,
+    in_a_row,
+    named,
+    not_retriable,
+    objections,
+    of_limit,
+    said,
+    tally,
+    watched,
+)
 from fsm.show.words import ago, count, duration, joined, moment, safe
 
 Case = Literal["waits", "stopped", "stuck", "left", "running", "rests", "deferred", "ended"]
@@ -118,7 +130,9 @@ def _stopped(found: Evidence) -> str:
 def _by(refusal: Given, found: Evidence) -> str:
     """`LoopCap on reject (desk.py:31) refused firing 4 of 3`; of the user's code that broke, what it raised."""
     ruling, counted = refusal.ruling, tally(refusal.ruling)
-    name = f"{safe(ruling.guard)} on {_at(ruling.at, found)}"
+    name = f"{named(ruling, refusal.guard)} on {_at(ruling.at, found)}"
+    if is_breaker(refusal.guard):
+        return f"{name} is {stands(ruling.verdict.code, ruling.verdict.numbers, found.now_ms)}"
     if ruling.verdict.text:
         return f"{name} refused with {ruling.verdict.code}: {safe(ruling.verdict.text)}"
     of = watched(refusal.guard)

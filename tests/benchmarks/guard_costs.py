@@ -22,7 +22,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.define.payload import seal
 from fsm.journal.rows import record_row
 from fsm.testing import hang
-from guards import Deadline, LoopCap, NoProgress, PayloadSize, Repeat, Strikes, TokenBudget
+from guards import CostBudget, Deadline, LoopCap, NoProgress, PayloadSize, Repeat, Strikes, TokenBudget
 from tests.benchmarks.engines.work import TEXT
 from tests.benchmarks.loop import Figure
 
@@ -95,6 +95,7 @@ def cases() -> dict[str, Case]:
         "LoopCap, on the transition": case(LoopCap(1_000)),
         "LoopCap, of the run": case(limits=[LoopCap(1_000)]),
         "TokenBudget": case(limits=[TokenBudget(1_000_000)]),
+        "CostBudget": case(limits=[CostBudget(1_000_000)]),
         "Deadline": case(limits=[Deadline(3_600)]),
         "Strikes, nothing tried": struck,
         "Strikes, a call failed": evolve(struck, event=evolve(struck.event, strikes={"model": 1})),

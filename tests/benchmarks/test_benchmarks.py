@@ -7,12 +7,12 @@ import pytest
 from attrs import asdict
 
 import guards
-from fsm import Guard
 from fsm.core.conclude import decide
 from tests.benchmarks.compare import ENGINES, OURS, PEERS, Scale, compare
 from tests.benchmarks.guard_costs import BARE, cases
 from tests.benchmarks.loop import Figure
 from tests.benchmarks.report import markdown
+from tests.guards.test_readme_table import is_of_one_run
 
 TINY = Scale(
     rounds=1, seconds_max=1, many=3, hops=4, one=4, sizes=(4,), long=(6,), restarts=1, live=(2, 3)
@@ -53,7 +53,7 @@ def test_each_guard_that_was_measured_has_a_row(found: dict[str, Any]) -> None:
 
 def test_every_guard_of_one_run_is_measured_and_makes_the_move_it_is_measured_on() -> None:
     measured = cases()
-    of_one_run = [name for name in guards.__all__ if getattr(guards, name).shared is Guard.shared]
+    of_one_run = [name for name in guards.__all__ if is_of_one_run(getattr(guards, name))]
     assert {name.partition(",")[0] for name in measured} == {*of_one_run, BARE, "a retry instead"}
     for name, case in measured.items():
         record = decide(case.engine, case.snapshot, case.event).record

@@ -16,7 +16,7 @@ import fsm.journal.reader
 from fsm import Machine, Record, Run, Runner, SqliteJournal
 from fsm.errors import FsmError, RunEnded
 from fsm.testing import crash_at
-from tests.crash import gates, mill
+from tests.crash import fuse, gates, mill
 from tests.crash.gates import EVENTS, MACHINES, Ball, Rally
 from tests.crash.mill import Hint, Mill, Order
 
@@ -76,6 +76,18 @@ async def carry(folder: Path, *, machine: str, run_id: str) -> None:
     async with Runner(folder / "runs.db", machines=[known], observers=[acknowledge(folder)], poll_s=0.01) as runner:
         await runner.start(known, gates.Ask(), run_id=run_id)
         await runner.finished(run_id)
+
+
+async def call(folder: Path, *, machine: str, runs: list[str], later_s: float = 0.0, lease_s: float = 10.0) -> None:
+    """Start these runs at once, `later_s` from now by the wall clock, and see them end."""
+    known = {machine.spec.name: machine for machine in fuse.MACHINES}[machine]
+    journal = SqliteJournal(folder / "runs.db", lease_s=lease_s)
+    clock = fuse.Later(later_s)
+    async with Runner(journal, machines=[known], clock=clock, poll_s=0.01, adopt=False) as runner:
+        say(folder, "at the door")
+        await gates.opened("door")
+        await asyncio.gather(*(runner.start(known, fuse.Job(), run_id=run_id) for run_id in runs))
+        await asyncio.gather(*(runner.finished(run_id) for run_id in runs))
 
 
 async def serve(
@@ -153,6 +165,7 @@ ROLES: dict[str, Role] = {
     "work": work,
     "opener": opener,
     "carry": carry,
+    "call": call,
     "serve": serve,
     "saturate": saturate,
     "single": single,

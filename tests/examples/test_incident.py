@@ -235,7 +235,7 @@ def test_the_command_tells_each_scene_and_where_to_look_further(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "requests seen by the services: 4 (metrics 3, reports 1) = attempts in the journal; filed: 1" in done.stdout
     assert "requests seen by the services: 8 (metrics 4, pages 1, reports 3) = attempts in the journal" in done.stdout
-    assert "respond           call metrics: strikes; strikes 3, strikes_max 3" in done.stdout
+    assert "respond           call metrics: 3 failures in a row, limit 3 (strikes)" in done.stdout
     assert "Retry on respond.retry refuses (attempts_max: fires 2, fires_max 2)" in done.stdout
     printed = re.findall(r"→ (fsm (?:why|replay) .*)", done.stdout)
     assert len(printed) == 4

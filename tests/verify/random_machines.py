@@ -81,6 +81,7 @@ class Maker:
     chooser: Chooser
     names: list[str] = field(factory=list)
     pool: list[Counter] = field(factory=list)
+    focused: bool = False  # on budgets over visits that are tried again, and on time
     open: int = 3  # guards that are no caps multiply what brute force has to try
 
     def often(self, share: float) -> bool:
@@ -89,7 +90,7 @@ class Maker:
     def guards(self, owner: str, standing: Standing, share: float) -> tuple[Placed, ...]:
         found: list[Placed] = []
         while self.often(share) and len(found) < 2:
-            if self.often(0.12):
+            if self.often(0.3 if self.focused else 0.12):
                 found.append(self.world(owner, standing))
             elif self.often(0.75) or not self.open:
                 found.append(self.cap(owner, standing))
@@ -166,11 +167,13 @@ class Maker:
 def machine(seed: int) -> tuple[MachineSpec, Chooser]:
     """The machine of this seed, and the chooser that answers for its code."""
     chance, chooser = random.Random(seed), Chooser()
-    maker = Maker(chance, chooser)
+    maker = Maker(chance, chooser, focused=chance.random() < 0.2)
     count = chance.randint(2, 5)
     maker.names = [f"s{n}" for n in range(count)]
     lines = [f"t{n}" for n in range(chance.randint(count - 1, count + 2))]
     maker.pool = [_counter(maker, lines) for _ in range(chance.randint(1, 3))]
+    if maker.focused:
+        maker.pool = [maker.pool[0], Counter("tokens")]
     states = [_state(maker, at) for at in range(count)]
     open_states = [state.name for state in states if state.kind != "final"]
     transitions = [_line(maker, name, open_states, maker.names) for name in lines]
@@ -211,7 +214,7 @@ def _state(maker: Maker, at: int) -> StateSpec:
     kind = chance.choice(["agent", "agent", "waiting", "final"]) if at else chance.choice(["agent", "waiting"])
     later = maker.names[at + 1 :]  # so that chains come to an end
     spends = kind == "agent" and any(counter.of == "tokens" for counter in maker.pool)
-    tokens_min = chance.choice([0, 0, 1, 1, 2, 3]) if spends else 0
+    tokens_min = chance.choice([1, 2, 3] if maker.focused else [0, 0, 1, 1, 2, 3]) if spends else 0
     tokens_max = chance.choice([None, 1, 2, 5]) if kind == "agent" else None
     named = Named("by_chance", fn=lambda failure: maker.predicate())
     retry = retry_spec(name, chance.randint(2, 3), PAUSE_MS // 2, PAUSE_MS, named)
@@ -220,11 +223,11 @@ def _state(maker: Maker, at: int) -> StateSpec:
         kind=kind,  # type: ignore[arg-type]
         initial=("A",) if at == 0 else (),
         final="completed" if kind == "final" else None,
-        timeout_ms=chance.choice([None, 1000, 2000]) if kind != "final" else None,
+        timeout_ms=chance.choice([None, SECONDS, 2 * SECONDS, 30 * SECONDS]) if kind != "final" else None,
         tokens_max=max(tokens_max, tokens_min) if tokens_max is not None else None,
         usd_micros_max=0 if kind == "agent" else None,
         tokens_min=tokens_min,
-        retry=retry if kind == "agent" and maker.often(0.25) else None,
+        retry=retry if kind == "agent" and maker.often(0.7 if maker.focused else 0.25) else None,
         guards=maker.guards(name, "state", 0.35),
         otherwise=maker.otherwise(later),
         remember=Named("note", fn=maker.remember) if at == 0 and maker.often(0.1) else None,
@@ -446,6 +449,22 @@ class Brute:
         state = self.spec.state.get(here.state)
         least = state.tokens_min if state is not None and state.kind == "agent" else 0
         return max(*self.spending(here), least) - here.spent
+
+    def clipped_ms(self) -> int:
+        """What some run surely takes where a deadline stands on the whole machine: what comes before it ends with it.
+
+        For machines without endless runs; a visit that begins later than it was decided on takes longer still.
+        """
+        deadline = min(self.spec.deadlines_ms)
+        taken = {self.start: 0}
+        order = [here for (here,) in components(self._priced)]  # each after all that it leads to
+        for here in reversed(order):
+            for after, price in self.arcs[here] if here in taken else ():
+                early = after.elapsed_ms < deadline
+                begun = min(taken[here], deadline - 1) if early else taken[here]
+                ends = min(begun + price.ms, deadline) if early else begun + price.ms
+                taken[after] = max(ends, taken.get(after, 0))
+        return max(taken.values())
 
     def waits(self, state: str) -> bool:
         return state != START and self.spec.state[state].kind == "waiting"

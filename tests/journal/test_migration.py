@@ -1,0 +1,115 @@
+"""A journal of an earlier format is brought up when it is opened for writing; what it holds stays as it is."""
+
+import asyncio
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+from sqlite_utils import Database
+
+from fsm import Machine, State, read_journal, replay_run
+from fsm.cli.main import VERBS
+from fsm.core.breaking import BreakerRow
+from fsm.journal.guards import breakers, changes
+from fsm.journal.migrations import migrations
+from guards import Breaker
+from tests.cli.conftest import Fsm, folder, fsm  # noqa: F401 - fixtures
+from tests.helpers import assert_sound, running
+
+
+class Ask(BaseModel):
+    pass
+
+
+class Word(BaseModel):
+    pass
+
+
+async def call(view: object) -> Word:
+    return Word()
+
+
+class Talk(Machine):
+    desk = State(initial=Ask)
+    work = State(agent=call)
+    done = State(final="completed")
+    begin = desk.to(work, on=Word)
+    finish = work.to(done, on=Word)
+
+
+class Guarded(Machine):
+    work = State(initial=Ask, agent=call, guards=[Breaker("tool")])
+    done = State(final="completed")
+    finish = work.to(done, on=Word)
+
+
+def schema(connection: sqlite3.Connection) -> set[tuple[str, str]]:
+    return set(connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
+
+
+@pytest.fixture
+def first(db: Path) -> Path:
+    """A journal of format 1: one run that has ended, and one that waits."""
+
+    async def record() -> None:
+        async with running(db, Talk) as runner:
+            for run_id in ("ended", "waits"):
+                await runner.start(Talk, Ask(), run_id=run_id)
+            await runner.send("ended", Word())
+            await runner.settled("ended")
+
+    asyncio.run(record())
+    with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        connection.execute("DROP TABLE shared")
+        connection.execute("DROP TABLE shared_log")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'format_2'")
+        connection.execute("PRAGMA user_version = 1")
+        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+            migrations.apply(Database(fresh), stop_before="format_2")
+            assert schema(connection) == schema(fresh), "just what format 1 was"
+    return db
+
+
+def version(db: Path) -> int:
+    with contextlib.closing(sqlite3.connect(db)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def test_who_only_reads_finds_all_of_it_and_leaves_it_as_it_is(first: Path):
+    assert_sound(first, Talk)
+    reader = read_journal(first)
+    assert not breakers(reader) and not changes(reader, "tool", 9)
+    reader.close()
+    assert version(first) == 1
+
+
+@pytest.mark.parametrize("verb", ["runs", "machines", "doctor", "guards"])
+def test_no_verb_that_looks_misses_the_tables(verb: str, first: Path, fsm: Fsm):  # noqa: F811
+    assert verb in VERBS
+    result = fsm(verb, "--db", str(first))
+    assert result.exit_code == 0, result.output
+    assert version(first) == 1
+
+
+async def test_opened_for_writing_it_is_brought_up_and_its_runs_go_on(first: Path):
+    async with running(first, Talk, Guarded) as runner:
+        assert version(first) == 2
+        await runner.send("waits", Word())
+        assert (await runner.settled("waits")).state == "done"
+        await runner.start(Guarded, Ask(), run_id="new")
+        assert (await runner.settled("new")).state == "done"
+    reader = read_journal(first)
+    assert [found.row for found in breakers(reader)] == [BreakerRow()]
+    assert all(replay_run(reader, run_id).agreed for run_id in ("ended", "waits", "new"))
+    reader.close()
+
+
+async def test_it_is_the_same_as_one_made_today(first: Path, tmp_path: Path):
+    new = tmp_path / "new.db"
+    for path in (first, new):
+        async with running(path, Talk):
+            pass
+    with contextlib.closing(sqlite3.connect(first)) as old, contextlib.closing(sqlite3.connect(new)) as fresh:
+        assert schema(old) == schema(fresh)
