@@ -98,10 +98,9 @@ class Recorded:
         return self._numbers(guard, turn).get("asked", None if most is None else 0)
 
     def _numbers(self, guard: Placed, turn: int) -> Mapping[str, int]:
-        """By its turn among guards alike: a record says which of several it was only where that one keeps something."""
-        alike = (guard.name, guard.at)
-        same = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == alike]
-        return same[turn].verdict.numbers if turn < len(same) else {}
+        """Of guards alike in their order: a record says which of them it was only where that one keeps something."""
+        alike = [r for r in self.record.rulings if (r.guard, r.at) == (guard.name, guard.at)]
+        return alike[turn].verdict.numbers if turn < len(alike) else {}
 
 
 @define
@@ -137,14 +136,15 @@ class Sharing:
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
-        return self._rulings(answers, self.spec.state[target], self.plan.event.at_ms, again=False)
+        return self._given(answers, self.spec.state[target], self.plan.event.at_ms, again=False)
 
     def again(self, answers: Iterable[Answer], begins_ms: int) -> tuple[Ruling, ...]:
         """The same, of a retry that begins then: its visit has set aside what all its attempts may spend."""
-        return self._rulings(answers, self.spec.state[self.snapshot.state], begins_ms, again=True)
+        return self._given(answers, self.spec.state[self.snapshot.state], begins_ms, again=True)
 
-    def _rulings(self, answers: Iterable[Answer], target: StateSpec, begins_ms: int, again: bool) -> tuple[Ruling, ...]:
-        self._after, found = {}, []
+    def _given(self, answers: Iterable[Answer], target: StateSpec, begins_ms: int, again: bool) -> tuple[Ruling, ...]:
+        self._after = {}
+        found = []
         for part in answers:
             alike = (part.name if isinstance(part, Placed) else part.guard, part.at)
             turn = self._turns[alike]
@@ -177,10 +177,8 @@ class Sharing:
         event, now = self.plan.event, self.snapshot
         pending = now.pending if is_pending(now, event.event_id, event.own) else None
         asked, defers = self.shared.asked(guard, most, turn), pending.defers if pending else 0
-        row = self._row(guard, turn)
-        verdict, after = budget.ask(row, budgeting(guard), asked, event.at_ms, defers)
-        if after is not row:
-            self._after[id(guard)] = after
+        verdict, after = budget.ask(self._row(guard, turn), budgeting(guard), asked, event.at_ms, defers)
+        self._after[id(guard)] = after
         held = bounded(verdict, self.spec.bounds, pending, event.at_ms)
         return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
 

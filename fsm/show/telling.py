@@ -5,16 +5,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fsm.core.record import Record
-from fsm.core.sharing import breaking
 from fsm.define.events import RUNTIME_EVENTS, invalid_words
-from fsm.define.guard import Counter, Placed, Ruling
+from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
-from fsm.show.breaking import answered, demands, is_breaker, is_of_breaker, stands
+from fsm.show.breaking import answered, is_breaker, is_of_breaker, stands
 from fsm.show.rulings import given
-from fsm.show.words import block, count, duration, moment, money, safe, shown
+from fsm.show.words import block, count, duration, moment, money, safe
 
-COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
 ORDINAL = {  # what is counted before it happens
     **{"fires": "firing", "visits": "visit", "hops": "hop"},
     **{"attempts": "attempt", "arrivals": "arrival"},
@@ -222,33 +220,6 @@ def pretty(body: bytes | None, chars_max: int | None = None) -> str:
 def compact(body: bytes | None) -> str:
     """JSON in one line, safe to print."""
     return "(erased)" if body is None else safe(body.decode())
-
-
-def guard_words(guard: Placed, owner: str) -> str:
-    """What a guard demands, after its name: its limit in words, or its parameters. `owner`: where it stands."""
-    if guard.counter is not None and guard.limit is not None:
-        return _limit_words(guard.counter, guard.limit, owner)
-    if is_breaker(guard):
-        return demands(breaking(guard))
-    return ", ".join(f"{shown(key)} {shown(str(value))}" for key, value in guard.params.items())
-
-
-def _limit_words(counter: Counter, limit: int, owner: str) -> str:
-    match counter.of:
-        case "strikes":
-            often = f" {limit:,} times in a row" if limit > 1 else ""
-            return f"until {shown(counter.subject)} fails{often}"
-        case "elapsed_ms":
-            return f"within {duration(limit)} of the start"
-        case "usd_micros":
-            told = money(limit)
-        case "tokens":
-            told = count(limit, "token")
-        case _:
-            told = count(limit, *COUNTED[counter.of])
-    of = f" of {shown(counter.subject)}" if counter.subject not in ("", owner) else ""
-    since = f" since {shown(counter.since)}" if counter.since else ""
-    return f"up to {told}{of}{since}"
 
 
 def pause_words(base_ms: int, cap_ms: int) -> str:

@@ -17,7 +17,6 @@ from fsm.journal.rows import record_from, record_row
 from guards import LoopCap, PayloadSize, TokenBudget
 from tests.core.trip import Other, Trip, Word, answer
 
-X = TokenBudget(1_000, scope="pool:x")
 POOL = Share("budget", "tokens:pool:x")
 LOST = AgentFailed(error_type="ConnectionError", message="lost", attempt=1, retriable=True)
 OTHERS = 500
@@ -78,7 +77,7 @@ class Draft(Machine):
         agent=answer,
         tokens_max=100,
         retry=Retry(attempts_max=2),
-        guards=[X],
+        guards=[TokenBudget(1_000, scope="pool:x")],
     )
     short = State[Any](agent=answer, tokens_max=50, retry=Retry(attempts_max=2))
     done = State[Any](final="completed")
@@ -86,7 +85,7 @@ class Draft(Machine):
     again = draft.to(draft, on=Word, guards=[LoopCap(1)], otherwise=short)
     fails = draft.to(draft, on=AgentFailed, guards=[LoopCap(1)], otherwise=short)
     enough = short.to(done, on=Word)
-    limits = everywhere(X, otherwise=short)
+    limits = everywhere(TokenBudget(1_000, scope="pool:x"), otherwise=short)
 
 
 def test_a_visit_sets_aside_what_it_may_spend_and_frees_it_when_it_is_over():
@@ -143,11 +142,11 @@ def test_a_retry_that_is_put_off_has_set_nothing_aside():
 
 
 class Twice(Machine):
-    draft = State[Any](initial=Word, agent=answer, tokens_max=300, guards=[X])
+    draft = State[Any](initial=Word, agent=answer, tokens_max=300, guards=[TokenBudget(1_000, scope="pool:x")])
     done = State[Any](final="completed")
     again = draft.to(draft, on=Other)
     enough = draft.to(done, on=Word)
-    limits = everywhere(X)
+    limits = everywhere(TokenBudget(1_000, scope="pool:x"))
 
 
 def test_a_pool_named_in_two_places_is_one_budget():
@@ -164,7 +163,7 @@ class Alike(Machine):
     done = State[Any](final="completed")
     again = draft.to(draft, on=Other, guards=[LoopCap(1)], otherwise=draft)
     enough = draft.to(done, on=Word)
-    limits = everywhere(TokenBudget(9_000), TokenBudget(800, scope="pool:y"), X)
+    limits = everywhere(TokenBudget(9_000), TokenBudget(800, scope="pool:y"), TokenBudget(1_000, scope="pool:x"))
 
 
 def test_guards_alike_at_one_place_are_told_apart():
@@ -184,7 +183,7 @@ class Sized(Machine):
     enough = draft.to(done, on=Word)
     fails = draft.to(short, on=AgentFailed, guards=[PayloadSize(10_000)])
     end = short.to(done, on=Word)
-    limits = everywhere(X)
+    limits = everywhere(TokenBudget(1_000, scope="pool:x"))
 
 
 def test_a_retry_that_shared_guards_permit_replays_from_json_alone():

@@ -21,6 +21,7 @@ from fsm import (
     everywhere,
     unbound,
 )
+from fsm.define.machine import MachineType
 from fsm.errors import JournalUnwritable
 from fsm.testing import MovableClock
 from guards import TokenBudget
@@ -340,8 +341,8 @@ async def test_what_a_visit_spent_before_its_run_was_repinned_is_counted(db: Pat
     first = Work.with_agents(work=agent)
 
     with_more = {"finish": Work.finish.but(guards=[TokenBudget(2_000)])}
-    metaclass: Any = type(Work)
-    second: type[Machine] = metaclass("Work", (Work,), with_more).with_agents(work=agent)
+    newer: Any = MachineType("Work", (Work,), with_more)
+    second = newer.with_agents(work=agent)
     async with running(db, first) as runner:
         await runner.start(first, Job(), run_id="r")
         await begun.wait()
