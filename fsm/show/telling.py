@@ -17,6 +17,7 @@ ORDINAL = {  # what is counted before it happens
     **{"fires": "firing", "visits": "visit", "hops": "hop"},
     **{"attempts": "attempt", "arrivals": "arrival"},
 }
+OWN = frozenset({"fires", "visits", "attempts"})  # what a way or a state counts of itself
 OF_WHAT = {"arrivals": " of the same payload"}
 UNITS = {"cycles": "cycles without progress"}
 NAMED = frozenset({"loop_cap", "strikes", "deadline", "attempts_max"})  # codes that say what the numbers say
@@ -128,14 +129,18 @@ def in_a_row(number: int, of: str = "") -> str:
 
 
 def cap(ruling: Ruling) -> str:
-    """A cap that allowed, as short as it can be told: `2/3`; "" where nothing is counted, or failures are."""
+    """A count that allowed, as short as it can be told; "" where there is none, or failures are counted.
+
+    `2/3` of what stands before it: firings, visits, attempts; of anything else with its name: `2/3 arrivals`.
+    """
     told = tally(ruling)
     if told is None or told[0] == "strikes":
         return ""
     what, number, limit = told
     if what in AMOUNTS:
         return f"{AMOUNTS[what](number)}/{AMOUNTS[what](limit)}"
-    return f"{number + (what in ORDINAL):,}/{limit:,}"
+    name = "" if what in OWN else f" {what.replace('_', ' ')}"
+    return f"{number + (what in ORDINAL):,}/{limit:,}{name}"
 
 
 def watched(guard: Placed | None) -> str:
