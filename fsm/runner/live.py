@@ -193,6 +193,11 @@ class Live:
             spent, self.in_rows = self.unbooked, self.spent
         return spent
 
+    def open(self, purse: Purse) -> None:
+        """A call begins; what is spent in it goes there, from any thread."""
+        with self._lock:
+            self.purses.add(purse)
+
     def empty(self, purse: Purse) -> Spent:
         """What was spent in a call and is about to be written into a row of it."""
         with self._lock:
