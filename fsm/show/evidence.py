@@ -73,6 +73,12 @@ class Evidence:
         return next((timer.due_ms for timer in self.timers if timer.kind == kind), None)
 
     @property
+    def overdue(self) -> bool:
+        """Whether the time of its wait is over, and no runner has seen it."""
+        due_ms = self.due_ms("timeout")
+        return due_ms is not None and due_ms < self.now_ms
+
+    @property
     def began_at_ms(self) -> int:
         """When the attempt in progress began; that of a run which rests is yet to begin."""
         found = [self.entry.at_ms, *(record.at_ms for record in self.since if record.kind == "resumed")]

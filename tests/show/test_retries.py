@@ -210,7 +210,7 @@ def test_a_run_that_was_left_resting_says_that_there_is_time() -> None:
 def test_a_visit_ends_with_the_deadline_of_its_run() -> None:
     made = begun(Picky, Brief())
     answer = why(evidence(made, 1_000, owner=ALIVE))
-    assert answer.answer.endswith("for 1 s of at most 2 min")
+    assert answer.answer.endswith("for 1 s of at most 2 min, which Deadline on `limits` leaves")
 
 
 def test_a_run_out_of_attempts_says_so() -> None:
