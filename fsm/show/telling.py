@@ -198,7 +198,15 @@ def not_retriable(spec: MachineSpec, record: Record) -> list[str]:
 def again(record: Record) -> str:
     """Of a retry: `attempt 3 of 5 begins after 4 s`."""
     pause = duration((record.until_ms or 0) - record.at_ms)
-    return f"{attempt(record)} begins after {pause}"
+    return f"{attempt(record)} begins after {pause}{sooner(record)}"
+
+
+def sooner(record: Record) -> str:
+    """That a retry begins before its server wants it, as its `cap_s` says; "" where it does not."""
+    asked_ms = json.loads(record.body or b"{}").get("retry_after_ms") if record.event == "AgentFailed" else None
+    if record.until_ms is None or asked_ms is None or asked_ms <= record.until_ms - record.at_ms:
+        return ""
+    return f" (cap_s; the server asked for {duration(asked_ms)})"
 
 
 def attempt(record: Record) -> str:

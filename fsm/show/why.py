@@ -25,6 +25,7 @@ from fsm.show.telling import (
     objections,
     of_limit,
     said,
+    sooner,
     tally,
     watched,
 )
@@ -211,7 +212,7 @@ def _rests(found: Evidence, again_ms: int) -> str:
     retried, owner = found.retried, found.owner
     assert retried is not None and owner is not None
     told = f"`{safe(found.run.state)}` is tried again in {duration(again_ms - found.now_ms)} ({attempt(retried)})"
-    return f"{told} by runner {safe(owner.name)} (pid {owner.pid}, alive): {happened(retried)}"
+    return f"{told} by runner {safe(owner.name)} (pid {owner.pid}, alive): {happened(retried)}{sooner(retried)}"
 
 
 def _notes(found: Evidence, case: Case) -> list[str]:

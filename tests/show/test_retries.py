@@ -189,6 +189,15 @@ def test_a_run_that_rests_says_when_it_is_tried_again_and_after_what() -> None:
     assert [move.command.split()[1] for move in answer.moves] == ["show", "cancel"]
 
 
+def test_a_pause_shorter_than_the_server_asked_for_says_so() -> None:
+    made = begun(Trying, Brief())
+    made.own(failed(retry_after_ms=100_000))
+    assert lines(made)[1].remark.startswith(
+        "attempt 2 of 3 begins after 1 min (cap_s; the server asked for 1 min 40 s); "
+    )
+    assert why(evidence(made, owner=ALIVE)).answer.endswith("(cap_s; the server asked for 1 min 40 s)")
+
+
 def test_once_it_is_tried_again_the_attempt_is_told_from_its_own_beginning() -> None:
     made = begun(Trying, Brief())
     made.own(failed())
