@@ -30,7 +30,7 @@ from fsm.show.telling import (
     watched,
 )
 from fsm.show.time_left import of_attempt, of_wait
-from fsm.show.words import ago, count, duration, joined, moment, safe
+from fsm.show.words import ago, count, duration, joined, moment, safe, times
 
 Case = Literal["waits", "stopped", "stuck", "left", "running", "rests", "deferred", "ended"]
 
@@ -239,9 +239,11 @@ def _notes(found: Evidence, case: Case) -> list[str]:
         notes.append(f"{told} after {in_a_row(struck.limit or 0)}")
     if case == "left" and (again := to_begin(found)):
         notes.append(f"{again} at the soonest")
-    lost = sum(record.note.get("why") == "lost" for record in found.since)
-    if lost:
-        notes.append(f"this visit lost its process {lost} of at most {found.spec.bounds.resumes_max} times")
+    if found.lost:
+        notes.append(f"this visit lost its process {found.lost} of at most {found.spec.bounds.resumes_max} times")
+    if found.detours and case == "ended":
+        ways = ", ".join(f"`{safe(hop)}` {times(number)}" for hop, number in found.detours.items())
+        notes.append(f"on the way it took {ways}")
     if found.owner is not None and found.owner.hung:
         names = joined([safe(name) for name in found.owner.hung], "and")
         notes.append(f"runner {safe(found.owner.name)} left behind what does not come back: {names}")

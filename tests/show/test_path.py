@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from fsm import AgentFailed, Machine, Runner, SqliteJournal, State, View, any_of, read_journal
 from fsm.errors import CallFailed
+from fsm.journal.search import detours
 from fsm.show.path import CallTold, Gap, PathLine, calls_told, path, shown
 from guards import LoopCap, PayloadSize, Repeat
 
@@ -73,6 +74,7 @@ def test_of_a_long_run_the_ends_and_the_refusals_between_are_shown(tmp_path: Pat
     assert {line.caps for line in lines if line.hop in ("again.otherwise", "back")} == {()}  # it did not fire
     assert any(line.hop == "again.otherwise" and line.seq == 46 for line in lines)
     assert [line.objections for line in lines if line.seq == 46] == [("LoopCap on again refused firing 46 of 45",)]
+    assert detours(reader, run.key) == {"again.otherwise": 23}
     everything = path(reader, run, shown(reader, run, everything=True))
     assert [item.seq for item in everything if isinstance(item, PathLine)] == list(range(91))
     reader.close()

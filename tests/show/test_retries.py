@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from fsm import (
     AgentFailed,
@@ -187,6 +188,25 @@ def test_a_run_that_rests_says_when_it_is_tried_again_and_after_what() -> None:
     )
     assert [asked.hop for asked in answer.asked] == ["ask.retry"]
     assert [move.command.split()[1] for move in answer.moves] == ["show", "cancel"]
+
+
+def test_a_process_that_dies_in_a_pause_costs_the_visit_nothing() -> None:
+    made = begun(Trying, Brief())
+    made.own(failed())
+    until_ms = made.records[1].until_ms or 0
+    lost = [
+        evolve(made.records[1], kind="resumed", seq=seq, hop="", until_ms=None, note={"why": "lost"}, at_ms=at_ms)
+        for seq, at_ms in ((2, until_ms - 900), (3, until_ms - 500), (4, until_ms + 100))
+    ]
+    answer = why(evidence(made, owner=ALIVE, since=(made.records[1], *lost)))
+    assert "this visit lost its process 1 of at most 3 times" in answer.notes
+
+
+def test_an_ended_run_says_what_it_took_to_get_there() -> None:
+    made = tried()
+    run = overlay(Trying.spec, made.records)
+    detours = {hop: number for (_, hop), number in run.taken.items() if "." in hop}
+    assert why(evidence(made, detours=detours)).notes == ("on the way it took `ask.retry` ×1, `ask.fails` ×1",)
 
 
 def test_a_pause_shorter_than_the_server_asked_for_says_so() -> None:
