@@ -31,7 +31,8 @@ def moves(found: Evidence, case: str) -> list[Move]:
     """For each case what helps, the surest first."""
     match case:
         case "waits":
-            return [*_resumed_if_due(found), *_answering(found), *_sending(found), *_waiting(found)]
+            sending = [] if found.overdue else _sending(found)  # an event would come too late
+            return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found)]
         case "deferred":
             return [*_sending(found), Move("or wait: it is decided again then, by any runner of this machine")]
         case "left":
@@ -82,10 +83,9 @@ def _sending(found: Evidence) -> list[Move]:
 
 
 def _resumed_if_due(found: Evidence) -> list[Move]:
-    due_ms = found.due_ms("timeout")
     if found.posted:
         return [_resume(found, "resume it: a runner decides what waits in the inbox")]
-    if due_ms is not None and due_ms < found.now_ms:
+    if found.overdue:
         return [_resume(found, "resume it: a runner sees that the time is over")]
     return []
 

@@ -17,6 +17,7 @@ ORDINAL = {  # what is counted before it happens
     **{"fires": "firing", "visits": "visit", "hops": "hop"},
     **{"attempts": "attempt", "arrivals": "arrival"},
 }
+OWN = frozenset({"fires", "visits", "attempts"})  # what a way or a state counts of itself
 OF_WHAT = {"arrivals": " of the same payload"}
 UNITS = {"cycles": "cycles without progress"}
 NAMED = frozenset({"loop_cap", "strikes", "deadline", "attempts_max"})  # codes that say what the numbers say
@@ -128,14 +129,18 @@ def in_a_row(number: int, of: str = "") -> str:
 
 
 def cap(ruling: Ruling) -> str:
-    """A cap that allowed, as short as it can be told: `2/3`; "" where nothing is counted, or failures are."""
+    """A count that allowed, as short as it can be told; "" where there is none, or failures are counted.
+
+    `2/3` of what stands before it: firings, visits, attempts; of anything else with its name: `2/3 arrivals`.
+    """
     told = tally(ruling)
     if told is None or told[0] == "strikes":
         return ""
     what, number, limit = told
     if what in AMOUNTS:
         return f"{AMOUNTS[what](number)}/{AMOUNTS[what](limit)}"
-    return f"{number + (what in ORDINAL):,}/{limit:,}"
+    name = "" if what in OWN else f" {what.replace('_', ' ')}"
+    return f"{number + (what in ORDINAL):,}/{limit:,}{name}"
 
 
 def watched(guard: Placed | None) -> str:
@@ -193,7 +198,15 @@ def not_retriable(spec: MachineSpec, record: Record) -> list[str]:
 def again(record: Record) -> str:
     """Of a retry: `attempt 3 of 5 begins after 4 s`."""
     pause = duration((record.until_ms or 0) - record.at_ms)
-    return f"{attempt(record)} begins after {pause}"
+    return f"{attempt(record)} begins after {pause}{sooner(record)}"
+
+
+def sooner(record: Record) -> str:
+    """That a retry begins before its server wants it, as its `cap_s` says; "" where it does not."""
+    asked_ms = json.loads(record.body or b"{}").get("retry_after_ms") if record.event == "AgentFailed" else None
+    if record.until_ms is None or asked_ms is None or asked_ms <= record.until_ms - record.at_ms:
+        return ""
+    return f" (cap_s; the server asked for {duration(asked_ms)})"
 
 
 def attempt(record: Record) -> str:

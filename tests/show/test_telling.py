@@ -34,7 +34,7 @@ def ruling(verdict: Verdict) -> Ruling:
 
 def test_what_is_counted_is_told_as_the_one_asked_for():
     assert cap(ruling(Verdict("allow", "", {"fires": 1, "fires_max": 3}))) == "2/3"
-    assert cap(ruling(Verdict("allow", "", {"tokens": 5_000, "tokens_max": 9_000}))) == "5,000/9,000"
+    assert cap(ruling(Verdict("allow", "", {"tokens": 5_000, "tokens_max": 9_000}))) == "5,000/9,000 tokens"
     assert cap(ruling(Verdict("allow", "", {"usd_micros": 12_345, "usd_micros_max": 1_000_000}))) == "$0.012345/$1"
     assert cap(ruling(Verdict("allow"))) == ""
     told = objection(ruling(refuse("loop_cap", fires=3, fires_max=3)))
