@@ -33,7 +33,7 @@ async def shop() -> None:
 class Shop(Machine):
     """Done, or refused because all is spent."""
 
-    buying = State(initial=Task, agent=buy, tokens_max=MOST, timeout_s=60)
+    buying = State(initial=Task, agent=buy, tokens_max=MOST, timeout_s=3_600)
     done = State(final="completed")
     gone = State(final="failed")
     lost = State(final="failed")

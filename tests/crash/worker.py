@@ -92,7 +92,8 @@ async def call(folder: Path, *, machine: str, runs: list[str], later_s: float = 
 
 async def buy(folder: Path, *, runs: list[str]) -> None:
     """Start these runs at once, or go on with them, and see them end."""
-    async with Runner(folder / "runs.db", machines=[purse.Shop], poll_s=0.01, adopt=False) as runner:
+    machines, clock = [purse.Shop], fuse.Quick()
+    async with Runner(folder / "runs.db", machines=machines, clock=clock, poll_s=0.01, adopt=False) as runner:
         say(folder, "at the door")
         await gates.opened("door")
         await asyncio.gather(*(runner.start(purse.Shop, purse.Task(), run_id=run_id) for run_id in runs))
