@@ -85,11 +85,8 @@ class _Selection:
 
     def _permits(self, outcome: Outcome) -> tuple[Told, ...]:
         """Of each row that guards on the run's state share, in which generation it permitted the visit."""
-        state = self.spec.state.get(self.snapshot.state)
-        works = state is not None and state.kind == "agent"
-        guards = state.guards if state is not None and works else ()
-        shared = {guard.shares: guard for guard in guards if guard.shares and guard.shares.kind == "breaker"}
-        return tuple((guard, permitted(self.snapshot, guard), outcome) for guard in shared.values())
+        shared = self.spec.breakers.get(self.snapshot.state, ())
+        return tuple([(guard, permitted(self.snapshot, guard), outcome) for guard in shared])
 
     def _retry(self, event: Event) -> Retrying | None:
         """The retry of the attempt that ended in this event, if its state has one that is for it."""
@@ -225,7 +222,8 @@ class _Selection:
         if refusal is None and not may_refuse:
             return Way(hop, target, answers)
         leads = {owner: ways for owner, ways, _ in asked}
-        codes = [(guard.at, code) for guard in may_refuse for code in (*guard.codes, DEFER_EXHAUSTED)]
+        opening = [guard for guard in may_refuse if leads[guard.at]]
+        codes = [(guard.at, code) for guard in opening for code in (*guard.codes, DEFER_EXHAUSTED)]
         codes += [(refusal.at, refusal.verdict.code)] if refusal is not None else []
         after: dict[tuple[str, str], Way] = {}
         for at, code in dict.fromkeys(codes):

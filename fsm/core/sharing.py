@@ -7,9 +7,7 @@ has ended. The numbers of a verdict are all that it was made from, so a replay m
 on any machine, at any time.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from typing import Any, Protocol
 
 from attrs import define, evolve, field, frozen
@@ -113,7 +111,7 @@ class Sharing:
     shared: Shared
     _after: dict[int, Row] = field(factory=dict)
     _rows: dict[Share, tuple[Placed, Row]] = field(factory=dict)
-    _turns: Counter[tuple[str, str]] = field(factory=Counter)
+    _turns: dict[tuple[str, str], int] = field(factory=dict)
 
     def tell(self) -> None:
         """What came of what has ended, to those who had permitted it; of what is left in its midst, nothing came."""
@@ -147,8 +145,8 @@ class Sharing:
         found = []
         for part in answers:
             alike = (part.name if isinstance(part, Placed) else part.guard, part.at)
-            turn = self._turns[alike]
-            self._turns[alike] += 1
+            turn = self._turns.get(alike, 0)
+            self._turns[alike] = turn + 1
             found.append(self._ask(part, target, begins_ms, again, turn) if isinstance(part, Placed) else part)
         return tuple(found)
 
@@ -262,14 +260,20 @@ def tell(shared: Shared, told: Iterable[Told], at_ms: int) -> None:
 
 
 def breaking(guard: Placed) -> Breaking:
-    """The parameters of a breaker, as its row is asked with them."""
-    return _breaking(tuple(guard.params.items()))
-
-
-@lru_cache(maxsize=256)
-def _breaking(params: tuple[tuple[str, Any], ...]) -> Breaking:
+    """The parameters of a breaker, as its row is asked with them; a guard's are worked out once."""
+    known = _known.get(id(guard))
+    if known is not None and known[0] is guard:
+        return known[1]
     unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
-    return Breaking(**{**unlimited, **dict(params)})
+    found = Breaking(**{**unlimited, **guard.params})
+    if len(_known) >= KNOWN_MAX:
+        _known.clear()
+    _known[id(guard)] = guard, found
+    return found
+
+
+KNOWN_MAX = 256
+_known: dict[int, tuple[Placed, Breaking]] = {}
 
 
 def budgeting(guard: Placed) -> Budgeting:

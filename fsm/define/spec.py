@@ -135,6 +135,16 @@ class MachineSpec:
         return {(guard.name, guard.at, guard.nth): share for guard, share in shared if share.kind == "budget"}
 
     @cached_property
+    def breakers(self) -> dict[str, tuple[Placed, ...]]:
+        """Of each state with an agent the breakers that stand on it, each once."""
+        found: dict[str, tuple[Placed, ...]] = {}
+        for state in self.states:
+            breakers = (guard for guard in state.guards if guard.shares is not None and guard.shares.kind == "breaker")
+            if state.kind == "agent" and (once := {guard.shares: guard for guard in breakers}):
+                found[state.name] = tuple(once.values())
+        return found
+
+    @cached_property
     def watched(self) -> frozenset[str]:
         """The names of what guards want to know the failures of."""
         struck = [g.counter.subject for g in self.guards if g.counter is not None and g.counter.of == "strikes"]

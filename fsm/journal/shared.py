@@ -48,9 +48,11 @@ class SharedRows:
 
     def _resolved(self, share: Share) -> Share:
         """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
+        if share.kind != "budget":
+            return share
         unit, _, scope = share.name.partition(":")
         scope, _, window = scope.partition("/")
-        if share.kind != "budget" or not (scope == "machine" or scope.startswith("label:")):
+        if not (scope == "machine" or scope.startswith("label:")):
             return share
         value = self._machine if scope == "machine" else self._labels.get(scope.removeprefix("label:"), "")
         return Share("budget", f"{unit}:{scope}={value}" + (f"/{window}" if window else ""))
