@@ -124,7 +124,9 @@ def test_a_row_comes_back_from_json_and_from_numbers(row: BudgetRow) -> None:
     assert BudgetRow.from_numbers({**row.numbers(), "asked": 7, "limit": 9}) == row
 
 
-@given(row=ROWS, asked=st.none() | NUMBERS, warn_at=st.none() | st.integers(1, 999), window_ms=st.none() | st.just(HOUR))
+@given(
+    row=ROWS, asked=st.none() | NUMBERS, warn_at=st.none() | st.integers(1, 999), window_ms=st.none() | st.just(HOUR)
+)
 def test_the_numbers_of_a_verdict_are_all_that_it_was_made_from(
     row: BudgetRow, asked: int | None, warn_at: int | None, window_ms: int | None
 ) -> None:

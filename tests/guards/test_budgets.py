@@ -343,7 +343,9 @@ async def test_a_retry_sets_aside_what_its_visit_has_not(db: Path) -> None:
 
 async def test_refused_at_the_start_it_starts_once_there_is_more(db: Path) -> None:
     async with bank(db, Halting) as at:
-        await at.settled(*[run_id for n in range(13) for run_id in [f"r{n}"] if not await at.start(run_id)])
+        run_ids = [f"r{n}" for n in range(13)]
+        await at.start(*run_ids)
+        assert set(await at.settled(*run_ids)) == {"done"}
         assert at.row() == BudgetRow(spent=13 * BILL)
         await at.run("late")
         assert (at.code("late"), at.runner.journal.read.run("late").outcome) == ("token_budget", "stopped")
@@ -416,6 +418,23 @@ async def test_without_tokens_max_nothing_is_set_aside_and_the_verdict_says_so(d
         assert at.row() == BudgetRow(spent=450), "one visit may overshoot"
         assert "asked" not in at.records("r0")[0].rulings[-1].verdict.numbers
         assert at.records("r3")[0].rulings[-1].verdict.numbers == {"spent": 450, "limit": 400}
+
+
+class Backed(Machine):
+    draft = State(initial=Brief, agent=unbound, tokens_max=MOST, fallback=unbound)
+    done = State(final="completed")
+    gone = State(final="failed")
+    ok = draft.to(done, on=Draft)
+    limits = everywhere(TokenBudget(MOST, scope="machine"), otherwise=gone)
+
+
+async def test_a_way_on_which_the_machines_guards_are_not_asked_counts_and_may_overshoot(db: Path) -> None:
+    """A run must always be able to fail, and a fallback is how one does."""
+    async with bank(db, Backed) as at:
+        at.script = {"r0": steps(ValueError("no"), Draft())}
+        assert await at.run("r0") == "done"
+        assert at.row() == BudgetRow(spent=2 * BILL)
+        assert await at.run("r1") == "gone"
 
 
 class Queue(Machine):
