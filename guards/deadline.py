@@ -12,9 +12,10 @@ class Deadline(Guard):
     """Refuses to go on once the run is `seconds` old, by wall clock, since it was started.
 
     In `everywhere` no visit gets more time than its run has left: an attempt, or a wait that has a timeout, which
-    began before the deadline ends with it in `TimedOut`. What is entered after it is the declared way out, and
-    has its own time. Elsewhere it only refuses its transition, or entry into its state. Time that the run spent
-    waiting or halted counts. Code: `deadline`, with milliseconds.
+    was entered before the deadline ends with it in `TimedOut`. So a person who is asked a minute before it has that
+    minute, whatever the state's `timeout_s`. What is entered after it is the declared way out, and has its own
+    time. Elsewhere it only refuses its transition, or entry into its state. Time that the run spent waiting or
+    halted counts. Code: `deadline`, with milliseconds.
     """
 
     kind: ClassVar[Kind] = "env"

@@ -55,13 +55,16 @@ class _Budget(Guard):
         )
         if not is_known or "/" in scope:
             return f"{name}(scope={scope!r})", f"write {FORMS}"
-        if scope != "run" and standing == "transition":
-            return f"{name}(scope={scope!r}) on a transition", "put it on a state or in everywhere(): visits spend"
         if scope == "run" and (self.window_s is not None or self.warn_at is not None):
             return f"{name} of a run with window_s or warn_at", f"give it a scope that runs share: {FORMS[7:]}"
+        if scope != "run" and standing == "transition":
+            return (
+                f"{name}(scope={scope!r}) stands on a transition",
+                "put it on the state, or in everywhere(): visits spend",
+            )
         window: object = self.window_s
         if window is not None and (type(window) not in (int, float) or not 0.001 <= window < 1e9):  # type: ignore[operator]
-            return f"{name}(window_s={window!r})", "give seconds, a thousandth of one or more"
+            return f"{name}(window_s={window!r})", "give seconds, 0.001 or more"
         if self.warn_at is not None and not (type(self.warn_at) is int and 0 < self.warn_at < self.limit_of()):
             return (
                 f"{name}(warn_at={self.warn_at!r})",

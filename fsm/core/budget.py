@@ -115,9 +115,6 @@ def raised(row: BudgetRow, amount: int) -> BudgetRow:
 
 
 def seen(row: BudgetRow, budgeting: Budgeting, at_ms: int) -> BudgetRow:
-    """The row as it stands at that moment: in a later window nothing is spent yet.
-
-    A moment of an earlier one counts in that of the row: clocks differ, and what was spent must not be forgotten.
-    """
+    """The row as it stands at that moment: in a later window nothing is spent yet; what comes late counts in this."""
     window = at_ms // budgeting.window_ms if budgeting.window_ms else 0
     return row if window <= row.window or not row.readable else evolve(row, window=window, spent=0)

@@ -69,7 +69,8 @@ class _Selection:
             return Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told)
         line, event = self._candidate(event) if not event.unread else (None, event)
         plan = Plan(event=event, predicates=tuple(self.predicates), way=None, retry=retry, told=told, left=left)
-        if line is None:
+        made = retry is not None and self.recorded is not None and self.recorded.kind == "retried"
+        if line is None or made:  # no ruling on a way is in the record of a retry
             return plan
         way, memory = self._transition(line, event)
         return evolve(plan, way=way, memory=memory)

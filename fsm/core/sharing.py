@@ -8,7 +8,7 @@ on any machine, at any time.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from fsm.core.budget import Budgeting, BudgetRow
 from fsm.core.deadline import time_for
 from fsm.core.plan import PERMIT, Asked, Plan, Told, permitted
 from fsm.core.record import Record
-from fsm.core.snapshot import HELD, Snapshot, is_over, is_pending
+from fsm.core.snapshot import Snapshot, is_over, is_pending
 from fsm.define.guard import Placed, Ruling, Share, Verdict
 from fsm.define.parts import StateSpec
 from fsm.define.spec import MachineSpec
@@ -42,7 +42,9 @@ class Shared(Protocol):
 
     past: bool
 
-    def row(self, guard: Placed, turn: int = 0) -> Row: ...
+    def row(self, guard: Placed, turn: int = 0) -> Row:
+        """Its row; `turn` says how many rulings this decision has of guards alike at its place."""
+        ...
 
     def put(self, guard: Placed, row: Row) -> None: ...
 
@@ -96,10 +98,9 @@ class Recorded:
         return self._numbers(guard, turn).get("asked", None if most is None else 0)
 
     def _numbers(self, guard: Placed, turn: int) -> Mapping[str, int]:
-        """By its turn among guards alike: a record says which of several it was only where that one keeps something."""
-        alike = (guard.name, guard.at)
-        same = [ruling for ruling in self.record.rulings if (ruling.guard, ruling.at) == alike]
-        return same[turn].verdict.numbers if turn < len(same) else {}
+        """Of guards alike in their order: a record says which of them it was only where that one keeps something."""
+        alike = [r for r in self.record.rulings if (r.guard, r.at) == (guard.name, guard.at)]
+        return alike[turn].verdict.numbers if turn < len(alike) else {}
 
 
 @define
@@ -129,36 +130,33 @@ class Sharing:
             return
         now = self.snapshot
         spent = now.spent + self.plan.event.charged - now.settled
-        held: dict[Share, int] = {}
-        guards = list(budgets_of(self.spec, now.state))
-        for guard in guards:
-            share = share_of(guard)
-            held[share] = max(held.get(share, 0), now.holds.get(guard.kept_as, 0))
-        for guard in {share_of(guard): guard for guard in guards}.values():
-            amount, free = getattr(spent, unit_of(guard)), held[share_of(guard)]
-            self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, free, self.plan.event.at_ms))
+        for share, guard in budgets_of(self.spec, now.state).items():
+            amount, held = getattr(spent, unit_of(guard)), now.holds.get(share.name, 0)
+            self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, held, self.plan.event.at_ms))
 
     def rulings(self, answers: Iterable[Answer], target: str) -> tuple[Ruling, ...]:
         """Every answer as a ruling, of a move that leads into `target`."""
-        return self._rulings(answers, self.spec.state[target], self.plan.event.at_ms, again=False)
+        return self._given(answers, self.spec.state[target], self.plan.event.at_ms, again=False)
 
     def again(self, answers: Iterable[Answer], begins_ms: int) -> tuple[Ruling, ...]:
         """The same, of a retry that begins then: its visit has set aside what all its attempts may spend."""
-        return self._rulings(answers, self.spec.state[self.snapshot.state], begins_ms, again=True)
+        return self._given(answers, self.spec.state[self.snapshot.state], begins_ms, again=True)
 
-    def _rulings(self, answers: Iterable[Answer], target: StateSpec, begins_ms: int, again: bool) -> tuple[Ruling, ...]:
+    def _given(self, answers: Iterable[Answer], target: StateSpec, begins_ms: int, again: bool) -> tuple[Ruling, ...]:
         self._after = {}
-        return tuple(
-            [self._ask(part, target, begins_ms, again) if isinstance(part, Placed) else part for part in answers]
-        )
+        found = []
+        for part in answers:
+            alike = (part.name if isinstance(part, Placed) else part.guard, part.at)
+            turn = self._turns[alike]
+            self._turns[alike] += 1
+            found.append(self._ask(part, target, begins_ms, again, turn) if isinstance(part, Placed) else part)
+        return tuple(found)
 
-    def _ask(self, guard: Placed, target: StateSpec, begins_ms: int, again: bool) -> Ruling:
-        turn = self._turns[guard.name, guard.at]
-        self._turns[guard.name, guard.at] += 1
+    def _ask(self, guard: Placed, target: StateSpec, begins_ms: int, again: bool, turn: int) -> Ruling:
         if share_of(guard).kind == "breaker":
             verdict = self._ask_breaker(guard, target, max(begins_ms, self.plan.event.at_ms), turn)
         else:
-            free = target.kind == "waiting" or (again and guard.kept_as in self.snapshot.holds)
+            free = target.kind == "waiting" or (again and share_of(guard).name in self.snapshot.holds)
             verdict = self._ask_budget(guard, None if free else getattr(target, UNITS[unit_of(guard)]) or 0, turn)
         return Ruling(guard.name, guard.at, guard.standing, verdict, guard.nth if verdict.keep else 1)
 
@@ -171,9 +169,9 @@ class Sharing:
         if verdict.decision == "refuse":
             return verdict
         if guard.standing != "state" or target.kind != "agent":
-            return evolve(verdict, code="")
+            return Verdict("allow", numbers=verdict.numbers)
         self._after[id(guard)] = after
-        return evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
+        return Verdict("allow", verdict.code, verdict.numbers, keep={PERMIT: breaker.generation_of(verdict) + 1})
 
     def _ask_budget(self, guard: Placed, most: int | None, turn: int) -> Verdict:
         event, now = self.plan.event, self.snapshot
@@ -181,8 +179,6 @@ class Sharing:
         asked, defers = self.shared.asked(guard, most, turn), pending.defers if pending else 0
         verdict, after = budget.ask(self._row(guard, turn), budgeting(guard), asked, event.at_ms, defers)
         self._after[id(guard)] = after
-        if asked and verdict.decision == "allow":
-            return evolve(verdict, keep={HELD: asked})
         held = bounded(verdict, self.spec.bounds, pending, event.at_ms)
         return held if held is verdict else evolve(held, numbers={**verdict.numbers, **held.numbers})
 
@@ -206,12 +202,11 @@ class Sharing:
         self._rows[share_of(guard)] = guard, row
 
 
-def budgets_of(spec: MachineSpec, state: str) -> Iterator[Placed]:
-    """The guards whose budgets a visit of this state spends."""
+def budgets_of(spec: MachineSpec, state: str) -> Mapping[Share, Placed]:
+    """The budgets that a visit of this state spends, each once, with a guard that asks it."""
     everywhere = (guard for line in spec.everywhere for guard in line.guards)
-    for guard in (*spec.state[state].guards, *everywhere):
-        if guard.shares is not None and guard.shares.kind == "budget":
-            yield guard
+    shared = [(guard.shares, guard) for guard in (*spec.state[state].guards, *everywhere) if guard.shares is not None]
+    return {share: guard for share, guard in shared if share.kind == "budget"}
 
 
 @frozen(kw_only=True)

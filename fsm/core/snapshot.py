@@ -4,6 +4,7 @@
 journal with it, replay compares with it.
 """
 
+from collections import Counter as Counts
 from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
@@ -14,7 +15,6 @@ from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
 
-HELD = "held"  # what a guard that shares a budget keeps: how much this move sets aside
 NO_HOLDS: Mapping[str, int] = {}
 
 
@@ -47,7 +47,7 @@ class Snapshot:
     that a stray refused event changes no key; `given` is that of the record which holds the visit's payload.
     `resumes` and `refusals` count within the visit; `fresh` is the attempt that began anew: later ones continue
     it after a loss, and get the results of its calls. `again` is the visit's last retry. `holds` is what the visit
-    has set aside of budgets shared with other runs, by guard; `settled` what of the spending they know. `memory`
+    has set aside of budgets shared with other runs, by their names; `settled` what of the spending they know. `memory`
     is canonical JSON, or None where the machine has none or its code is not at hand. `kept` holds what guards
     keep, of each by its place.
     """
@@ -89,9 +89,19 @@ def is_over(record: Record) -> bool:
     return moves or (record.own and record.kind == "deferred")
 
 
-def _holds(record: Record) -> Mapping[str, int]:
-    """What this move sets aside of shared budgets; by other guards nobody looks for it."""
-    return {r.kept_as: r.verdict.keep[HELD] for r in record.rulings if HELD in r.verdict.keep} or NO_HOLDS
+def _holds(spec: MachineSpec, rulings: Iterable[Ruling]) -> Mapping[str, int]:
+    """What a move sets aside of shared budgets, by the rulings on the way that is taken; each guard rules there once.
+
+    A record says which of several guards alike it was only where that one keeps something: here their order tells.
+    """
+    found: dict[str, int] = {}
+    turns: Counts[tuple[str, str]] = Counts()
+    for ruling in rulings:
+        turns[alike := (ruling.guard, ruling.at)] += 1
+        share, asked = spec.budgets.get((*alike, turns[alike])), ruling.verdict.numbers.get("asked", 0)
+        if share is not None and asked and ruling.verdict.decision == "allow":
+            found[share.name] = asked
+    return found or NO_HOLDS
 
 
 def failure_seq(snapshot: Snapshot) -> int | None:
@@ -115,7 +125,7 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
         moved = _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
-        return evolve(moved, holds=_holds(record), settled=moved.spent) if spec.budgets else moved
+        return evolve(moved, holds=_holds(spec, _of_move(spec, record)), settled=moved.spent) if spec.budgets else moved
     if spec.budgets and is_over(record):
         snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
@@ -181,6 +191,13 @@ def _on_the_way(spec: MachineSpec, record: Record) -> tuple[Ruling, ...]:
     return record.rulings[asked:]
 
 
+def _of_move(spec: MachineSpec, record: Record) -> tuple[Ruling, ...]:
+    """The rulings on the way that was taken, and none of those on ways refused before."""
+    rulings = _on_the_way(spec, record)
+    asked = len(spec.state[record.state].guards)
+    return rulings[len(rulings) - asked :] if spec.hops[record.hop].otherwise else rulings
+
+
 def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
     """Another attempt of the same visit, which wants fresh answers of its calls."""
     assert record.until_ms is not None
@@ -192,8 +209,9 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
             counters[counter.key] = counters.get(counter.key, 0) + 1
     again = Again(record.seq, record.until_ms)
     kept = _with_kept(after.kept, record.rulings)
-    holds = {**after.holds, **_holds(record)} if spec.budgets else after.holds
-    return evolve(after, counters=counters, kept=kept, holds=holds, attempt=attempt, fresh=attempt, again=again)
+    if spec.budgets:
+        after = evolve(after, holds={**after.holds, **_holds(spec, record.rulings)})
+    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again)
 
 
 def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:

@@ -89,6 +89,10 @@ def allow(keep: Kept = NOTHING_KEPT, /, **numbers: int) -> Verdict:
 
 
 def refuse(code: str, **numbers: int) -> Verdict:
+    """Do not let it pass. `code` is one of the guard's `codes`, for `otherwise`; the record keeps code and numbers.
+
+    Told as counted against a limit is a number `cycles` beside a number `cycles_max`.
+    """
     return Verdict("refuse", code, numbers)
 
 

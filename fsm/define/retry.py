@@ -8,7 +8,7 @@ that off there.
 from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from fsm.define.events import AgentFailed, RuntimeEvent
 
@@ -16,13 +16,14 @@ from fsm.define.events import AgentFailed, RuntimeEvent
 def retriable(failure: RuntimeEvent) -> bool:
     """Whether trying again may help, from the recorded failure alone.
 
-    No answer in time, and an answer that is no valid payload: yes. An error: as it was recorded; yes for lost
-    connections, timeouts, HTTP 408, 425, 429 and 5xx.
+    No answer in time, and an answer that is no valid payload: yes. An error: as it was recorded (`retriable`): yes for
+    lost connections, timeouts, HTTP 408, 425, 429 and 5xx, and for pydantic's `ValidationError` and JSON that cannot
+    be read, which is what a model's garbage becomes; also if it was raised `from` one of these.
     """
     return failure.retriable if isinstance(failure, AgentFailed) else True
 
 
-@frozen(kw_only=True)
+@frozen
 class Retry:
     """Begin the agent's attempt again, in the same visit, up to `attempts_max` attempts.
 
@@ -36,6 +37,6 @@ class Retry:
     """
 
     attempts_max: int = 3
-    base_s: float = 1.0
-    cap_s: float = 60.0
-    when: Callable[[Any], bool] = retriable
+    base_s: float = field(default=1.0, kw_only=True)
+    cap_s: float = field(default=60.0, kw_only=True)
+    when: Callable[[Any], bool] = field(default=retriable, kw_only=True)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from fsm.define import jsonform
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.forms import FORMAT, checked
-from fsm.define.guard import Counter, Placed
+from fsm.define.guard import Counter, Placed, Share
 from fsm.define.parts import (
     BOUND_NAMES,
     START,
@@ -129,9 +129,10 @@ class MachineSpec:
         return tuple(g.limit for g in placed if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None)
 
     @cached_property
-    def budgets(self) -> bool:
-        """Whether any guard shares a budget with other runs."""
-        return any(guard.shares is not None and guard.shares.kind == "budget" for guard in self.guards)
+    def budgets(self) -> Mapping[tuple[str, str, int], Share]:
+        """The budgets that guards share with other runs: by the guard's name, its place, and its number there."""
+        shared = [(guard, guard.shares) for guard in self.guards if guard.shares is not None]
+        return {(guard.name, guard.at, guard.nth): share for guard, share in shared if share.kind == "budget"}
 
     @cached_property
     def watched(self) -> frozenset[str]:

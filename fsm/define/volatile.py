@@ -21,6 +21,8 @@ BITS = 48
 
 
 class _Volatile:
+    """Marks a field that two payloads which say the same may differ in: `at: Annotated[AwareDatetime, Volatile]`."""
+
     __slots__ = ()
 
     def __repr__(self) -> str:
@@ -28,7 +30,6 @@ class _Volatile:
 
 
 Volatile: Final = _Volatile()
-"""Marks a field that two payloads which say the same may differ in: `at: Annotated[AwareDatetime, Volatile]`."""
 
 
 def number_of(digest: bytes) -> int:

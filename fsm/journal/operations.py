@@ -18,7 +18,7 @@ from fsm.core.engine import Engine
 from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import ENDED, NOTHING, Record, Spent, link
 from fsm.core.sharing import permit, tell
-from fsm.core.snapshot import Snapshot
+from fsm.core.snapshot import Snapshot, apply
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict
 from fsm.journal import bulk, timers
@@ -156,7 +156,7 @@ class Append(Operation):
 
     The spending that calls reported since the last record is booked into it. `call` is a row to write before
     it: an answer. `timeout_ms` starts the wait of a resumed waiting state anew; `spec` and `snapshot` are the
-    new definition, and the position in it.
+    new definition, and where the run stands before the record: the snapshot row has that after it.
     """
 
     run: int
@@ -191,8 +191,10 @@ class Append(Operation):
             insert_machine(connection, self.spec, record.at_ms)
             connection.execute("UPDATE run SET fingerprint = ? WHERE key = ?", (self.spec.fingerprint, run.key))
         if self.snapshot is not None:
-            memory = self.snapshot.memory.decode() if self.snapshot.memory is not None else None
-            values = (run.key, record.seq, snapshot_body(self.snapshot), memory)
+            assert self.spec is not None
+            after = apply(self.spec, self.snapshot, record)
+            memory = after.memory.decode() if after.memory is not None else None
+            values = (run.key, record.seq, snapshot_body(after), memory)
             bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), [values])
         if self.timeout_ms is not None:
             timer = (run.key, "timeout", run.entered, record.at_ms + self.timeout_ms)

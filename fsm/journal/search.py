@@ -154,3 +154,9 @@ def notable(reader: Reader, run: int, first: int, last: int, limit: int) -> list
         " AND (kind NOT IN ('started', 'taken') OR instr(hop, '.') > 0) ORDER BY seq DESC LIMIT ?"
     )
     return [seq for (seq,) in reversed(reader.query(sql, run, first, last, limit))]
+
+
+def detours(reader: Reader, run: int) -> dict[str, int]:
+    """How often a run took each way that a refusal or a failure opened: retries, fallbacks, `otherwise`."""
+    sql = "SELECT hop, count(*) FROM record WHERE run = ? AND instr(hop, '.') > 0 GROUP BY hop ORDER BY min(seq)"
+    return dict(reader.query(sql, run))

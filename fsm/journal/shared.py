@@ -52,10 +52,8 @@ class SharedRows:
         scope, _, window = scope.partition("/")
         if share.kind != "budget" or not (scope == "machine" or scope.startswith("label:")):
             return share
-        label = scope.removeprefix("label:")
-        value = self._machine if scope == "machine" else self._labels.get(label, "")
-        whose = f"{label}={value}"
-        return Share("budget", f"{unit}:{whose}" + (f"/{window}" if window else ""))
+        value = self._machine if scope == "machine" else self._labels.get(scope.removeprefix("label:"), "")
+        return Share("budget", f"{unit}:{scope}={value}" + (f"/{window}" if window else ""))
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most

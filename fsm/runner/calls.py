@@ -163,7 +163,7 @@ class CallDesk:
         purse = Purse(key, name, self.entered, self.attempt, calling.get())
         outcome = asyncio.get_running_loop().create_future()
         ticket = self._under_way[key] = Ticket(key, name, arguments, returns, digested, purse, outcome)
-        self.live.purses.add(purse)
+        self.live.open(purse)
         return ticket
 
     async def _outcome_of(self, same: Ticket, name: str, key: str | None, digested: bytes) -> Call | None:

@@ -110,7 +110,10 @@ class Driver:
             return None
         live.in_agent = True
         now, now_ms, deadline_ms = live.snapshot, self.clock.now_ms(), None
-        live.time_ms = time_for(spec, spec.state[now.state], now_ms, now.started_at_ms)
+        live.time_ms = time_for(spec, spec.state[now.state], now_ms, now.started_at_ms, now.entered_at_ms)
+        if live.time_ms == 0:  # the run's deadline was over before it could begin
+            self._leave(live)
+            return seal(TimedOut(timeout_ms=0, attempt=now.attempt), RUNTIME_BYTES_MAX)
         if live.time_ms is not None:
             self.watchdog.watch(live, self.clock.monotonic() + live.time_ms / 1000)
             deadline_ms = now_ms + live.time_ms

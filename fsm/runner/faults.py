@@ -18,6 +18,8 @@ NAME_MAX = 200
 TEXT_MAX = 2_000
 RETRY_AFTER_MS_MAX = 86_400_000
 
+CAUSES_MAX = 4
+
 LOST = (TimeoutError, ConnectionError)
 LOST_ELSEWHERE = {  # package, class: a connection that was lost, or an answer that did not come
     ("httpx", "TransportError"),
@@ -29,6 +31,9 @@ LOST_ELSEWHERE = {  # package, class: a connection that was lost, or an answer t
     ("aiohttp", "ClientConnectionError"),
     ("openai", "APIConnectionError"),
     ("anthropic", "APIConnectionError"),
+    ("socket", "gaierror"),
+    ("pydantic_core", "ValidationError"),  # what came was no answer of the shape that was asked for
+    ("json", "JSONDecodeError"),
 }
 
 
@@ -55,10 +60,19 @@ def fault_of(error: BaseException, now_ms: int) -> Fault:
         text = str(error)[:TEXT_MAX].encode("utf-8", "replace").decode()
     except Exception as unprintable:
         text = f"unprintable: {type(unprintable).__name__}"
-    response = _part(error, "response")
-    status = _status(error, response)
-    retriable = bool(_part(error, "retriable", _may_help(error, status)))
-    return Fault(type(error).__name__[:NAME_MAX], text, retriable, status, _retry_after_ms(error, response, now_ms))
+    causes = _causes(error)
+    status = next((status for cause in causes if (status := _status(cause)) is not None), None)
+    retriable = bool(_part(error, "retriable", _may_help(causes, status)))
+    retry_after_ms = next((ms for cause in causes if (ms := _retry_after_ms(cause, now_ms)) is not None), None)
+    return Fault(type(error).__name__[:NAME_MAX], text, retriable, status, retry_after_ms)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """The error, and those it was raised `from`: a wrapper of the user's says less than what it wraps."""
+    found: list[BaseException] = [error]
+    while (cause := found[-1].__cause__) is not None and len(found) < CAUSES_MAX:
+        found.append(cause)
+    return found
 
 
 def _part(of: Any, name: str, default: Any = None) -> Any:
@@ -69,23 +83,30 @@ def _part(of: Any, name: str, default: Any = None) -> Any:
         return default
 
 
-def _may_help(error: BaseException, status: int | None) -> bool:
+def _may_help(causes: list[BaseException], status: int | None) -> bool:
     if status is not None:
         return status >= 500 or status in BUSY
-    family = {(cls.__module__.split(".")[0], cls.__name__) for cls in type(error).__mro__}
-    return isinstance(error, LOST) or bool(family & LOST_ELSEWHERE)
+    family = {(cls.__module__.split(".")[0], cls.__name__) for cause in causes for cls in type(cause).__mro__}
+    return any(isinstance(cause, LOST) for cause in causes) or bool(family & LOST_ELSEWHERE)
 
 
-def _status(error: BaseException, response: Any) -> int | None:
+def _status(error: BaseException) -> int | None:
+    response = _part(error, "response")
     found = [_part(error, name) for name in ("status_code", "status", "code")]
     found += [_part(response, name) for name in ("status_code", "status")]
     return next((int(status) for status in found if isinstance(status, int) and 100 <= status <= 599), None)
 
 
-def _retry_after_ms(error: BaseException, response: Any, now_ms: int) -> int | None:
-    """The Retry-After of the response behind an error (RFC 9110, 10.2.3); None where it is neither seconds nor date."""
-    headers = _part(response, "headers") or _part(error, "headers")
+def _retry_after_ms(error: BaseException, now_ms: int) -> int | None:
+    """The Retry-After of the response behind an error (RFC 9110, 10.2.3); None where it is neither seconds nor date.
+
+    `retry-after-ms`, which some model servers send, is finer and goes first.
+    """
+    headers = _part(_part(error, "response"), "headers") or _part(error, "headers")
     try:
+        finer = str(headers.get("retry-after-ms") or "")
+        if finer.isdigit():
+            return min(int(finer), RETRY_AFTER_MS_MAX)
         given = str(headers.get("retry-after") or headers.get("Retry-After")).strip()
         ms = float(given) * 1000 if given[:1].isdigit() else _moment_ms(given) - now_ms
         return min(max(0, round(ms)), RETRY_AFTER_MS_MAX)

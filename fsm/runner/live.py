@@ -193,6 +193,11 @@ class Live:
             spent, self.in_rows = self.unbooked, self.spent
         return spent
 
+    def open(self, purse: Purse) -> None:
+        """A call begins; what is spent in it goes there, from any thread."""
+        with self._lock:
+            self.purses.add(purse)
+
     def empty(self, purse: Purse) -> Spent:
         """What was spent in a call and is about to be written into a row of it."""
         with self._lock:
@@ -209,7 +214,8 @@ class Live:
 
     def leave(self, purse: Purse) -> None:
         """The call has ended without an outcome: who permitted it hears so; its spending has to be written."""
-        self.hung += [(guard, generation, "neutral") for guard, generation in purse.permits]
+        given_back: list[Told] = [(guard, generation, "neutral") for guard, generation in purse.permits]
+        self.hung += given_back
         purse.permits = []
         with self._lock:
             purse.over = True

@@ -89,6 +89,7 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     """Commit and adopt the record; what goes wrong after that is no reason to leave the run alone."""
     spec, before = live.engine.spec, live.snapshot
     waits = before.state != START and spec.state[before.state].kind == "waiting"
+    at_ms = max(driver.clock.now_ms(), before.at_ms)
     live.strikes = {}
     for row in driver.journal.read.calls(live.run.key, before.seq) if spec.watched else ():
         if row.kind == "outcome" and (row.entered, row.attempt) == (before.entered, before.attempt):
@@ -96,15 +97,16 @@ async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | 
     record = Record(
         seq=before.seq + 1,
         kind="resumed",
-        at_ms=max(driver.clock.now_ms(), before.at_ms),
+        at_ms=at_ms,
         source=before.state,
         state=before.state,
         outcome="waiting" if waits else "running",
-        attempt=before.attempt + 1,
+        attempt=before.attempt + (not before.rests(at_ms)),  # in a pause no attempt is lost
         strikes=live.strikes,
         note={"why": why, **({"by": by} if by else {}), **({"key": answer.key} if answer else {})},
     )
-    timeout_ms = time_for(spec, spec.state[before.state], record.at_ms, before.started_at_ms) if waits else None
+    times = record.at_ms, before.started_at_ms, before.entered_at_ms
+    timeout_ms = time_for(spec, spec.state[before.state], *times) if waits else None
     try:
         record = await driver.journal.append(live.run, record, call=answer, timeout_ms=timeout_ms)
     except BaseException:

@@ -4,7 +4,6 @@ from attrs import evolve
 
 from fsm.core.recall import Unread, recall
 from fsm.core.record import Record
-from fsm.core.snapshot import apply
 from fsm.define.payload import digest
 from fsm.define.spec import MachineSpec
 from fsm.errors import MachineUnknown, NotResumable
@@ -45,7 +44,7 @@ async def repin(driver: Driver, run: Run, by: str) -> Run:
         memory=digest(before.memory) if before.memory is not None else None,
         note={"from": run.fingerprint, "to": spec.fingerprint, **({"by": by} if by else {})},
     )
-    await driver.journal.append(run, record, spec=spec, snapshot=apply(spec, before, record))
+    await driver.journal.append(run, record, spec=spec, snapshot=before)
     return read.run(run.run_id)
 
 

@@ -115,7 +115,7 @@ class Books:
         for purse in [purse for purse in live.purses if purse.spent]:
             await self.journal.call(_row(live, purse, live.empty(purse), self.clock.now_ms()))
             if purse.over:
-                live.purses.discard(purse)
+                live.leave(purse)  # unless more was spent in it meanwhile
 
     async def all(self, live: Live, *, again: bool = False) -> None:
         """What a run that stops here has spent since its last record; `again`: another runner has taken it over.

@@ -24,7 +24,7 @@ from fsm.define.guard import Kind as GuardKind
 from fsm.define.guard import Placed, Standing
 from fsm.define.parts import START_HOP, EverywhereSpec, StateSpec, TransitionSpec, retry_id, way_id
 from fsm.define.spec import MachineSpec
-from fsm.show.telling import guard_words
+from fsm.show.demands import guard_words
 from fsm.show.words import count
 
 BoxKind = Literal["agent", "waiting", "completed", "failed", "start", "anywhere", "stopped"]

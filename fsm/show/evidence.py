@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +16,7 @@ from fsm.journal import flock
 from fsm.journal.lease import LEASE_S
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
+from fsm.journal.search import detours
 from fsm.show.asked import Places
 from fsm.show.here import Here
 
@@ -38,7 +39,8 @@ class Evidence:
     """A run, its machine as recorded, its visit in progress, who advances it, and what waits for it.
 
     `entry` is the record that entered the state, `since` the last of those after it. `code` is the machine
-    as it is today, where it is at hand; `here` makes the commands about it.
+    as it is today, where it is at hand; `here` makes the commands about it. `detours`: how often it took each way
+    that a refusal or a failure opened.
     """
 
     run: Run
@@ -50,6 +52,7 @@ class Evidence:
     timers: tuple[Timer, ...] = ()
     owner: Owner | None = None
     now_ms: int
+    detours: Mapping[str, int] = field(factory=dict)
     code: MachineSpec | None = None
     here: Here = field(factory=Here)
 
@@ -73,6 +76,12 @@ class Evidence:
         return next((timer.due_ms for timer in self.timers if timer.kind == kind), None)
 
     @property
+    def overdue(self) -> bool:
+        """Whether the time of its wait is over, and no runner has seen it."""
+        due_ms = self.due_ms("timeout")
+        return due_ms is not None and due_ms < self.now_ms
+
+    @property
     def began_at_ms(self) -> int:
         """When the attempt in progress began; that of a run which rests is yet to begin."""
         found = [self.entry.at_ms, *(record.at_ms for record in self.since if record.kind == "resumed")]
@@ -82,6 +91,15 @@ class Evidence:
     def retried(self) -> Record | None:
         """The last retry of the visit in progress, if it had one."""
         return next((record for record in reversed(self.since) if record.kind == "retried"), None)
+
+    @property
+    def lost(self) -> int:
+        """How many attempts of the visit in progress died with their process; in a pause there is none to die."""
+        number, begins_ms = 0, 0
+        for record in self.since:
+            begins_ms = (record.until_ms or 0) if record.kind == "retried" else begins_ms
+            number += record.note.get("why") == "lost" and record.at_ms >= begins_ms
+        return number
 
     @property
     def again_ms(self) -> int | None:
@@ -161,6 +179,7 @@ def evidence(
         timers=tuple(reader.timers(run.key)),
         owner=owner_of(reader, run.owner, clock.monotonic()) if run.owner else None,
         now_ms=clock.now_ms(),
+        detours=detours(reader, run.key),
         code=code,
         here=here or Here(),
     )

@@ -10,6 +10,7 @@ from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Placed
 from fsm.define.parts import START
 from fsm.show.asked import takers
+from fsm.show.breaking import is_breaker
 from fsm.show.evidence import Evidence
 from fsm.show.rulings import deciding
 from fsm.show.skeleton import skeleton
@@ -30,7 +31,8 @@ def moves(found: Evidence, case: str) -> list[Move]:
     """For each case what helps, the surest first."""
     match case:
         case "waits":
-            return [*_resumed_if_due(found), *_answering(found), *_sending(found), *_waiting(found)]
+            sending = [] if found.overdue else _sending(found)  # an event would come too late
+            return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found)]
         case "deferred":
             return [*_sending(found), Move("or wait: it is decided again then, by any runner of this machine")]
         case "left":
@@ -81,10 +83,9 @@ def _sending(found: Evidence) -> list[Move]:
 
 
 def _resumed_if_due(found: Evidence) -> list[Move]:
-    due_ms = found.due_ms("timeout")
     if found.posted:
         return [_resume(found, "resume it: a runner decides what waits in the inbox")]
-    if due_ms is not None and due_ms < found.now_ms:
+    if found.overdue:
         return [_resume(found, "resume it: a runner sees that the time is over")]
     return []
 
@@ -122,6 +123,13 @@ def _unstopped(found: Evidence) -> list[Move]:
         return [
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
             _resume(found, "or resume it as it is: it goes on if its agent returns what another line takes"),
+        ]
+    if is_breaker(guard) and guard.shares is not None:
+        reset = found.here.command("breaker", guard.shares.name, "--reset", "--reason", "REASON")
+        return [
+            _resume(found, "resume it once it may be tried again"),
+            Move("or say that it is well again, and resume it then", reset),
+            Move(f"or give {at} an otherwise, so that a refusal leads somewhere"),
         ]
     return [
         _resume(found, "resume it: it tries again, with a new attempt"),

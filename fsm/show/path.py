@@ -14,7 +14,7 @@ from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import counted, notable
-from fsm.show.rulings import given
+from fsm.show.rulings import Given, given
 from fsm.show.telling import again, cap, not_retriable, objections, streaks, words
 from fsm.show.words import moment, safe
 
@@ -170,10 +170,25 @@ def line(
 
 
 def _caps(spec: MachineSpec, record: Record) -> tuple[str, ...]:
-    """Those of the line and the state, or of the retry where one is made; the run's own stand in the head."""
-    made = [one.ruling for one in given(spec, record) if one.retry is (record.kind == "retried")]
-    counted = [ruling for ruling in made if ruling.standing != "run" and ruling.verdict.decision == "allow"]
-    return tuple(filter(None, map(cap, counted)))
+    """What the way taken, or the state entered, counts over the run; the run's own counts stand in the head.
+
+    A guard that let pass where another one refused has counted nothing, and the size of one payload is no count.
+    """
+    counting = [one for one in given(spec, record) if _happened(one, record) and _counts(one)]
+    return tuple(filter(None, (cap(one.ruling) for one in counting)))
+
+
+def _happened(one: Given, record: Record) -> bool:
+    """Whether what the guard stands on was taken, entered, or tried again."""
+    at, retried = one.ruling.at, record.kind == "retried"
+    if not record.hop or one.ruling.verdict.decision != "allow" or one.retry is not retried:
+        return False
+    return at == record.hop or (at == record.state and not retried)
+
+
+def _counts(one: Given) -> bool:
+    """Whether it counts something over the run: in a counter of the kernel's, or in what it keeps."""
+    return bool(one.ruling.verdict.keep) or (one.guard is not None and one.guard.counter is not None)
 
 
 def _streaks(record: Record) -> list[str]:

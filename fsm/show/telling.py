@@ -5,20 +5,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fsm.core.record import Record
-from fsm.core.sharing import breaking
 from fsm.define.events import RUNTIME_EVENTS, invalid_words
-from fsm.define.guard import Counter, Placed, Ruling
+from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
-from fsm.show.breaking import answered, demands, is_breaker, is_of_breaker, stands
+from fsm.show.breaking import answered, is_breaker, is_of_breaker, stands
 from fsm.show.rulings import given
-from fsm.show.words import block, count, duration, moment, money, safe, shown
+from fsm.show.words import block, count, duration, moment, money, safe
 
-COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
 ORDINAL = {  # what is counted before it happens
     **{"fires": "firing", "visits": "visit", "hops": "hop"},
     **{"attempts": "attempt", "arrivals": "arrival"},
 }
+OWN = frozenset({"fires", "visits", "attempts"})  # what a way or a state counts of itself
 OF_WHAT = {"arrivals": " of the same payload"}
 UNITS = {"cycles": "cycles without progress"}
 NAMED = frozenset({"loop_cap", "strikes", "deadline", "attempts_max"})  # codes that say what the numbers say
@@ -130,14 +129,18 @@ def in_a_row(number: int, of: str = "") -> str:
 
 
 def cap(ruling: Ruling) -> str:
-    """A cap that allowed, as short as it can be told: `2/3`; "" where nothing is counted, or failures are."""
+    """A count that allowed, as short as it can be told; "" where there is none, or failures are counted.
+
+    `2/3` of what stands before it: firings, visits, attempts; of anything else with its name: `2/3 arrivals`.
+    """
     told = tally(ruling)
     if told is None or told[0] == "strikes":
         return ""
     what, number, limit = told
     if what in AMOUNTS:
         return f"{AMOUNTS[what](number)}/{AMOUNTS[what](limit)}"
-    return f"{number + (what in ORDINAL):,}/{limit:,}"
+    name = "" if what in OWN else f" {what.replace('_', ' ')}"
+    return f"{number + (what in ORDINAL):,}/{limit:,}{name}"
 
 
 def watched(guard: Placed | None) -> str:
@@ -195,7 +198,15 @@ def not_retriable(spec: MachineSpec, record: Record) -> list[str]:
 def again(record: Record) -> str:
     """Of a retry: `attempt 3 of 5 begins after 4 s`."""
     pause = duration((record.until_ms or 0) - record.at_ms)
-    return f"{attempt(record)} begins after {pause}"
+    return f"{attempt(record)} begins after {pause}{sooner(record)}"
+
+
+def sooner(record: Record) -> str:
+    """That a retry begins before its server wants it, as its `cap_s` says; "" where it does not."""
+    asked_ms = json.loads(record.body or b"{}").get("retry_after_ms") if record.event == "AgentFailed" else None
+    if record.until_ms is None or asked_ms is None or asked_ms <= record.until_ms - record.at_ms:
+        return ""
+    return f" (cap_s; the server asked for {duration(asked_ms)})"
 
 
 def attempt(record: Record) -> str:
@@ -222,33 +233,6 @@ def pretty(body: bytes | None, chars_max: int | None = None) -> str:
 def compact(body: bytes | None) -> str:
     """JSON in one line, safe to print."""
     return "(erased)" if body is None else safe(body.decode())
-
-
-def guard_words(guard: Placed, owner: str) -> str:
-    """What a guard demands, after its name: its limit in words, or its parameters. `owner`: where it stands."""
-    if guard.counter is not None and guard.limit is not None:
-        return _limit_words(guard.counter, guard.limit, owner)
-    if is_breaker(guard):
-        return demands(breaking(guard))
-    return ", ".join(f"{shown(key)} {shown(str(value))}" for key, value in guard.params.items())
-
-
-def _limit_words(counter: Counter, limit: int, owner: str) -> str:
-    match counter.of:
-        case "strikes":
-            often = f" {limit:,} times in a row" if limit > 1 else ""
-            return f"until {shown(counter.subject)} fails{often}"
-        case "elapsed_ms":
-            return f"within {duration(limit)} of the start"
-        case "usd_micros":
-            told = money(limit)
-        case "tokens":
-            told = count(limit, "token")
-        case _:
-            told = count(limit, *COUNTED[counter.of])
-    of = f" of {shown(counter.subject)}" if counter.subject not in ("", owner) else ""
-    since = f" since {shown(counter.since)}" if counter.since else ""
-    return f"up to {told}{of}{since}"
 
 
 def pause_words(base_ms: int, cap_ms: int) -> str:

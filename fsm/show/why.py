@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from attrs import frozen
 
-from fsm.core.deadline import time_for
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.show.asked import Asked, asked, place, takers
@@ -26,10 +25,12 @@ from fsm.show.telling import (
     objections,
     of_limit,
     said,
+    sooner,
     tally,
     watched,
 )
-from fsm.show.words import ago, count, duration, joined, moment, safe
+from fsm.show.time_left import of_attempt, of_wait
+from fsm.show.words import ago, count, duration, joined, moment, safe, times
 
 Case = Literal["waits", "stopped", "stuck", "left", "running", "rests", "deferred", "ended"]
 
@@ -108,15 +109,7 @@ def _waits(found: Evidence) -> str:
     state = found.spec.state[found.run.state]
     events = [safe(event) for event in found.spec.events_from(state.name)]
     told = f"waits in `{safe(state.name)}` for {joined(events, 'or') or 'nothing that could come from outside'}"
-    due_ms = found.due_ms("timeout")
-    if due_ms is None or state.timeout_ms is None:
-        return f"{told}, {duration(found.now_ms - found.began_at_ms)} so far, with no timeout"
-    left = due_ms - found.now_ms
-    if left < 0:
-        return (
-            f"{told}; its {duration(state.timeout_ms)} timeout ran out {ago(-left)}, and no runner was there to see it"
-        )
-    return f"{told}, {duration(left)} left of its {duration(state.timeout_ms)} timeout"
+    return told + of_wait(found)
 
 
 def _stopped(found: Evidence) -> str:
@@ -200,14 +193,12 @@ def _deferred(found: Evidence, record: Record) -> str:
 def _running(found: Evidence) -> str:
     run, owner = found.run, found.owner
     assert owner is not None
-    passed, state = found.now_ms - found.began_at_ms, found.spec.state.get(run.state)
-    timeout_ms = time_for(found.spec, state, found.began_at_ms, run.started_at_ms) if state is not None else None
-    limit = f" of at most {duration(timeout_ms)}" if timeout_ms is not None else ""
+    passed = found.now_ms - found.began_at_ms
     told = (
         f"running: attempt {run.attempt} of `{safe(run.state)}` by runner {safe(owner.name)} (pid {owner.pid}, alive)"
     )
     calls = [f"call `{safe(call.name)}` open for {duration(found.now_ms - call.at_ms)}" for call in found.open_calls]
-    return ", ".join([f"{told} for {duration(passed)}{limit}", *calls[:3]])
+    return ", ".join([f"{told} for {duration(passed)}{of_attempt(found)}", *calls[:3]])
 
 
 def to_begin(found: Evidence) -> str:
@@ -221,7 +212,7 @@ def _rests(found: Evidence, again_ms: int) -> str:
     retried, owner = found.retried, found.owner
     assert retried is not None and owner is not None
     told = f"`{safe(found.run.state)}` is tried again in {duration(again_ms - found.now_ms)} ({attempt(retried)})"
-    return f"{told} by runner {safe(owner.name)} (pid {owner.pid}, alive): {happened(retried)}"
+    return f"{told} by runner {safe(owner.name)} (pid {owner.pid}, alive): {happened(retried)}{sooner(retried)}"
 
 
 def _notes(found: Evidence, case: Case) -> list[str]:
@@ -248,9 +239,11 @@ def _notes(found: Evidence, case: Case) -> list[str]:
         notes.append(f"{told} after {in_a_row(struck.limit or 0)}")
     if case == "left" and (again := to_begin(found)):
         notes.append(f"{again} at the soonest")
-    lost = sum(record.note.get("why") == "lost" for record in found.since)
-    if lost:
-        notes.append(f"this visit lost its process {lost} of at most {found.spec.bounds.resumes_max} times")
+    if found.lost:
+        notes.append(f"this visit lost its process {found.lost} of at most {found.spec.bounds.resumes_max} times")
+    if found.detours and case == "ended":
+        ways = ", ".join(f"`{safe(hop)}` {times(number)}" for hop, number in found.detours.items())
+        notes.append(f"on the way it took {ways}")
     if found.owner is not None and found.owner.hung:
         names = joined([safe(name) for name in found.owner.hung], "and")
         notes.append(f"runner {safe(found.owner.name)} left behind what does not come back: {names}")

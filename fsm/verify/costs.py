@@ -16,7 +16,7 @@ from attrs import frozen
 
 from fsm.define.parts import START, StateSpec
 from fsm.define.spec import MachineSpec
-from fsm.verify.move import Move, is_counted
+from fsm.verify.move import Move
 from fsm.verify.moves import Moves
 
 Cost = Literal["hops", "tokens", "usd_micros", "approvals", "ms"]
@@ -83,8 +83,8 @@ def costs_of(moves: Moves) -> Costs:
 
 
 def may_defer(move: Move) -> bool:
-    """Whether one of its guards may put the event off; what the kernel counts for one only refuses."""
-    return any(asked.guard.kind == "env" and asked.guard.codes and not is_counted(asked.guard) for asked in move.asked)
+    """Whether one of its guards may put the event off."""
+    return any(asked.may_defer for asked in move.asked)
 
 
 def _visit(spec: MachineSpec, state: StateSpec, deferring: bool) -> tuple[int | None, ...]:

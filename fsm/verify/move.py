@@ -34,6 +34,11 @@ class Asked:
         """Whether this is a cap whose count must have reached its limit."""
         return bool(self.code) and is_cap(self.guard)
 
+    @property
+    def may_defer(self) -> bool:
+        """Whether it may put the event off; what the kernel counts for one only refuses."""
+        return self.guard.kind == "env" and bool(self.guard.codes) and not is_counted(self.guard)
+
 
 @frozen(eq=False, repr=False, kw_only=True)
 class Course:
@@ -102,6 +107,8 @@ class Move:
         return self.event not in RUNTIME_EVENTS
 
     def __str__(self) -> str:
+        if self.retries:
+            return f"{self.event}: {self.source} is tried again by {self.hop}"
         where = f"{self.source} -> {self.target} by {self.hop}" if self.moved else f"{self.outcome} in {self.source}"
         return f"{self.event}: {where}"
 

@@ -73,7 +73,7 @@ class _Finding:
 
     def found(self) -> Iterator[Move]:
         for event in self.spec.initial.initial:
-            for course in self._start():
+            for course in filter(_can_begin, self._start()):
                 yield Move(START, event, "moved" if course.hop else "stopped", (), course)
         heard: dict[str, list[str]] = {}
         for source, event in self.lines:
@@ -204,6 +204,17 @@ class _Finding:
         up = (*self.of.get(("fires", hop), ()), *self.of.get(("visits", target), ()))
         up = up if line == START_HOP else up + self.hops
         return (tuple(counter for counter in up if counter.since != target) if reset else up), reset
+
+
+def _can_begin(course: Course) -> bool:
+    """Whether nothing that has yet to be counted refuses; time has passed where a start may be put off."""
+    time = any(asked.may_defer for asked in course.asked)
+    counted = [asked.guard for asked in course.asked if asked.code and is_counted(asked.guard)]
+    return all((guard.limit or 0) < 1 or (time and _is_time(guard)) for guard in counted)
+
+
+def _is_time(guard: Placed) -> bool:
+    return guard.counter is not None and guard.counter.of == "elapsed_ms"
 
 
 def _events(state: StateSpec, heard: list[str], lines: Mapping[tuple[str, str], list[TransitionSpec]]) -> list[str]:

@@ -35,9 +35,8 @@ def structure(moves: Moves) -> list[Finding]:
 def _states(spec: MachineSpec, reached: set[str], ending: set[str]) -> Iterator[Finding]:
     for state in spec.states:
         if state.name not in reached:
-            yield about(
-                state, "warning", "unreachable", "no run comes here", f"lead a line to it, or drop `{state.name}`"
-            )
+            what = f"no run comes here{_idle(spec, state)}"
+            yield about(state, "warning", "unreachable", what, f"lead a line to it, or drop `{state.name}`")
         elif state.name not in ending:
             what = "from here no way leads to a final state, so a run that comes here never completes or fails"
             yield about(state, "error", "no-end", what, f"write {state.name}.to(<a final state>, on=...)")
@@ -45,6 +44,19 @@ def _states(spec: MachineSpec, reached: set[str], ending: set[str]) -> Iterator[
             what = "a run may wait here for ever: it has no timeout"
             instead = f"give it timeout_s=, and a line {state.name}.to(..., on=TimedOut)"
             yield about(state, "warning", "no-timeout", what, instead)
+
+
+def _idle(spec: MachineSpec, state: StateSpec) -> str:
+    """That only guards lead here which are asked nowhere but at the start."""
+    entered = [line for line in spec.transitions if spec.state[line.target].kind != "final"]
+    asked = any(event not in RUNTIME_EVENTS for line in entered for event in line.events)
+    leading = [line.name for line in spec.everywhere if state.name in line.otherwise.values()]
+    if asked or not leading:
+        return ""
+    return (
+        f": it is the otherwise of {listed(leading)}, whose guards are not asked on entering a final state, "
+        "nor on the runtime's own events"
+    )
 
 
 def _lines(spec: MachineSpec, live: list[Move], reached: set[str]) -> Iterator[Finding]:
@@ -130,5 +142,16 @@ def _failures(spec: MachineSpec, live: list[Move]) -> Iterator[Finding]:
     agents = [spec.state[name] for name in states if spec.state[name].kind == "agent"]
     if agents:
         names = listed([state.name for state in agents])
-        what = f"when the agent of {names} fails, the run halts: no line takes AgentFailed there"
+        refused = f", or {watching} refuses a call of it," if (watching := _watching(spec, agents)) else ""
+        what = f"when the agent of {names} fails{refused or ','} the run halts: no line takes AgentFailed there"
         yield about(agents[0], "warning", "failure-halts", what, "write any_of(...).to(..., on=AgentFailed)")
+
+
+def _watching(spec: MachineSpec, agents: list[StateSpec]) -> str:
+    """The guards that may refuse a call in the midst of a visit, where no line takes that either."""
+    taken = {source for line in spec.transitions if "CallRefused" in line.events for source in line.sources}
+    places = [state for state in agents if state.name not in taken]
+    guards = [guard for place in places for guard in place.guards]
+    guards += [guard for line in spec.everywhere for guard in line.guards if places]
+    found = [guard.name for guard in guards if guard.counter is not None and guard.counter.of == "strikes"]
+    return " or ".join(dict.fromkeys(found))

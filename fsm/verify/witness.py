@@ -52,7 +52,8 @@ class Leg:
     def _because(self) -> str:
         """What predicates and guards of the user's had to say."""
         words = {True: "", False: "not ", None: "failing: "}
-        said = [f"{words[answer]}{line}" for line, answer in self.move.predicates]
+        answers = () if self.move.retries else self.move.predicates  # a retry made says itself that it was to be
+        said = [f"{words[answer]}{line}" for line, answer in answers]
         said += [
             f"{asked.guard.name} on {asked.guard.at} refuses: {asked.code}" for asked in self.move.asked if asked.code
         ]

@@ -27,6 +27,7 @@ from fsm import (
     defer,
     everywhere,
     minutes,
+    replay_run,
     unbound,
 )
 from fsm.core.deadline import time_for
@@ -180,6 +181,31 @@ async def test_a_restart_does_not_begin_it_again(db: Path) -> None:
     async with work(db, clock, agents, start=False):
         await agents.nth(4)
         assert agents.deadlines[-1] == clock.now_ms() + 60_000
+
+
+async def test_an_attempt_that_a_restart_brings_too_late_is_not_begun(db: Path) -> None:
+    clock, begun_again = MovableClock(), False
+
+    async def work(view: Any) -> Draft:
+        nonlocal begun_again
+        begun_again = view.attempt > 1
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def sum_up(view: Any) -> Draft:
+        return Draft()
+
+    machine = Work.with_agents(work=work, sum_up=sum_up)
+    async with running(db, machine, clock=clock) as runner:
+        await runner.start(machine, Job(), run_id="r")
+        await asyncio.sleep(0)
+    clock.advance(101)
+    async with running(db, machine, clock=clock) as runner:
+        assert (await runner.settled("r")).state == "done"
+        taken = records(runner)[2]
+        assert (taken.hop, timed_out(taken)) == ("miss", 0)
+        assert replay_run(runner.journal.read, "r", machine).agreed
+    assert not begun_again
 
 
 async def test_a_wait_goes_on_where_it_was_after_a_restart(db: Path) -> None:

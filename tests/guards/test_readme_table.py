@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 import guards
-from fsm import Guard, Machine, Spent, State, minutes
+from fsm import Guard, Machine, Spent, Standing, State, minutes
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
@@ -23,8 +23,11 @@ def is_of_one_run(guard: type[Guard]) -> bool:
 
 OF_ONE_RUN = [name for name in guards.__all__ if is_of_one_run(getattr(guards, name))]
 README = Path(__file__).parents[2] / "README.md"
-ROW = re.compile(r"^\| `((\w+)\(.*\))` \| .* \| `(\w+: .*)` \|$", re.MULTILINE)
-ROWS = {name: (made, said) for made, name, said in ROW.findall(README.read_text("utf-8"))}
+ROW = re.compile(r"^\| `((\w+)\(.*\))` \| ([\w ]*) \| .* \| `(\w+: .*)` \|$", re.MULTILINE)
+FOUND = ROW.findall(README.read_text("utf-8"))
+ROWS = {name: (made, said) for made, name, _, said in FOUND}
+STANDS = {name: stands for _, name, stands, _ in FOUND}
+PLACES: tuple[Standing, ...] = ("transition", "state", "run")
 
 
 class Draft(BaseModel):
@@ -38,6 +41,13 @@ def open_points(draft: Draft) -> int:
 
 def test_every_guard_of_one_run_has_a_row() -> None:
     assert set(ROWS) == set(OF_ONE_RUN)
+
+
+@pytest.mark.parametrize("name", OF_ONE_RUN)
+def test_a_guard_may_stand_where_the_row_says_and_nowhere_else(name: str) -> None:
+    guard: Guard = eval(ROWS[name][0], {**vars(guards), "minutes": minutes, "open_points": open_points})
+    allowed = {place for place in PLACES if guard.mistake(place) is None}
+    assert allowed == {place for place in PLACES if place in STANDS[name] or STANDS[name] == "anywhere"}
 
 
 @pytest.mark.parametrize("name", OF_ONE_RUN)

@@ -4,6 +4,7 @@ import email.message
 import email.utils
 import http.client
 import io
+import json
 import urllib.error
 from http import HTTPStatus
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 
 import httpx
 import pytest
+from pydantic import BaseModel, ValidationError
 
 from fsm.errors import CallFailed
 from fsm.runner.faults import RETRY_AFTER_MS_MAX, fault_of
@@ -208,3 +210,29 @@ def test_the_real_thing() -> None:
         assert fault_of(error, NOW_MS).retriable
     for other in (httpx.InvalidURL("x"), httpx.DecodingError("x"), httpx.TooManyRedirects("x")):
         assert not fault_of(other, NOW_MS).retriable
+
+
+def test_what_a_models_garbage_becomes_may_be_tried_again() -> None:
+    class Draft(BaseModel):
+        text: str
+
+    with pytest.raises(ValidationError) as invalid:
+        Draft.model_validate({})
+    with pytest.raises(json.JSONDecodeError) as unread:
+        json.loads("<html>")
+    assert fault_of(invalid.value, NOW_MS).retriable and fault_of(unread.value, NOW_MS).retriable
+
+
+def test_a_wrapper_says_what_it_was_raised_from() -> None:
+    request = httpx.Request("GET", "http://x")
+    busy = httpx.HTTPStatusError(
+        "busy", request=request, response=httpx.Response(429, headers={"retry-after-ms": "70"})
+    )
+    try:
+        raise RuntimeError("the model said no") from busy
+    except RuntimeError as error:
+        fault = fault_of(error, NOW_MS)
+    assert (fault.type, fault.status, fault.retriable, fault.retry_after_ms) == ("RuntimeError", 429, True, 70)
+    endless = RuntimeError("a")
+    endless.__cause__ = endless
+    assert not fault_of(endless, NOW_MS).retriable

@@ -21,6 +21,7 @@ from fsm import (
     everywhere,
     unbound,
 )
+from fsm.define.machine import MachineType
 from fsm.errors import JournalUnwritable
 from fsm.testing import MovableClock
 from guards import TokenBudget
@@ -325,3 +326,29 @@ async def test_a_failed_call_has_spent_too(db: Path) -> None:
     async with running(db, bound) as runner:
         await waiting(runner, bound)
         assert (rows(runner)[-1], total(runner)) == (("outcome", "fetch", 10), Spent(10))
+
+
+async def test_what_a_visit_spent_before_its_run_was_repinned_is_counted(db: Path) -> None:
+    begun = asyncio.Event()
+
+    async def agent(view: Any) -> Done:
+        if view.attempt == 1:
+            view.spend(tokens=7)
+            begun.set()
+            await asyncio.Event().wait()
+        return Done()
+
+    first = Work.with_agents(work=agent)
+
+    with_more = {"finish": Work.finish.but(guards=[TokenBudget(2_000)])}
+    newer: Any = MachineType("Work", (Work,), with_more)
+    second = newer.with_agents(work=agent)
+    async with running(db, first) as runner:
+        await runner.start(first, Job(), run_id="r")
+        await begun.wait()
+    async with running(db, second) as runner:
+        await runner.resume("r", accept=True)
+        run = await runner.settled("r")
+        record = runner.journal.read.record(run.key, run.seq)
+        assert record.rulings[0].verdict.numbers == {"tokens": 7, "tokens_max": 2_000}
+        assert total(runner) == Spent(7)

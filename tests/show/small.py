@@ -94,8 +94,10 @@ class Trying(Machine):
     limits = everywhere(LoopCap(20), Deadline(minutes(2)), otherwise=lost)
 
 
-def failed(retriable: bool = True) -> AgentFailed:
-    return AgentFailed(error_type="ConnectionError", message="503", attempt=1, retriable=retriable)
+def failed(retriable: bool = True, retry_after_ms: int | None = None) -> AgentFailed:
+    return AgentFailed(
+        error_type="ConnectionError", message="503", attempt=1, retriable=retriable, retry_after_ms=retry_after_ms
+    )
 
 
 def tried() -> Trip:

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 
 from fsm import AgentFailed, Machine, Runner, SqliteJournal, State, View, any_of, read_journal
 from fsm.errors import CallFailed
+from fsm.journal.search import detours
 from fsm.show.path import CallTold, Gap, PathLine, calls_told, path, shown
-from guards import LoopCap
+from guards import LoopCap, PayloadSize, Repeat
 
 
 class Brief(BaseModel):
@@ -70,8 +71,10 @@ def test_of_a_long_run_the_ends_and_the_refusals_between_are_shown(tmp_path: Pat
     assert len(lines) <= 40
     assert [line.seq for line in lines[:8]] == list(range(8))
     assert lines[-1].seq == 90
+    assert {line.caps for line in lines if line.hop in ("again.otherwise", "back")} == {()}  # it did not fire
     assert any(line.hop == "again.otherwise" and line.seq == 46 for line in lines)
     assert [line.objections for line in lines if line.seq == 46] == [("LoopCap on again refused firing 46 of 45",)]
+    assert detours(reader, run.key) == {"again.otherwise": 23}
     everything = path(reader, run, shown(reader, run, everything=True))
     assert [item.seq for item in everything if isinstance(item, PathLine)] == list(range(91))
     reader.close()
@@ -135,3 +138,30 @@ def told(folder: Path) -> list[CallTold]:
 
 def statuses(folder: Path) -> list[tuple[str, str]]:
     return [(call.name, call.status) for call in sorted(told(folder), key=lambda call: call.attempt) if call.name]
+
+
+class Sized(Machine):
+    draft = State(initial=Brief)
+    done = State(final="completed")
+    person = State(final="failed")
+    again = draft.to(
+        draft, on=Draft, guards=[LoopCap(9), Repeat(3), PayloadSize(40)], otherwise={"payload_size": person, "*": done}
+    )
+
+
+def test_counts_other_than_of_the_way_itself_have_names_and_a_refused_way_has_none(tmp_path: Path):
+    async def record() -> None:
+        async with Runner(journal(tmp_path), handle_signals=False) as runner:
+            await runner.start(Sized, Brief(), run_id="42")
+            for text in ("short", "x" * 80):
+                await runner.send("42", Draft(text=text))
+
+    asyncio.run(record())
+    reader = read_journal(tmp_path / "runs.db")
+    run = reader.run("42")
+    lines = [line for line in path(reader, run, shown(reader, run)) if isinstance(line, PathLine)]
+    assert [(line.hop, line.caps) for line in lines[1:]] == [
+        ("again", ("1/9", "1/2 arrivals")),
+        ("again.otherwise.payload_size", ()),
+    ]
+    reader.close()

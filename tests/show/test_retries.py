@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from fsm import (
     AgentFailed,
@@ -189,6 +190,34 @@ def test_a_run_that_rests_says_when_it_is_tried_again_and_after_what() -> None:
     assert [move.command.split()[1] for move in answer.moves] == ["show", "cancel"]
 
 
+def test_a_process_that_dies_in_a_pause_costs_the_visit_nothing() -> None:
+    made = begun(Trying, Brief())
+    made.own(failed())
+    until_ms = made.records[1].until_ms or 0
+    lost = [
+        evolve(made.records[1], kind="resumed", seq=seq, hop="", until_ms=None, note={"why": "lost"}, at_ms=at_ms)
+        for seq, at_ms in ((2, until_ms - 900), (3, until_ms - 500), (4, until_ms + 100))
+    ]
+    answer = why(evidence(made, owner=ALIVE, since=(made.records[1], *lost)))
+    assert "this visit lost its process 1 of at most 3 times" in answer.notes
+
+
+def test_an_ended_run_says_what_it_took_to_get_there() -> None:
+    made = tried()
+    run = overlay(Trying.spec, made.records)
+    detours = {hop: number for (_, hop), number in run.taken.items() if "." in hop}
+    assert why(evidence(made, detours=detours)).notes == ("on the way it took `ask.retry` ×1, `ask.fails` ×1",)
+
+
+def test_a_pause_shorter_than_the_server_asked_for_says_so() -> None:
+    made = begun(Trying, Brief())
+    made.own(failed(retry_after_ms=100_000))
+    assert lines(made)[1].remark.startswith(
+        "attempt 2 of 3 begins after 1 min (cap_s; the server asked for 1 min 40 s); "
+    )
+    assert why(evidence(made, owner=ALIVE)).answer.endswith("(cap_s; the server asked for 1 min 40 s)")
+
+
 def test_once_it_is_tried_again_the_attempt_is_told_from_its_own_beginning() -> None:
     made = begun(Trying, Brief())
     made.own(failed())
@@ -210,7 +239,7 @@ def test_a_run_that_was_left_resting_says_that_there_is_time() -> None:
 def test_a_visit_ends_with_the_deadline_of_its_run() -> None:
     made = begun(Picky, Brief())
     answer = why(evidence(made, 1_000, owner=ALIVE))
-    assert answer.answer.endswith("for 1 s of at most 2 min")
+    assert answer.answer.endswith("for 1 s of at most 2 min, which Deadline on `limits` leaves")
 
 
 def test_a_run_out_of_attempts_says_so() -> None:

@@ -6,14 +6,27 @@ import pytest
 from attrs import evolve
 from pydantic import BaseModel
 
-from fsm import AgentFailed, Machine, MachineSpec, Spent, State, TimedOut, any_of, days, unbound
+from fsm import (
+    AgentFailed,
+    Machine,
+    MachineSpec,
+    Spent,
+    State,
+    TimedOut,
+    any_of,
+    days,
+    everywhere,
+    hours,
+    minutes,
+    unbound,
+)
 from fsm.core.record import NOTHING, Record
 from fsm.journal.reader import Posted, Timer
 from fsm.journal.rows import Call, Run
 from fsm.show.evidence import Evidence, Owner
 from fsm.show.here import Here
 from fsm.show.why import Why, why
-from guards import LoopCap, NoProgress, PayloadSize, Repeat, TokenBudget
+from guards import Deadline, LoopCap, NoProgress, PayloadSize, Repeat, TokenBudget
 from tests.core.trip import Says, Trip, Word
 
 MIN, HOUR, DAY = 60_000, 3_600_000, 86_400_000
@@ -181,7 +194,31 @@ def test_a_timeout_that_nobody_saw_asks_for_a_runner():
     made = rejected()
     answer = why(evidence(made, 3 * MIN, timers=timeout(made, 0)))
     assert "its 2 d timeout ran out 3 min ago, and no runner was there to see it" in answer.answer
-    assert commands(answer)[0] == "fsm resume 42"
+    assert commands(answer) == ["fsm resume 42"]  # an event would come too late
+
+
+class Short(Machine):
+    """A person is asked, and the run has five minutes in all."""
+
+    person = State(initial=Brief, timeout_s=hours(1))
+    done = State(final="completed")
+    accept = person.to(done, on=Approval)
+    lapse = person.to(done, on=TimedOut)
+    limits = everywhere(Deadline(minutes(5)))
+
+
+def test_a_wait_that_a_deadline_cuts_short_names_it():
+    made = trip(Short, Brief())
+    timers = timeout(made, 5 * MIN)
+    assert why(evidence(made, MIN, timers=timers)).answer == (
+        "waits in `person` for Approval, 4 min left: Deadline on `limits` ends that before its 1 h timeout"
+    )
+    late = why(evidence(made, 10 * MIN, timers=timers))
+    assert late.answer == (
+        "waits in `person` for Approval; Deadline on `limits` ended that, before its 1 h timeout, 5 min ago, "
+        "and no runner was there to see it"
+    )
+    assert commands(late) == ["fsm resume 42"]
 
 
 def test_events_in_the_inbox_ask_for_a_runner():

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from fsm import (
     AgentFailed,
+    CallRefused,
     Cancelled,
     Counter,
     Facts,
@@ -31,7 +32,7 @@ from fsm.show.verdict import lines, table
 from fsm.verify.check import Report, check
 from fsm.verify.finding import Finding
 from fsm.verify.witness import drive, scenario, scenario_json, without_code
-from guards import LoopCap, TokenBudget
+from guards import Deadline, LoopCap, Strikes, TokenBudget
 from machines import ReviewLoop
 from tests.core.trip import answer
 
@@ -711,3 +712,60 @@ def test_a_cap_behind_another_is_not_said_to_be_never_counted_to():
 
     what = found(check(Behind.spec), "idle-cap").what  # three hops are counted
     assert what.endswith("never decides: no run counts that far, or another guard refuses before it")
+
+
+def test_no_count_refuses_a_start():
+    class Counting(Machine):
+        work = State[Any](initial=Word, agent=answer, guards=[LoopCap(2), Strikes("model", 3)])
+        done = State[Any](final="completed")
+
+        good = work.to(done, on=Word)
+        broken = work.to(done, on=AgentFailed)
+        limits = everywhere(Deadline(5), LoopCap(4), TokenBudget(9))
+
+    assert "nowhere-to-go" not in codes(check(Counting.spec))
+
+
+def test_a_start_that_may_be_put_off_may_be_too_late():
+    class Late(Machine):
+        work = State[Any](initial=Word, agent=answer)
+        done = State[Any](final="completed")
+
+        good = work.to(done, on=Word)
+        limits = everywhere(TokenBudget(9, scope="machine"), Deadline(5))
+
+    told = [finding.what for finding in check(Late.spec).findings if finding.code == "nowhere-to-go"]
+    assert "where Deadline refuses (deadline), a run does not begin: it halts before its first state" in told
+
+
+def test_a_way_out_that_is_asked_for_nowhere_is_told_with_the_reason():
+    class Idle(Machine):
+        work = State[Any](initial=Word, agent=answer)
+        person = State[Any](timeout_s=9)
+        done = State[Any](final="completed")
+
+        good = work.to(done, on=Word)
+        late = person.to(done, on=(Other, TimedOut))
+        limits = everywhere(Deadline(5), LoopCap(4), otherwise=person)
+
+    assert found(check(Idle.spec), "unreachable").what == (
+        "no run comes here: it is the otherwise of `limits`, whose guards are not asked on entering a final state, "
+        "nor on the runtime's own events"
+    )
+
+
+def test_a_call_refused_in_the_midst_of_a_visit_halts_where_nothing_takes_it():
+    class Struck(Machine):
+        work = State[Any](initial=Word, agent=answer, guards=[Strikes("model", 3)])
+        done = State[Any](final="completed")
+
+        good = work.to(done, on=Word)
+
+    class Taken(Struck):
+        refused = Struck.work.to(Struck.done, on=CallRefused)
+
+    assert found(check(Struck.spec), "failure-halts").what == (
+        "when the agent of `work` fails, or Strikes refuses a call of it, the run halts: "
+        "no line takes AgentFailed there"
+    )
+    assert found(check(Taken.spec), "failure-halts").what.startswith("when the agent of `work` fails, the run halts")

@@ -75,9 +75,9 @@ def test_a_failure_is_retried_or_goes_its_own_way():
     assert [text for text in told if text.startswith("AgentFailed")] == [
         "AgentFailed: draft -> lost by broken{'draft.retry': False}",
         "AgentFailed: draft -> lost by broken{'draft.retry': True}",  # refused by its cap
-        "AgentFailed: draft -> draft by draft.retry{'draft.retry': True}",
+        "AgentFailed: draft is tried again by draft.retry{'draft.retry': True}",
     ]
-    assert "TimedOut: draft -> draft by draft.retry{'draft.retry': True}" in told
+    assert "TimedOut: draft is tried again by draft.retry{'draft.retry': True}" in told
     assert not [text for text in told if text.startswith("CallRefused") and "retry" in text]
 
 
@@ -91,6 +91,8 @@ def test_retries_cost_hops_and_time_and_no_tokens():
     assert most(report)["ms"] == (attempts * 10 + 3 * 2 * 20 + 3 * 4 * 10) * 1_000
     kinds = [decision.record.kind for decision in decided(report, Retried, "hops") if decision.record]
     assert kinds.count("retried") == 6 and kinds[-1] == "ended"
+    (run,) = [figure.run for figure in report.figures if figure.cost == "hops"]
+    assert any(str(leg).startswith("AgentFailed: draft is tried again by draft.retry  [") for leg in run)
     assert driven(Retried.spec, report, "tokens").spent.tokens == 300
 
 

@@ -1,0 +1,78 @@
+"""What is spent in calls, from any thread and at any moment, is counted."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fsm import Spent
+from fsm.core.snapshot import Snapshot
+from fsm.runner.live import Live, Purse
+from fsm.runner.spending import Books
+from fsm.testing import MovableClock
+
+NEVER: Any = None
+RUN: Any = type("Run", (), {"key": 1, "run_id": "r"})
+
+
+@pytest.fixture
+def live() -> Live:
+    return Live(run=RUN, engine=NEVER, snapshot=Snapshot(), payload=NEVER)
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+def test_calls_begin_and_end_while_a_thread_looks_at_what_is_spent(live: Live) -> None:
+    for number in range(50):
+        live.open(Purse(f"{number}", "fetch", 0, 1))
+    errors: list[Exception] = []
+    done = threading.Event()
+
+    def look() -> None:
+        try:
+            while not done.is_set():
+                live.spend(Spent(1), None, True)
+                assert live.in_visit.tokens > 0
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(500):
+        purse = Purse("more", "fetch", 0, 1)
+        live.open(purse)
+        live.leave(purse)
+    done.set()
+    thread.join()
+    assert errors == []
+
+
+async def test_what_a_call_that_is_over_spends_while_its_row_is_written_is_not_lost(live: Live) -> None:
+    purse = Purse("r:1:fetch", "fetch", 0, 1)
+    live.open(purse)
+    live.spend(Spent(5), purse, False)
+    live.leave(purse)
+    written: list[int] = []
+
+    class Slow:
+        async def call(self, row: Any) -> None:
+            written.append(row.spent.tokens)
+            if len(written) == 1:
+                live.spend(Spent(3), purse, False)
+
+    journal: Any = Slow()
+    books = Books(journal, MovableClock())
+    await books.calls(live)
+    await books.calls(live)
+    assert written == [5, 3]
+    assert live.purses == set()
