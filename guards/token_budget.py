@@ -85,7 +85,9 @@ class TokenBudget(_Budget):
     `"pool:NAME"` all that name it; in all processes of the journal, in windows of `window_s` seconds if given. Then a
     visit sets aside its state's `tokens_max` before its agent begins and settles when it is over, so that many at
     once cannot spend more than there is; without a declared `tokens_max` nothing is set aside. What would fit but for
-    others' reservations is deferred (`reserved`) until they settle. From `warn_at` on a visit is refused with
+    others' reservations is deferred (`reserved`) until they settle. Nothing is set aside either where it is not asked:
+    on ways that no guard of the machine stands on (`otherwise`, fallbacks) and when a halted run is resumed; what is
+    spent there counts, and may go beyond the limit. From `warn_at` on a visit is refused with
     `budget_warned`, for `otherwise` to lead to a cheaper agent. `unreadable`: its row is damaged; it fails closed.
     """
 

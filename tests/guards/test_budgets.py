@@ -420,6 +420,23 @@ async def test_without_tokens_max_nothing_is_set_aside_and_the_verdict_says_so(d
         assert at.records("r3")[0].rulings[-1].verdict.numbers == {"spent": 450, "limit": 400}
 
 
+class Backed(Machine):
+    draft = State(initial=Brief, agent=unbound, tokens_max=MOST, fallback=unbound)
+    done = State(final="completed")
+    gone = State(final="failed")
+    ok = draft.to(done, on=Draft)
+    limits = everywhere(TokenBudget(MOST, scope="machine"), otherwise=gone)
+
+
+async def test_a_way_on_which_the_machines_guards_are_not_asked_counts_and_may_overshoot(db: Path) -> None:
+    """A run must always be able to fail, and a fallback is how one does."""
+    async with bank(db, Backed) as at:
+        at.script = {"r0": steps(ValueError("no"), Draft())}
+        assert await at.run("r0") == "done"
+        assert at.row() == BudgetRow(spent=2 * BILL)
+        assert await at.run("r1") == "gone"
+
+
 class Queue(Machine):
     """Waits before it works, and is asked only where an agent begins."""
 
