@@ -15,6 +15,7 @@ from fsm.define.guard import KEPT_MAX, KEPT_NAME_MAX, NOTHING_KEPT, Facts, Kept,
 from fsm.define.parts import Bounds
 from fsm.define.payload import excerpt, told
 
+DEFER_EXHAUSTED = "defer_exhausted"
 Answer = Ruling | Placed
 """A guard's ruling, or the guard itself, which has yet to be asked where the row that it shares can be seen."""
 
@@ -85,7 +86,7 @@ def bounded(verdict: Verdict, bounds: Bounds, pending: Pending | None, at_ms: in
         "defer_s": waited_s,
         "defer_s_max": bounds.defer_s_max,
     }
-    return Verdict("refuse", "defer_exhausted", numbers)
+    return Verdict("refuse", DEFER_EXHAUSTED, numbers)
 
 
 def refusing(rulings: Iterable[Answer]) -> Ruling | None:

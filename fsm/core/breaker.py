@@ -186,12 +186,19 @@ def _counted(row: BreakerRow, breaking: Breaking, failed: bool, at_ms: int) -> B
     """With one more result; the window is kept only where a rate is asked for."""
     failures, trips = (row.failures + 1, row.trips) if failed else (0, 0)
     if breaking.rate_pct is None:
-        return evolve(row, failures=failures, trips=trips)
+        unchanged = not failed and not row.failures and not row.trips
+        return row if unchanged else evolve(row, failures=failures, trips=trips)
     start, window = breaking.recent(row.window, at_ms)
     results, failures_there = 1, int(failed)
     if window and window[-1][0] == start:
         *_, (_, before, before_failed) = window
         results, failures_there, window = before + 1, before_failed + failed, window[:-1]
-    return evolve(
-        row, failures=failures, trips=trips, window=(*window, (start, results, failures_there))[-BUCKETS_MAX:]
+    return BreakerRow(
+        state=row.state,
+        generation=row.generation,
+        failures=failures,
+        trips=trips,
+        retry_at_ms=row.retry_at_ms,
+        until_ms=row.until_ms,
+        window=(*window, (start, results, failures_there))[-BUCKETS_MAX:],
     )

@@ -74,7 +74,7 @@ class BudgetRow:
             fits = isinstance(found, dict) and found.keys() <= set(NAMES)
             if fits and all(type(number) is int and number >= 0 for number in found.values()):
                 return BudgetRow(**found)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         return BudgetRow(readable=False)
 
@@ -92,7 +92,7 @@ def ask(row: BudgetRow, budgeting: Budgeting, asked: int | None, at_ms: int, def
         return Verdict("allow", "", numbers), row
     if now.spent + max(asked, 1) > limit:
         return Verdict("refuse", budgeting.code, numbers), row
-    if budgeting.warn_at is not None and now.spent + asked > budgeting.warn_at + row.raised:
+    if budgeting.warn_at is not None and now.spent + max(asked, 1) > budgeting.warn_at + row.raised:
         warned = {**numbers, "warn_at": budgeting.warn_at + row.raised}
         return Verdict("refuse", "budget_warned", warned), row
     if now.spent + now.reserved + max(asked, 1) > limit:

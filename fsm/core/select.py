@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import evolve
 
-from fsm.core.asking import Answer, Asking, NotRecorded, broken, is_allowed, refusing
+from fsm.core.asking import DEFER_EXHAUSTED, Answer, Asking, NotRecorded, broken, is_allowed, refusing
 from fsm.core.engine import Engine
 from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
 from fsm.core.record import Record
@@ -225,7 +225,7 @@ class _Selection:
         if refusal is None and not may_refuse:
             return Way(hop, target, answers)
         leads = {owner: ways for owner, ways, _ in asked}
-        codes = [(guard.at, code) for guard in may_refuse for code in guard.codes]
+        codes = [(guard.at, code) for guard in may_refuse for code in (*guard.codes, DEFER_EXHAUSTED)]
         codes += [(refusal.at, refusal.verdict.code)] if refusal is not None else []
         after: dict[tuple[str, str], Way] = {}
         for at, code in dict.fromkeys(codes):

@@ -169,9 +169,9 @@ class Sharing:
         if verdict.decision == "refuse":
             return verdict
         if guard.standing != "state" or target.kind != "agent":
-            return evolve(verdict, code="")
+            return Verdict("allow", numbers=verdict.numbers)
         self._after[id(guard)] = after
-        return evolve(verdict, keep={PERMIT: breaker.generation_of(verdict) + 1})
+        return Verdict("allow", verdict.code, verdict.numbers, keep={PERMIT: breaker.generation_of(verdict) + 1})
 
     def _ask_budget(self, guard: Placed, most: int | None, turn: int) -> Verdict:
         event, now = self.plan.event, self.snapshot

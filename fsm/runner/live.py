@@ -214,7 +214,8 @@ class Live:
 
     def leave(self, purse: Purse) -> None:
         """The call has ended without an outcome: who permitted it hears so; its spending has to be written."""
-        self.hung += [(guard, generation, "neutral") for guard, generation in purse.permits]
+        given_back: list[Told] = [(guard, generation, "neutral") for guard, generation in purse.permits]
+        self.hung += given_back
         purse.permits = []
         with self._lock:
             purse.over = True

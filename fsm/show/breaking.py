@@ -23,11 +23,12 @@ def demands(breaking: Breaking) -> str:
     """`until model fails 3 times in a row, then none for 30 s`."""
     limits = []
     if breaking.failures_max is not None:
-        limits.append(f" {count(breaking.failures_max, 'time')} in a row" if breaking.failures_max > 1 else "")
+        times = count(breaking.failures_max, "time")
+        limits.append(f"{times} in a row" if breaking.failures_max > 1 else "once")
     if breaking.rate_pct is not None:
         within = duration(breaking.window_ms)
-        limits.append(f" {breaking.rate_pct} % of at least {count(breaking.volume_min, 'time')} within {within}")
-    return f"until {shown(breaking.name)} fails{' or'.join(limits)}, then none for {duration(breaking.cooldown_ms)}"
+        limits.append(f"{breaking.rate_pct} % of at least {count(breaking.volume_min, 'time')} within {within}")
+    return f"until {shown(breaking.name)} fails {' or '.join(limits)}, then none for {duration(breaking.cooldown_ms)}"
 
 
 def stands(state: str, numbers: Mapping[str, int], now_ms: int | None = None) -> str:

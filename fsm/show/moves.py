@@ -10,6 +10,7 @@ from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Placed
 from fsm.define.parts import START
 from fsm.show.asked import takers
+from fsm.show.breaking import is_breaker
 from fsm.show.evidence import Evidence
 from fsm.show.rulings import deciding
 from fsm.show.skeleton import skeleton
@@ -122,6 +123,13 @@ def _unstopped(found: Evidence) -> list[Move]:
         return [
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
             _resume(found, "or resume it as it is: it goes on if its agent returns what another line takes"),
+        ]
+    if is_breaker(guard) and guard.shares is not None:
+        reset = found.here.command("breaker", guard.shares.name, "--reset", "--reason", "REASON")
+        return [
+            _resume(found, "resume it once it may be tried again"),
+            Move("or say that it is well again, and resume it then", reset),
+            Move(f"or give {at} an otherwise, so that a refusal leads somewhere"),
         ]
     return [
         _resume(found, "resume it: it tries again, with a new attempt"),

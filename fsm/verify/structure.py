@@ -151,6 +151,7 @@ def _watching(spec: MachineSpec, agents: list[StateSpec]) -> str:
     """The guards that may refuse a call in the midst of a visit, where no line takes that either."""
     taken = {source for line in spec.transitions if "CallRefused" in line.events for source in line.sources}
     places = [state for state in agents if state.name not in taken]
-    guards = [guard for place in (*places, *(spec.everywhere if places else ())) for guard in place.guards]
+    guards = [guard for place in places for guard in place.guards]
+    guards += [guard for line in spec.everywhere for guard in line.guards if places]
     found = [guard.name for guard in guards if guard.counter is not None and guard.counter.of == "strikes"]
     return " or ".join(dict.fromkeys(found))

@@ -19,7 +19,7 @@ from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import convoy, guard_costs, hops, looking_back, memory, parts, proofs, sampled, size
+from tests.benchmarks import convoy, guard_costs, hops, looking_back, memory, parts, proofs, sampled, sharing, size
 from tests.benchmarks.compare import FULL, PEERS_PYTHON, QUICK, compare
 from tests.benchmarks.loop import Figure
 from tests.benchmarks.report import RESULTS, markdown
@@ -36,6 +36,7 @@ MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
     "proofs": ("Proofs", lambda rounds: proofs.measure()),
     "memory": ("Memory", lambda rounds: memory.measure()),
     "convoy": ("Company", convoy.measure),
+    "sharing": ("What runs share", sharing.measure),
 }
 
 

@@ -27,6 +27,16 @@ class Later:
         return time.monotonic()
 
 
+class Quick:
+    """A wall clock that all processes share, and that goes 20 times as fast: what is put off comes back soon."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 50_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
 class Job(BaseModel):
     pass
 

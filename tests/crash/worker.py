@@ -16,7 +16,7 @@ import fsm.journal.reader
 from fsm import Machine, Record, Run, Runner, SqliteJournal
 from fsm.errors import FsmError, RunEnded
 from fsm.testing import crash_at
-from tests.crash import fuse, gates, mill
+from tests.crash import fuse, gates, mill, purse
 from tests.crash.gates import EVENTS, MACHINES, Ball, Rally
 from tests.crash.mill import Hint, Mill, Order
 
@@ -87,6 +87,16 @@ async def call(folder: Path, *, machine: str, runs: list[str], later_s: float = 
         say(folder, "at the door")
         await gates.opened("door")
         await asyncio.gather(*(runner.start(known, fuse.Job(), run_id=run_id) for run_id in runs))
+        await asyncio.gather(*(runner.finished(run_id) for run_id in runs))
+
+
+async def buy(folder: Path, *, runs: list[str]) -> None:
+    """Start these runs at once, or go on with them, and see them end."""
+    machines, clock = [purse.Shop], fuse.Quick()
+    async with Runner(folder / "runs.db", machines=machines, clock=clock, poll_s=0.01, adopt=False) as runner:
+        say(folder, "at the door")
+        await gates.opened("door")
+        await asyncio.gather(*(runner.start(purse.Shop, purse.Task(), run_id=run_id) for run_id in runs))
         await asyncio.gather(*(runner.finished(run_id) for run_id in runs))
 
 
@@ -166,6 +176,7 @@ ROLES: dict[str, Role] = {
     "opener": opener,
     "carry": carry,
     "call": call,
+    "buy": buy,
     "serve": serve,
     "saturate": saturate,
     "single": single,

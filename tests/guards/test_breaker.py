@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from fsm import (
     AgentFailed,
     CallFailed,
+    DefinitionError,
     Machine,
     Record,
     Retry,
@@ -773,3 +774,24 @@ async def test_who_merely_waits_is_no_probe(db: Path) -> None:
         await at.runner.send("r", Hint())
         assert (await at.runner.settled("r")).state == "done"
         assert at.row() == BreakerRow(generation=3)
+
+
+def test_two_of_one_name_with_other_parameters_in_a_machine_are_a_mistake() -> None:
+    with pytest.raises(DefinitionError) as raised:
+
+        class Two(Calls):
+            work = Calls.work.but(guards=[Breaker("model", failures_max=9, rate_pct=50), Breaker("search")])
+
+    (mistake,) = raised.value.mistakes
+    assert mistake.what == (
+        "Breaker('model') is the one of work with other parameters: failures_max 3, there 9, rate_pct None, there 50"
+    )
+    assert "put the same guard at each place" in mistake.instead
+
+
+def test_one_at_several_places_is_none() -> None:
+    class Same(Calls):
+        work = Calls.work.but(guards=[MODEL])
+        limits = everywhere(Breaker("model", failures_max=3, cooldown_s=30), Breaker("search"))
+
+    assert len(Same.spec.guards) == 3
