@@ -30,7 +30,7 @@ SCENES = (
     ),
     Scene(
         "garbage",
-        "Metrics talk nonsense twice, then recover: what was answered well is not asked again.",
+        "Metrics talk nonsense to two of an attempt's four questions: the next attempt asks those two again.",
         metrics=["garbage", "wrong"],
     ),
     Scene(

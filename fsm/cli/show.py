@@ -1,7 +1,7 @@
 """`fsm show`: what a run did, record by record."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fsm.cli.parts.output import Output
     from fsm.journal.reader import Reader
     from fsm.journal.rows import Run
+    from fsm.show.path import Gap
 
 POLL_S = 0.1
 
@@ -54,12 +55,16 @@ def command(
 def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: str | None) -> None:
     from fsm.cli.parts.output import Output
     from fsm.cli.parts.project import here
-    from fsm.show.path import path, shown
+    from fsm.show.path import PathLine, path, shown
 
     output = Output()
     lines = _head(reader, run, output, with_calls)
     spans = shown(reader, run, everything)
-    for item in path(reader, run, spans):
+    items: Iterable[PathLine | Gap] = path(reader, run, spans)
+    if not everything:  # few enough to look at before the first is printed
+        items = list(items)
+        lines.fit([item for item in items if isinstance(item, PathLine)], run.seq)
+    for item in items:
         lines.print(item)
     count = sum(map(len, spans))
     if count <= run.seq or not run.ended:

@@ -61,9 +61,10 @@ def check_retry(mistakes: Mistakes, line: State[Any]) -> bool:
     """Whether the retry of a state, if it has one, can be compiled."""
     retry: object = line.retry
     found = len(mistakes.found)
-    if line.agent is None and line.final is None and (retry is not None or line.fallback is not None):
-        given = "retry=" if retry is not None else "fallback="
-        mistakes.add(line, f"it has {given} and no agent that could fail", "give it agent=, or drop that")
+    given = [f"{name}=" for name in ("retry", "fallback") if getattr(line, name) is not None]
+    if given and line.agent is None and line.final is None:
+        what = f"it has {' and '.join(given)} and no agent that could fail"
+        mistakes.add(line, what, f"give it agent=, or drop {'them' if len(given) > 1 else 'that'}")
     if retry is not None and not isinstance(retry, Retry):
         mistakes.add(line, f"retry={retry!r}", "write retry=Retry(attempts_max=3)")
     if isinstance(retry, Retry):

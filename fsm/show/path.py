@@ -175,7 +175,7 @@ def _caps(spec: MachineSpec, record: Record) -> tuple[str, ...]:
     A guard that let pass where another one refused has counted nothing, and the size of one payload is no count.
     """
     counting = [one for one in given(spec, record) if _happened(one, record) and _counts(one)]
-    return tuple(filter(None, (cap(one.ruling) for one in counting)))
+    return tuple(sorted(filter(None, (cap(one.ruling) for one in counting)), key=lambda told: " " in told))
 
 
 def _happened(one: Given, record: Record) -> bool:

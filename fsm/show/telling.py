@@ -1,6 +1,7 @@
 """How payloads, events, guards and verdicts are said in few words, and safe on any terminal."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ NAMED = frozenset({"loop_cap", "strikes", "deadline", "attempts_max"})  # codes 
 ANSWERED = {True: "answered yes", False: "answered no", None: "raised"}  # what a predicate did
 AMOUNTS: dict[str, Callable[[int], str]] = {"usd_micros": money, "elapsed_ms": duration}  # with units of their own
 VALUE_MAX, WORD_MAX = 200, 24
+MANUAL = "For further information visit "
+REFUSED = re.compile(r"(?:call '(.*)'|spending) refused: (\w+) \((\w+ -?\d+(?:, \w+ -?\d+)*)\)")  # as `escalated` says
 
 
 def gist(body: bytes | None) -> str:
@@ -56,9 +59,8 @@ def own_words(record: Record) -> str:
     body = json.loads(record.body)
     match record.event:
         case "AgentFailed":
-            told = f"{body.get('error_type')}: {body.get('message')}" + (
-                f" at {body['where']}" if body.get("where") else ""
-            )
+            told = f"{body.get('error_type')}: {_brief(str(body.get('message')))}"
+            told += f" at {body['where']}" if body.get("where") else ""
         case "TimedOut":
             told = f"after {duration(body.get('timeout_ms', 0))}"
         case "PayloadInvalid":
@@ -70,6 +72,16 @@ def own_words(record: Record) -> str:
         case _:
             told = " ".join(filter(None, [body.get("by") and f"by {body['by']}", body.get("reason")]))
     return safe(told)
+
+
+def _brief(message: str) -> str:
+    """An error's text, as long as a line bears; pydantic's references to its manual left out; a refusal in words."""
+    if refused := REFUSED.fullmatch(message):
+        call, code, numbers = refused.groups()
+        pairs = (pair.rpartition(" ") for pair in numbers.split(", "))
+        return _refused_call({"call": call, "code": code, "numbers": {name: int(value) for name, _, value in pairs}})
+    lines = (line for line in message.splitlines() if not line.strip().startswith(MANUAL))
+    return safe(" ".join(lines), VALUE_MAX)
 
 
 def _refused_call(body: dict[str, Any]) -> str:

@@ -47,6 +47,18 @@ def test_a_long_time_stays_in_its_column():
     assert len({row.index("there") for row in rows}) == 1, rows
 
 
+def test_columns_that_know_their_rows_cut_nothing_and_shift_nothing():
+    record = Record(seq=0, kind="halted", at_ms=1, source="a", state="(start)", outcome="stopped", event="E")
+    told = line(Small.spec, run_of(record), record)
+    lines = [told, evolve(told, state="there", hop="submit.otherwise.payload_size", caps=("1/2 arrivals",))]
+    columns = Columns.fitting(lines, 0)
+    rows = [text_of(columns.row(one, cut=True)).plain for one in lines]
+    assert len({row.rindex("  E ") for row in rows}) == 1, rows
+    assert "submit.otherwise.payload_size 1/2 arrivals" in rows[1] and "(start)" in rows[0]
+    live = text_of(Columns.of(Small.spec, 0).row(told, cut=True)).plain
+    assert "(start)" in live
+
+
 def run_of(record: Record) -> Run:
     return Run(
         key=1,

@@ -206,6 +206,11 @@ def test_neither_retry_nor_fallback_without_an_agent_that_could_fail(given: str)
     assert found == [("draft_", f"it has {given}= and no agent that could fail", "give it agent=, or drop that")]
 
 
+def test_retry_and_fallback_without_an_agent_are_both_named() -> None:
+    (found,) = told(machine(agent=None, retry=Retry(), fallback=write))
+    assert found[1:] == ("it has retry= and fallback= and no agent that could fail", "give it agent=, or drop them")
+
+
 def test_a_final_state_has_neither() -> None:
     class Wrong:
         @staticmethod

@@ -1,12 +1,17 @@
 """Payloads and verdicts in few words."""
 
 import pytest
+from attrs import evolve
+from pydantic import BaseModel, ValidationError
 
-from fsm import Guard, Standing
+from fsm import AgentFailed, CallRefused, Guard, Record, Standing
+from fsm.define.events import escalated
 from fsm.define.guard import Ruling, Verdict, refuse
 from fsm.show.demands import guard_words
-from fsm.show.telling import cap, gist, objection, pretty
+from fsm.show.telling import cap, gist, objection, pretty, words
 from guards import LoopCap, NoProgress, PayloadSize, Repeat
+from tests.core.trip import begun
+from tests.show.small import Brief, Small
 
 
 def test_a_payload_in_a_few_words():
@@ -59,3 +64,30 @@ def open_points(payload: object) -> int:
 def test_what_a_guard_demands_is_told_in_words(guard: Guard, told: str):
     standing: Standing = "transition"
     assert guard_words(guard.place(standing, "again"), "again") == told
+
+
+def test_a_long_error_is_cut_and_leaves_the_manual_out():
+    class Reply(BaseModel):
+        text: str
+        points: int
+
+    with pytest.raises(ValidationError) as raised:
+        Reply.model_validate({"txt": "<html>" * 50})
+    failed = AgentFailed(error_type="ValidationError", message=str(raised.value), attempt=1, where="desk.py:7 in write")
+    told = words(recorded(failed))
+    assert told.startswith("ValidationError: 2 validation errors for Reply text Field required")
+    assert told.endswith("… at desk.py:7 in write")
+    assert "https" not in told and len(told) < 300
+
+
+def test_a_refused_call_is_told_alike_whether_or_not_its_state_takes_it():
+    refused = CallRefused(call="tool", code="strikes", numbers={"strikes": 3, "strikes_max": 3}, attempt=1)
+    failed = escalated(refused)
+    assert failed is not None
+    told = "call tool: 3 failures in a row, limit 3 (strikes)"
+    assert (words(recorded(refused)), words(recorded(failed))) == (told, f"CallRefused: {told}")
+
+
+def recorded(event: BaseModel) -> Record:
+    record = begun(Small, Brief()).records[0]
+    return evolve(record, event=type(event).__name__, body=event.model_dump_json().encode())

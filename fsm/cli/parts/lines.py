@@ -7,7 +7,7 @@ from attrs import frozen
 
 from fsm.cli.parts.output import Output, Part, cell
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.define.parts import retry_id
+from fsm.define.parts import START, retry_id
 from fsm.define.spec import MachineSpec
 from fsm.journal.rows import Run
 from fsm.show.asked import Asked
@@ -74,9 +74,16 @@ class Columns:
         """For the records of this machine up to `last`."""
         return cls(
             seq=max(len(str(last)), 3),
-            state=min(max((len(state.name) for state in spec.states), default=0), STATE_MAX),
+            state=min(max(len(name) for name in (START, *(state.name for state in spec.states))), STATE_MAX),
             hop=min(max(map(len, ["unhandled", *spec.hops, *_counted(spec)])), HOP_MAX),
         )
+
+    @classmethod
+    def fitting(cls, lines: Iterable[PathLine], last: int) -> "Columns":
+        """For just these lines, of a run of so many records: nothing in them is cut, or shifts what follows."""
+        found = [(len(safe(line.state)), len(_way(line))) for line in lines]
+        state, hop = (max((width[at] for width in found), default=0) for at in (0, 1))
+        return cls(seq=max(len(str(last)), 3), state=min(state, 2 * STATE_MAX), hop=min(hop, 2 * HOP_MAX))
 
     @property
     def indent(self) -> int:
@@ -85,7 +92,7 @@ class Columns:
 
     def row(self, line: PathLine, cut: bool) -> list[Part]:
         """A record in one line; names too long for their column are `cut` only where the line is."""
-        way = " ".join([safe(line.hop) or line.kind, *line.caps])
+        way = _way(line)
         return [
             (f"{line.seq:>{self.seq}}  ", "dim"),
             (f"+{duration(line.after_ms):<{TIME}} ", "dim"),
@@ -105,6 +112,11 @@ class Columns:
         return found
 
 
+def _way(line: PathLine) -> str:
+    """The way taken, or what happened instead, with what was counted on it."""
+    return " ".join([safe(line.hop) or line.kind, *line.caps])
+
+
 def _moved(line: PathLine) -> str:
     return colour(line.outcome) if line.outcome != "running" else ""
 
@@ -114,6 +126,10 @@ class Lines:
 
     def __init__(self, output: Output, spec: MachineSpec, last: int, with_calls: bool) -> None:
         self.output, self.with_calls, self.columns = output, with_calls, Columns.of(spec, last)
+
+    def fit(self, lines: Iterable[PathLine], last: int) -> None:
+        """Make the columns as wide as these lines need them."""
+        self.columns = Columns.fitting(lines, last)
 
     def print(self, item: PathLine | Gap) -> None:
         if isinstance(item, Gap):
