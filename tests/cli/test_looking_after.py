@@ -1,6 +1,7 @@
 """check, machines, replay, doctor, backup: verbs that look after machines and journals."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import pytest
 from fsm.cli.parts.target import machine
 from tests.cli.conftest import DOOR, Fsm
 from tests.helpers import assert_sound
+
+ROOT = Path(__file__).parents[2]
 
 WRONG = (
     DOOR
@@ -117,7 +120,7 @@ asyncio.run(main())
 
 
 def test_doctor_finds_runs_that_nobody_advances_and_events_that_nobody_reads(fsm: Fsm, folder: Path):
-    subprocess.run([sys.executable, "-c", LEFT], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", LEFT], check=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)})
     connection = sqlite3.connect("runs.db")
     with connection:
         connection.execute("UPDATE runner SET expires = 0")  # ten seconds later
