@@ -249,10 +249,11 @@ class ModelRun:
 
     def resume(self, why: str, now_ms: int, epoch: int) -> None:
         """A `resumed` record; what was counted but not recorded is left for the next decision."""
-        self.attempt += 1
+        rests = self.rests(now_ms)
+        self.attempt += not rests
         self.at_ms = max(now_ms, self.at_ms)
         self.outcome, self.owner = "running", epoch
-        self.resumes += why == "lost" and not self.rests(now_ms)
+        self.resumes += why == "lost" and not rests
         self.rows.append(
             Row("resumed", "", None, "", self.state, "running", self.attempt, self.at_ms, note={"why": why})
         )
