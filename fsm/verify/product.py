@@ -10,6 +10,7 @@ What a visit spends, no situation knows exactly (`fsm.verify.chances`). So a bud
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 from attrs import frozen
 
@@ -23,6 +24,7 @@ from fsm.verify.moves import Moves
 
 SITUATIONS_MAX = 200_000
 ELAPSED = Counter("elapsed_ms")
+COUNTED = ("fires", "visits", "hops")  # what only moves count; all else may change without one
 BITS_FREE = 256  # situations of very many counters are large, so fewer are looked at
 
 Test = tuple[int, int, int, bool]  # offset, mask, limit, whether the count must be below it
@@ -105,7 +107,10 @@ def situations_of(
         offset += bits
     number = {name: at for at, name in enumerate(names)}
     kept = (1 << offset) - (1 << state_bits)
-    ways = {name: [_way(move, moves.spec, fields, number, kept) for move in moves.by_source[name]] for name in names}
+    struck = tuple(counter for counter in fields if counter.of == "strikes")
+    way = partial(_way, spec=moves.spec, fields=fields, number=number, struck=struck, kept=kept)
+    ways = {name: [way(move) for move in moves.by_source[name]] for name in names}
+    by_chance = {counter: known for counter, known in limits.items() if counter.of not in COUNTED}
     return Situations(
         moves=moves,
         counters=tuple(limits),
@@ -113,7 +118,7 @@ def situations_of(
         names=names,
         state_mask=(1 << state_bits) - 1,
         ways=tuple(tuple(sorted(filter(None, ways[name]), key=lambda way: bool(way.move.fault))) for name in names),
-        chances=tuple(chances_of(moves, name, limits, fields, frugal, late) for name in names),
+        chances=tuple(chances_of(moves, name, by_chance, fields, frugal, late) for name in names),
         alone=frugal or _alone(limits),
     )
 
@@ -136,6 +141,7 @@ def _way(
     spec: MachineSpec,
     fields: Mapping[Counter, tuple[int, int, int]],
     number: Mapping[str, int],
+    struck: Iterable[Counter],
     kept: int,
 ) -> _Way | None:
     """The move on these fields; None where it needs what never is."""
@@ -151,10 +157,9 @@ def _way(
             return None
     if not _is_possible(move, fields):
         return None
-    for counter, (offset, mask, _) in fields.items():
-        anew = counter.of == "strikes" and move.moved and _works(spec, move.target)
-        if anew or counter in move.course.reset:
-            kept &= ~(mask << offset)
+    anew = struck if move.moved and _works(spec, move.target) else ()
+    for offset, mask, _ in (fields[counter] for counter in (*anew, *move.course.reset) if counter in fields):
+        kept &= ~(mask << offset)
     up = tuple(fields[counter] for counter in move.course.up if counter in fields)
     return _Way(move, tuple(dict.fromkeys(tests)), up, kept, number[move.target])
 
