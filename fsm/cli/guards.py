@@ -31,7 +31,8 @@ def command(path: str | None, db: str | None, as_json: bool) -> None:
     if as_json:
         emit({"breakers": [breaker_data(one, now_ms) for one in found]})
     elif not found:
-        click.echo('no guards that runs share\n  -> everywhere(Breaker("search")), and view.call("search", ...)')
+        click.echo("no breaker in this journal (shared budgets are not listed here)")
+        click.echo('  -> everywhere(Breaker("search")), and view.call("search", ...)')
     for one in found if not as_json else ():
         tell(one, now_ms)
 

@@ -94,7 +94,8 @@ def escalated(event: RuntimeEvent) -> AgentFailed | None:
     """The `AgentFailed` that an unhandled event becomes; None where the ladder ends."""
     match event:
         case TimedOut():
-            text = f"no answer within {event.timeout_ms / 1000:.10g} s"
+            late = "it came too late to begin: the deadline of its run was over"
+            text = f"no answer within {event.timeout_ms / 1000:.10g} s" if event.timeout_ms else late
         case PayloadInvalid():
             text = invalid_words(event.event, event.problems)
         case CallRefused():

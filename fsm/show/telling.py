@@ -62,7 +62,11 @@ def own_words(record: Record) -> str:
             told = f"{body.get('error_type')}: {_brief(str(body.get('message')))}"
             told += f" at {body['where']}" if body.get("where") else ""
         case "TimedOut":
-            told = f"after {duration(body.get('timeout_ms', 0))}"
+            told = (
+                f"after {duration(body['timeout_ms'])}"
+                if body.get("timeout_ms")
+                else "it came after its run's deadline"
+            )
         case "PayloadInvalid":
             told = invalid_words(str(body.get("event")), body.get("problems", []))
         case "CallRefused":

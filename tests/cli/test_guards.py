@@ -206,7 +206,10 @@ def test_what_a_machine_asked_before_it_was_changed_is_no_disagreement(
 
 
 def test_where_none_is_shared_it_says_how_one_is_made(two_runs: str, fsm: Fsm) -> None:
-    assert "no guards that runs share\n  -> everywhere(Breaker(" in fsm("guards", two_runs).output
+    assert (
+        "no breaker in this journal (shared budgets are not listed here)\n  -> everywhere(Breaker("
+        in fsm("guards", two_runs).output
+    )
 
 
 def test_the_machine_of_every_breaker_is_drawn(fsm: Fsm) -> None:

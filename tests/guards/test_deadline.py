@@ -31,6 +31,7 @@ from fsm import (
     unbound,
 )
 from fsm.core.deadline import time_for
+from fsm.define.events import escalated
 from fsm.testing import MovableClock, hang
 from guards import Deadline
 from tests.core.trip import Other, Word, answer, begun
@@ -321,6 +322,12 @@ def test_of_several_deadlines_the_next_one_counts() -> None:
     assert [time_for(Several.spec, state, at_s * 1000, 0) for at_s in (0, 30, 50, 70, 150, 200)] == [
         *(50_000, 20_000, 50_000, 30_000, 50_000, 60_000),
     ]
+
+
+def test_an_attempt_that_came_too_late_says_so_where_nobody_takes_it() -> None:
+    failed = escalated(TimedOut(timeout_ms=0, attempt=2))
+    assert failed is not None
+    assert failed.message == "it came too late to begin: the deadline of its run was over"
 
 
 def test_it_is_a_number_of_milliseconds_in_fingerprint_and_json() -> None:
