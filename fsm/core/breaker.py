@@ -26,13 +26,13 @@ Times are wall clock in whole milliseconds. A clock that is set back lets an ope
 a probe; the act `reset` ends it.
 """
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from attrs import evolve
 
 from fsm.core.breaking import BUCKETS_MAX, STATES, BreakerRow, BreakerState, Breaking
+from fsm.core.chance import shortened
 from fsm.define.guard import Verdict
 from fsm.define.parts import PromiseSpec, StateSpec, TransitionSpec
 from fsm.define.shape import Shape
@@ -177,9 +177,7 @@ def _opened(row: BreakerRow, breaking: Breaking, move: str, at_ms: int) -> Break
 
 def _cooldown_ms(breaking: Breaking, row: BreakerRow) -> int:
     most = min(breaking.cooldown_max_ms, breaking.cooldown_ms << min(row.trips - 1, 40))
-    seed = f"{breaking.name}:{row.generation}".encode()
-    chance = int.from_bytes(hashlib.sha256(seed).digest()[:4], "big")
-    return most - (most // 2 * chance >> 32)
+    return shortened(most, f"{breaking.name}:{row.generation}")
 
 
 def _counted(row: BreakerRow, breaking: Breaking, failed: bool, at_ms: int) -> BreakerRow:

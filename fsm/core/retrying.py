@@ -4,8 +4,7 @@ Pure: the pause's chance is a hash of run, visit and attempt, so it replays; run
 come back together.
 """
 
-import hashlib
-
+from fsm.core.chance import shortened
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import AgentFailed, PayloadInvalid, RuntimeEvent, TimedOut
 from fsm.define.parts import RetrySpec
@@ -18,7 +17,5 @@ def pause_ms(retry: RetrySpec, snapshot: Snapshot, failure: RuntimeEvent) -> int
     assert retry.guard.counter is not None
     made = snapshot.counters.get(retry.guard.counter.key, 0)
     most = min(retry.cap_ms, retry.base_ms << min(made, 40))
-    seed = f"{snapshot.run_id}:{snapshot.entered}:{snapshot.attempt}".encode()
-    chance = int.from_bytes(hashlib.sha256(seed).digest()[:4], "big")
     asked = failure.retry_after_ms if isinstance(failure, AgentFailed) and failure.retry_after_ms else 0
-    return max(most - (most // 2 * chance >> 32), min(asked, retry.cap_ms))
+    return max(shortened(most, f"{snapshot.run_id}:{snapshot.entered}:{snapshot.attempt}"), min(asked, retry.cap_ms))

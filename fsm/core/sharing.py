@@ -202,8 +202,9 @@ class Sharing:
 
 def budgets_of(spec: MachineSpec, state: str) -> Mapping[Share, Placed]:
     """The budgets that a visit of this state spends, each once, with a guard that asks it."""
-    everywhere = (guard for line in spec.everywhere for guard in line.guards)
-    shared = [(guard.shares, guard) for guard in (*spec.state[state].guards, *everywhere) if guard.shares is not None]
+    shared = [
+        (guard.shares, guard) for guard in (*spec.state[state].guards, *spec.machine_wide) if guard.shares is not None
+    ]
     return {share: guard for share, guard in shared if share.kind == "budget"}
 
 
@@ -224,9 +225,8 @@ def asked_of(spec: MachineSpec, snapshot: Snapshot, name: str) -> tuple[Asked, .
 
     With each the generation in which it permitted the visit, if it was asked on entering.
     """
-    everywhere = (guard for line in spec.everywhere for guard in line.guards)
     named = Share("breaker", name)
-    found = [guard for guard in (*spec.state[snapshot.state].guards, *everywhere) if guard.shares == named]
+    found = [guard for guard in (*spec.state[snapshot.state].guards, *spec.machine_wide) if guard.shares == named]
     return tuple((guard, permitted(snapshot, guard)) for guard in found[:1])
 
 

@@ -56,8 +56,7 @@ def with_attempt(
 
 def struck_out(spec: MachineSpec, state: str, name: str, strikes: int) -> Verdict | None:
     """The refusal of a call, by the first guard of its state or machine that has seen enough failures of it."""
-    everywhere = (guard for line in spec.everywhere for guard in line.guards)
-    for guard in (*spec.state[state].guards, *everywhere):
+    for guard in (*spec.state[state].guards, *spec.machine_wide):
         if _watches(guard) and guard.counter is not None and guard.counter.subject == name:
             verdict = guard.count({guard.counter.key: strikes})
             if verdict is not None and verdict.decision == "refuse":

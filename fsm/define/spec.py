@@ -68,6 +68,11 @@ class MachineSpec:
         return (*(guard for part in self.parts.values() for guard in part.guards), *retries)
 
     @cached_property
+    def machine_wide(self) -> tuple[Placed, ...]:
+        """The guards of the whole machine."""
+        return tuple(guard for line in self.everywhere for guard in line.guards)
+
+    @cached_property
     def initial(self) -> StateSpec:
         return next(state for state in self.states if state.initial)
 
@@ -113,7 +118,7 @@ class MachineSpec:
         """
         assert state.retry is not None
         yield state.retry.guard
-        for guard in (*state.guards, *(guard for line in self.everywhere for guard in line.guards)):
+        for guard in (*state.guards, *self.machine_wide):
             if guard.kind != "data" and (guard.counter is None or guard.counter.of != "visits"):
                 yield guard
 
@@ -125,8 +130,9 @@ class MachineSpec:
     @cached_property
     def deadlines_ms(self) -> tuple[int, ...]:
         """After how many milliseconds the whole machine refuses to go on."""
-        placed = [guard for line in self.everywhere for guard in line.guards]
-        return tuple(g.limit for g in placed if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None)
+        return tuple(
+            g.limit for g in self.machine_wide if g.counter and g.counter.of == "elapsed_ms" and g.limit is not None
+        )
 
     @cached_property
     def budgets(self) -> Mapping[tuple[str, str, int], Share]:
