@@ -151,5 +151,4 @@ class LiveView:
 
 
 def _run_caps(spec: MachineSpec) -> list[Placed]:
-    placed = [guard for line in spec.everywhere for guard in line.guards]
-    return [guard for guard in placed if guard.kind == "cap" and guard.counter is not None]
+    return [guard for guard in spec.machine_wide if guard.kind == "cap" and guard.counter is not None]

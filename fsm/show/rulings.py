@@ -93,7 +93,7 @@ def striking(spec: MachineSpec, record: Record) -> Placed | None:
     if record.event not in ("CallRefused", "AgentFailed") or record.body is None or state is None:
         return None
     body = json.loads(record.body)
-    placed = (*state.guards, *(guard for line in spec.everywhere for guard in line.guards))
+    placed = (*state.guards, *spec.machine_wide)
     watching = ((guard, guard.counter) for guard in placed if guard.counter is not None)
     found = (guard for guard, counter in watching if counter.of == "strikes" and _names(body, counter.subject, guard))
     return next(found, None)

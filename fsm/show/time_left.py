@@ -37,7 +37,7 @@ def of_attempt(found: Evidence) -> str:
 
 def _deadline(found: Evidence, end_ms: int) -> Placed | None:
     """The guard of the machine for which a visit ends at this moment, or earlier."""
-    guards = (guard for line in found.spec.everywhere for guard in line.guards)
+    guards = found.spec.machine_wide
     ends = {
         found.run.started_at_ms + (guard.limit or 0): guard
         for guard in guards

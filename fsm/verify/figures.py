@@ -148,7 +148,7 @@ def _timed(known: Known, found: Figure) -> Figure:
     limits = [guard.limit or 0 for guard in spec.guards if guard.counter == ELAPSED]
     if found.most is not None and found.most < min(limits):
         return found
-    everywhere = [guard for line in spec.everywhere for guard in line.guards if guard.counter == ELAPSED]
+    everywhere = [guard for guard in spec.machine_wide if guard.counter == ELAPSED]
     bounds = [(ms, guard) for guard in everywhere if (ms := _over(known, guard)) is not None]
     if bounds:
         most, guard = min(bounds, key=lambda bound: bound[0])

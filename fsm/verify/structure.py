@@ -152,6 +152,6 @@ def _watching(spec: MachineSpec, agents: list[StateSpec]) -> str:
     taken = {source for line in spec.transitions if "CallRefused" in line.events for source in line.sources}
     places = [state for state in agents if state.name not in taken]
     guards = [guard for place in places for guard in place.guards]
-    guards += [guard for line in spec.everywhere for guard in line.guards if places]
+    guards += spec.machine_wide if places else ()
     found = [guard.name for guard in guards if guard.counter is not None and guard.counter.of == "strikes"]
     return " or ".join(dict.fromkeys(found))
