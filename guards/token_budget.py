@@ -53,7 +53,7 @@ class _Budget(Guard):
         is_known = isinstance(known, str) and (
             scope in ("run", "machine") or (scope.startswith(("label:", "pool:")) and scope.partition(":")[2])
         )
-        if not is_known or "/" in scope:
+        if not is_known or "/" in scope or "=" in scope:
             return f"{name}(scope={scope!r})", f"write {FORMS}"
         if scope == "run" and (self.window_s is not None or self.warn_at is not None):
             return f"{name} of a run with window_s or warn_at", f"give it a scope that runs share: {FORMS[7:]}"
@@ -89,6 +89,9 @@ class TokenBudget(_Budget):
     on ways that no guard of the machine stands on (`otherwise`, fallbacks) and when a halted run is resumed; what is
     spent there counts, and may go beyond the limit. From `warn_at` on a visit is refused with
     `budget_warned`, for `otherwise` to lead to a cheaper agent. `unreadable`: its row is damaged; it fails closed.
+
+    A reserve for the end: `everywhere(TokenBudget(45_000, scope="machine"), otherwise=wrap_up)`, and on `wrap_up`
+    itself `TokenBudget(50_000, scope="machine")`. It is one budget, and the last 5,000 are for `wrap_up` alone.
     """
 
     unit: ClassVar[Any] = "tokens"

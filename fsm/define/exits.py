@@ -114,7 +114,10 @@ def check_counts(mistakes: Mistakes, states: Sequence[StateSpec], transitions: S
 
 
 def check_shares(mistakes: Mistakes, places: Sequence[StateSpec | TransitionSpec | EverywhereSpec]) -> None:
-    """Guards of one name share a row, so each would judge, and change, what another counted by other limits."""
+    """Guards of one name share a row, so each would judge, and change, what another counted by other limits.
+
+    A budget's limit is not what it counts: a state for the end of all runs may go further than the others.
+    """
     first: dict[Share, tuple[Placed, str]] = {}
     for place in places:
         for guard in place.guards:
@@ -122,6 +125,7 @@ def check_shares(mistakes: Mistakes, places: Sequence[StateSpec | TransitionSpec
                 continue
             other, at = first.setdefault(guard.shares, (guard, place.name))
             names = {**other.params, **guard.params}
+            names = names if guard.shares.kind != "budget" else names.keys() - {"limit", "warn_at"}
             pairs = ((name, guard.params.get(name), other.params.get(name)) for name in names)
             told = ", ".join(f"{name} {here}, there {there}" for name, here, there in pairs if here != there)
             if told:

@@ -50,12 +50,12 @@ class SharedRows:
         """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
         if share.kind != "budget":
             return share
-        unit, _, scope = share.name.partition(":")
-        scope, _, window = scope.partition("/")
-        if not (scope == "machine" or scope.startswith("label:")):
-            return share
-        value = self._machine if scope == "machine" else self._labels.get(scope.removeprefix("label:"), "")
-        return Share("budget", f"{unit}:{scope}={value}" + (f"/{window}" if window else ""))
+        scope = share.name.partition(":")[2].partition("/")[0]
+        if scope == "machine":
+            return Share("budget", f"{share.name}={self._machine}")
+        if scope.startswith("label:"):
+            return Share("budget", f"{share.name}={self._labels.get(scope.removeprefix('label:'), '')}")
+        return share
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most

@@ -587,18 +587,38 @@ class Money2(Money):
 async def test_a_pool_is_of_all_who_name_it_and_a_label_of_those_with_its_value(db: Path) -> None:
     clock = MovableClock()
     async with bank(db, Money, clock=clock) as at:
-        a, b = {"customer": "a"}, {"customer": "b"}
+        a, b = {"customer": "a/1"}, {"customer": "b"}
         assert [await at.run(f"a{n}", labels=a) for n in range(3)] == ["done", "done", "gone"]
         assert at.records("a2")[0].rulings[-1].verdict.code == "cost_budget"
         assert await at.run("b0", labels=b) == "done"
         clock.advance(3_600)
         assert await at.run("a3", labels=a) == "done"
         assert at.row("tokens:pool:all") == BudgetRow(spent=600)
-        assert at.row("usd_micros:label:customer=a/3600000").spent == BILL
-        assert at.row("usd_micros:label:customer=b/3600000").spent == BILL
+        assert at.row("usd_micros:label:customer/3600000=a/1").spent == BILL
+        assert at.row("usd_micros:label:customer/3600000=b").spent == BILL
     async with bank(db, Money2, clock=clock) as at:
         assert await at.run("other", labels={"customer": "c"}) == "gone"
         assert at.records("other")[0].rulings[0].verdict.numbers == {"spent": 600, "asked": MOST, "limit": 700}
+
+
+class Reserved(Machine):
+    """Work until little is left; the rest is for those who tidy up."""
+
+    draft = State(initial=Brief, agent=unbound, tokens_max=MOST)
+    tidy = State(agent=unbound, tokens_max=BILL, guards=[TokenBudget(600, scope="machine")])
+    done = State(final="completed")
+    tidied = State(final="completed")
+    ok = draft.to(done, on=Draft)
+    end = tidy.to(tidied, on=Draft)
+    limits = everywhere(TokenBudget(300, scope="machine"), otherwise=tidy)
+
+
+async def test_a_reserve_is_the_same_budget_asked_with_another_limit(db: Path) -> None:
+    async with bank(db, Reserved) as at:
+        assert [await at.run(f"r{n}") for n in range(4)] == ["done", "tidied", "tidied", "tidied"]
+        await at.start("late")
+        assert (await at.runner.settled("late")).outcome == "stopped"
+        assert at.row() == BudgetRow(spent=600)
 
 
 async def test_a_window_begins_anew(db: Path) -> None:
@@ -609,7 +629,7 @@ async def test_a_window_begins_anew(db: Path) -> None:
         assert [await at.run(f"r{n}") for n in range(2)] == ["done", "gone"]
         at.clock.advance(3_600)
         assert [await at.run(f"s{n}") for n in range(2)] == ["done", "gone"]
-        assert at.row("tokens:machine=Hourly/3600000").spent == BILL
+        assert at.row("tokens:machine/3600000=Hourly").spent == BILL
     assert spent_of(db) == 2 * BILL
 
 
