@@ -124,8 +124,8 @@ def check_shares(mistakes: Mistakes, places: Sequence[StateSpec | TransitionSpec
             if guard.shares is None:
                 continue
             other, at = first.setdefault(guard.shares, (guard, place.name))
-            names = {**other.params, **guard.params}
-            names = names if guard.shares.kind != "budget" else names.keys() - {"limit", "warn_at"}
+            own = ("limit", "warn_at") if guard.shares.kind == "budget" else ()
+            names = [name for name in {**other.params, **guard.params} if name not in own]
             pairs = ((name, guard.params.get(name), other.params.get(name)) for name in names)
             told = ", ".join(f"{name} {here}, there {there}" for name, here, there in pairs if here != there)
             if told:
