@@ -10,7 +10,8 @@ from typing import Any
 from attrs import define, field
 
 from fsm.core.record import Record
-from fsm.core.snapshot import Pending, keeping
+from fsm.core.rulings import keeping
+from fsm.core.snapshot import Pending
 from fsm.define.guard import KEPT_MAX, KEPT_NAME_MAX, NOTHING_KEPT, Facts, Kept, Placed, Ruling, Verdict
 from fsm.define.parts import Bounds
 from fsm.define.payload import excerpt, told

@@ -14,6 +14,7 @@ from fsm.core.deadline import time_for
 from fsm.core.permits import tell
 from fsm.core.plan import PERMIT, Plan
 from fsm.core.record import Record
+from fsm.core.rulings import of_budgets
 from fsm.core.shares import (
     Row,
     Shared,
@@ -24,7 +25,7 @@ from fsm.core.shares import (
     share_of,
     spent_of,
 )
-from fsm.core.snapshot import Pending, Snapshot, is_over, is_pending, of_budgets
+from fsm.core.snapshot import Pending, Snapshot, is_over, is_pending
 from fsm.define.guard import NOTHING_KEPT, Placed, Ruling, Share, Verdict
 from fsm.define.parts import StateSpec
 from fsm.define.spec import MachineSpec

@@ -4,19 +4,20 @@
 journal with it, replay compares with it.
 """
 
-from collections import Counter as Counts
+import json
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from fsm.core.counters import with_hop, with_told
 from fsm.core.record import MOVES, NOTHING, Outcome, Record, Spent
-from fsm.define.guard import NOTHING_KEPT, Decision, Kept, Ruling, Share
+from fsm.core.rulings import NO_HOLDS, deciding, holds, of_move, on_the_way, with_kept
+from fsm.define.guard import Kept, Ruling, Verdict
 from fsm.define.parts import START
+from fsm.define.payload import canonical
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
-
-NO_HOLDS: Mapping[str, int] = {}
 
 
 @frozen
@@ -90,26 +91,6 @@ def is_over(record: Record) -> bool:
     return moves or (record.own and record.kind == "deferred")
 
 
-def of_budgets(spec: MachineSpec, rulings: Iterable[Ruling], decision: Decision) -> dict[Share, int]:
-    """Of the budgets that decided so on one way what they were asked for; each guard rules there once.
-
-    A record says which of several guards alike it was only where that one keeps something: here their order tells.
-    """
-    found: dict[Share, int] = {}
-    turns: Counts[tuple[str, str]] = Counts()
-    for ruling in rulings:
-        turns[alike := (ruling.guard, ruling.at)] += 1
-        share, asked = spec.budgets.get((*alike, turns[alike])), ruling.verdict.numbers.get("asked", 0)
-        if share is not None and asked and ruling.verdict.decision == decision:
-            found[share] = asked
-    return found
-
-
-def _holds(spec: MachineSpec, rulings: Iterable[Ruling]) -> Mapping[str, int]:
-    """What a move sets aside, by the rulings on the way that is taken."""
-    return {share.name: asked for share, asked in of_budgets(spec, rulings, "allow").items()} or NO_HOLDS
-
-
 def _still_held(spec: MachineSpec, snapshot: Snapshot) -> Mapping[str, int]:
     """What the visit holds of budgets that this definition of its machine has as well."""
     names = {share.name for share in spec.spends[snapshot.state]}
@@ -137,11 +118,13 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
         moved = _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
-        return evolve(moved, holds=_holds(spec, _of_move(spec, record)), settled=moved.spent) if spec.budgets else moved
+        return evolve(moved, holds=holds(spec, of_move(spec, record)), settled=moved.spent) if spec.budgets else moved
     if spec.budgets and is_over(record):
         snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
+        case "forked":
+            return _forked(spec, record, memory)
         case "started":
             return evolve(
                 after, started_at_ms=record.at_ms, entered=record.seq, given=record.seq, entered_at_ms=record.at_ms
@@ -150,7 +133,7 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
             return evolve(after, refusals=snapshot.refusals + (not record.own), pending=_still(snapshot, record))
         case "deferred":
             started = snapshot.started_at_ms or record.at_ms  # an entry guard may put off the very start
-            kept = _with_kept(after.kept, record.rulings)
+            kept = with_kept(after.kept, record.rulings)
             return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started, kept=kept)
         case "retried":
             return _again(spec, after, record)
@@ -187,30 +170,13 @@ def _moved(
         given=snapshot.given if hop.carries else record.seq,
         outcome=record.outcome,
         counters=counters,
-        kept=_with_kept(snapshot.kept, record.rulings),
-        refusal=deciding(_on_the_way(spec, record), hop.owner) if hop.otherwise else None,
+        kept=with_kept(snapshot.kept, record.rulings),
+        refusal=deciding(on_the_way(spec, record), hop.owner) if hop.otherwise else None,
         memory=memory if memory is not None else snapshot.memory,
         at_ms=record.at_ms,
         entered_at_ms=record.at_ms,
         started_at_ms=snapshot.started_at_ms if record.kind != "started" else record.at_ms,
     )
-
-
-def _on_the_way(spec: MachineSpec, record: Record) -> tuple[Ruling, ...]:
-    """The rulings of a record but for those on a retry that was refused first."""
-    state = spec.state.get(record.source)
-    retry = state.retry if state is not None else None
-    if state is None or retry is None or not record.rulings or record.rulings[0].at != retry.guard.at:
-        return record.rulings
-    asked = len(list(spec.retry_guards(state))) if record.rulings[0].guard == retry.guard.name else 1  # or `when` broke
-    return record.rulings[asked:]
-
-
-def _of_move(spec: MachineSpec, record: Record) -> tuple[Ruling, ...]:
-    """The rulings on the way that was taken, and none of those on ways refused before."""
-    rulings = _on_the_way(spec, record)
-    asked = len(spec.state[record.state].guards)
-    return rulings[len(rulings) - asked :] if spec.hops[record.hop].otherwise else rulings
 
 
 def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
@@ -223,35 +189,10 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
         if counter.of == "hops" or (counter.of, counter.subject) == ("fires", record.hop):
             counters[counter.key] = counters.get(counter.key, 0) + 1
     again = Again(record.seq, record.until_ms)
-    kept = _with_kept(after.kept, record.rulings)
+    kept = with_kept(after.kept, record.rulings)
     if spec.budgets:
-        after = evolve(after, holds={**after.holds, **_holds(spec, record.rulings)})
+        after = evolve(after, holds={**after.holds, **holds(spec, record.rulings)})
     return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again)
-
-
-def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:
-    """The refusal that decided at `owner`, the attribute whose guards were asked: the first one there."""
-    return next((ruling for ruling in rulings if ruling.at == owner and ruling.verdict.decision == "refuse"), None)
-
-
-def _with_kept(before: Mapping[str, Kept], rulings: Iterable[Ruling]) -> Mapping[str, Kept]:
-    """What guards keep after a move; its record holds of that only what applies."""
-    after = before
-    for ruling in rulings:
-        if ruling.verdict.keep:
-            place = ruling.kept_as
-            own = keeping(before.get(place, NOTHING_KEPT), ruling.verdict.keep)
-            after = {**after, place: own} if own else {name: kept for name, kept in after.items() if name != place}
-    return after
-
-
-def keeping(kept: Kept, keep: Kept) -> Kept:
-    """What a guard keeps, after `keep`: 0 forgets."""
-    after = {**kept, **keep}
-    for name, number in keep.items():
-        if not number:
-            del after[name]
-    return after
 
 
 def _still(snapshot: Snapshot, record: Record) -> Pending | None:
@@ -270,3 +211,65 @@ def _put_off(snapshot: Snapshot, record: Record) -> Pending:
         defers=(before.defers if before else 0) + 1,
         since_ms=before.since_ms if before else record.at_ms,
     )
+
+
+def _forked(spec: MachineSpec, record: Record, memory: bytes | None) -> Snapshot:
+    """Where a fork stands after its record 0: as its parent did, with a visit that begins anew.
+
+    What was counted, kept and spent is inherited, and so is the time that the run had taken: not that which went by
+    until somebody forked it. What counts since the state was entered begins anew, with the visit. Of what guards share
+    nothing is: no permit, no slot, nothing set aside, and what was spent so far has been settled by the parent.
+    """
+    parent = snapshot_from(str(record.note["snapshot"]))
+    since = {counter.key: 0 for counter in spec.since_counters if counter.since == record.state}
+    shared = {guard.kept_as for guard in spec.guards if guard.shares is not None}
+    return Snapshot(
+        run_id=str(record.note["run_id"]),
+        state=record.state,
+        seq=record.seq,
+        entered=record.seq,
+        given=record.seq,
+        outcome=record.outcome,
+        counters={**parent.counters, **since},
+        kept={place: kept for place, kept in parent.kept.items() if place not in shared},
+        refusal=parent.refusal,
+        settled=parent.spent,
+        memory=memory,
+        at_ms=record.at_ms,
+        entered_at_ms=record.at_ms,
+        started_at_ms=record.at_ms - (parent.at_ms - parent.started_at_ms),
+    )
+
+
+def snapshot_body(snapshot: Snapshot) -> str:
+    """A snapshot as canonical JSON, without its memory."""
+    form = asdict(snapshot, recurse=False, filter=lambda attribute, _: attribute.name != "memory")
+    form["counters"] = dict(snapshot.counters)
+    form["kept"] = {place: dict(kept) for place, kept in snapshot.kept.items()}
+    form["holds"] = dict(snapshot.holds)
+    form["settled"] = [snapshot.settled.tokens, snapshot.settled.usd_micros]
+    form["pending"] = asdict(snapshot.pending) if snapshot.pending else None
+    form["again"] = asdict(snapshot.again) if snapshot.again else None
+    refusal = snapshot.refusal
+    form["refusal"] = asdict(refusal) if refusal else None
+    return canonical(form).decode()
+
+
+def snapshot_from(body: str, memory: str | None = None) -> Snapshot:
+    """The snapshot that `snapshot_body` wrote."""
+    form = json.loads(body)
+    form.setdefault("given", form["entered"])  # a row written before a visit could have another's payload
+    pending, again, refusal = form.pop("pending"), form.pop("again", None), form.pop("refusal")
+    settled = form.pop("settled", (0, 0))
+    return Snapshot(
+        **form,
+        settled=Spent(*settled),
+        pending=Pending(**pending) if pending else None,
+        again=Again(**again) if again else None,
+        refusal=_ruling(refusal) if refusal else None,
+        memory=memory.encode() if memory is not None else None,
+    )
+
+
+def _ruling(form: dict[str, Any]) -> Ruling:
+    return Ruling(**{**form, "verdict": Verdict(**form["verdict"])})

@@ -11,11 +11,11 @@ from attrs import define, evolve, field
 
 from fsm.core.conclude import conclude
 from fsm.core.record import ENDED, HALTED, NOTHING, Record, Spent, link
-from fsm.core.snapshot import Snapshot
+from fsm.core.snapshot import Snapshot, snapshot_body
 from fsm.errors import Fenced
 from fsm.journal import bulk, timers
 from fsm.journal.operations import ARTIFACT_SQL, Decide, Decided, Overlooked
-from fsm.journal.rows import record_row, snapshot_body, snapshot_bytes
+from fsm.journal.rows import record_row, snapshot_bytes
 from fsm.journal.schema import RECORD_COLUMNS
 from fsm.journal.shared import SharedRows
 from fsm.journal.timers import timers_over, timers_set

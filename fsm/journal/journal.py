@@ -22,11 +22,12 @@ from fsm.define.spec import MachineSpec
 from fsm.errors import JournalClosed, JournalError
 from fsm.journal import flock
 from fsm.journal.acts import Force, Tell
+from fsm.journal.begin import Begin, Begins
 from fsm.journal.burial import Bury
 from fsm.journal.connect import Connect, open_reader, open_writer
 from fsm.journal.inbox import Post
 from fsm.journal.lease import LEASE_S, STALL_S_MAX, Close, Expire, Lease, Register, Release
-from fsm.journal.operations import Append, Begin, Decide, Decided, Operation, WriteCall
+from fsm.journal.operations import Append, Decide, Decided, Operation, WriteCall
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call, Run
 from fsm.journal.writer import Writer
@@ -50,7 +51,7 @@ class Journal(Protocol):
         """Take a lease for this event loop; `epoch` is set from then on."""
         ...
 
-    async def begin(self, run_id: str, engine: Engine, labels: str, plan: Plan) -> tuple[Run, Decision | None]:
+    async def begin(self, run_id: str, engine: Engine, labels: str, begins: Begins) -> tuple[Run, Decision | None]:
         """A new run with its record 0, and how that was decided; or the one that began the same way, and None."""
         ...
 
@@ -165,16 +166,10 @@ class SqliteJournal:
         self._loop, self._room = asyncio.get_running_loop(), asyncio.Event()
         self._writer.start(self._deliver)
 
-    async def begin(self, run_id: str, engine: Engine, labels: str, plan: Plan) -> tuple[Run, Decision | None]:
-        begin = Begin(
-            run_id=run_id,
-            engine=engine,
-            labels=labels,
-            plan=plan,
-            epoch=self.epoch,
-            lease_ms=self._lease_ms,
-        )
-        return await self._write(begin, len(plan.event.payload.body))  # type: ignore[no-any-return]
+    async def begin(self, run_id: str, engine: Engine, labels: str, begins: Begins) -> tuple[Run, Decision | None]:
+        of_runner = {"epoch": self.epoch, "lease_ms": self._lease_ms}
+        begin = Begin(run_id=run_id, engine=engine, begins=begins, labels=labels, **of_runner)
+        return await self._write(begin, begin.size)  # type: ignore[no-any-return]
 
     def decide(
         self, run: Run, engine: Engine, snapshot: Snapshot, plan: Plan, **rest: Any

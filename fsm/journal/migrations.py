@@ -5,7 +5,7 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from fsm.journal.schema import APPLICATION_ID, FORMAT, SHARED, TABLES, VIEWS, WAITS, triggers
+from fsm.journal.schema import APPLICATION_ID, FORKS, FORMAT, SHARED, TABLES, VIEWS, WAITS, triggers
 
 migrations = Migrations("turnstile")
 
@@ -26,8 +26,8 @@ def format_2(db: Database) -> None:
 
 @migrations()
 def format_3(db: Database) -> None:
-    """What an event waits for that was put off."""
-    for statement in _statements(WAITS):
+    """What an event waits for that was put off; the forks of a run."""
+    for statement in _statements(WAITS + FORKS):
         db.execute(statement)
 
 

@@ -6,35 +6,31 @@ operation fails. Any SQLite error undoes its whole group, which is then redone o
 """
 
 import asyncio
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import define, evolve, field
 
-from fsm.core.conclude import Decision, conclude
+from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
 from fsm.core.permits import permit, tell
 from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import ENDED, NOTHING, Record, Spent, link
-from fsm.core.snapshot import Snapshot, apply
+from fsm.core.snapshot import Snapshot, apply, snapshot_body
 from fsm.define.spec import MachineSpec
-from fsm.errors import Fenced, RunConflict
+from fsm.errors import Fenced
 from fsm.journal import bulk, timers
 from fsm.journal.rows import (
     CALL_SQL,
-    RECORD_SQL,
     RUN_SQL,
     Call,
     Run,
     call_from,
     call_row,
-    record_from,
     record_row,
     rolled,
     run_from,
-    snapshot_body,
 )
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 from fsm.journal.shared import NO_LABELS, SharedRows, give_back, settle_late
@@ -98,56 +94,6 @@ class Decided:
 
     decision: Decision
     snapshot_bytes: int | None = None
-
-
-@define(eq=False, kw_only=True)
-class Begin(Operation):
-    """A new run with its record 0, decided here; or the run that is there already, if it began the same way.
-
-    The result is the run, and its decision if it is new.
-    """
-
-    run_id: str
-    engine: Engine
-    plan: Plan
-    labels: str
-    epoch: int
-    lease_ms: int
-
-    def apply(self, connection: sqlite3.Connection) -> tuple[Run, Decision | None]:
-        row = connection.execute(f"{RUN_SQL} WHERE run_id = ?", (self.run_id,)).fetchone()
-        if row is not None:
-            return self._same(connection, run_from(row)), None
-        spec, shared = self.engine.spec, SharedRows(connection)
-        shared.enter(None, self.plan.event.at_ms, self.lease_ms, spec.name, json.loads(self.labels))
-        decision = conclude(self.engine, Snapshot(), self.plan, shared)
-        record, snapshot = decision.record, decision.snapshot
-        assert record is not None
-        insert_machine(connection, spec, record.at_ms)
-        detail = record.detail
-        head = link(b"", record.header(detail))
-        owner = self.epoch if record.outcome == "running" else 0
-        values = (self.run_id, spec.name, spec.fingerprint, self.labels, snapshot.state, snapshot.outcome)
-        position = (snapshot.seq, snapshot.entered, snapshot.attempt, head, owner, record.at_ms, record.at_ms)
-        key = connection.execute(
-            "INSERT INTO run (run_id, machine, fingerprint, labels, state, outcome, seq, entered, attempt, head, owner,"
-            " started_at_ms, at_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING key",
-            values + position,
-        ).fetchone()[0]
-        insert_record(connection, key, record, detail, head)
-        rows = timers.timers_set(key, spec, Snapshot(), snapshot, record, shared.awaited(spec, record))
-        bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, rows)
-        shared.write(key)
-        return get_run(connection, key), decision
-
-    def _same(self, connection: sqlite3.Connection, run: Run) -> Run:
-        first = record_from(connection.execute(f"{RECORD_SQL} WHERE run = ? AND seq = 0", (run.key,)).fetchone())
-        spec, payload = self.engine.spec, self.plan.event.payload
-        if run.machine != spec.name:
-            raise RunConflict(run_id=self.run_id, what=f"machine {run.machine}, not {spec.name}")
-        if (first.event, first.digest) != (payload.event, payload.digest):
-            raise RunConflict(run_id=self.run_id, what=f"another {first.event}")
-        return run
 
 
 @define(eq=False, kw_only=True)

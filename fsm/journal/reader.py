@@ -11,14 +11,15 @@ from attrs import frozen
 
 from fsm.clock import boot_id
 from fsm.core.record import Record
-from fsm.core.snapshot import Snapshot
+from fsm.core.snapshot import Snapshot, snapshot_from
 from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.connect import explained, no_run, open_reader
-from fsm.journal.rows import CALL_SQL, RECORD_SQL, RUN_SQL, Call, Run, call_from, record_from, run_from, snapshot_from
+from fsm.journal.rows import CALL_SQL, RECORD_SQL, RUN_SQL, Call, Run, call_from, record_from, run_from
 from fsm.journal.schema import RECORD_COLUMNS
 
 PAGE = 2_000
+LAST = (1 << 63) - 1
 UNFIT = (ValueError, TypeError, KeyError, AttributeError)
 
 _SEQ, _DETAIL = RECORD_COLUMNS.index("seq"), RECORD_COLUMNS.index("detail")
@@ -175,9 +176,10 @@ class Reader:
     def calls_of(self, run: int, key: str) -> list[Call]:
         return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE key = ? AND run = ? ORDER BY id", key, run)]
 
-    def snapshot(self, run: int) -> Snapshot | None:
-        """The last snapshot row of a run."""
-        found = self.query("SELECT body, memory FROM snapshot WHERE run = ? ORDER BY seq DESC LIMIT 1", run)
+    def snapshot(self, run: int, last: int = LAST) -> Snapshot | None:
+        """The last snapshot row of a run; none after record `last`."""
+        sql = "SELECT body, memory FROM snapshot WHERE run = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
+        found = self.query(sql, run, last)
         return snapshot_from(*found[0]) if found else None
 
     def snapshots(self, run: int) -> dict[int, Snapshot]:

@@ -3,12 +3,11 @@
 import json
 from typing import Any, Literal
 
-from attrs import asdict, field, fields, frozen
+from attrs import field, fields, frozen
 from pydantic_core import from_json
 
 from fsm.core.record import ENDED, HALTED, NO_NOTE, NO_STRIKES, NOTHING, Outcome, Record, Spent, ruling_from
-from fsm.core.snapshot import Again, Pending, Snapshot
-from fsm.define.guard import Ruling, Verdict
+from fsm.core.snapshot import Snapshot, snapshot_body
 from fsm.define.payload import canonical, digest
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 
@@ -205,39 +204,6 @@ def rolled(before: bytes | None, call: Call) -> bytes:
     return digest((before or b"") + call.sealed())
 
 
-def snapshot_body(snapshot: Snapshot) -> str:
-    """A snapshot as JSON, without its memory."""
-    form = asdict(snapshot, recurse=False, filter=lambda attribute, _: attribute.name != "memory")
-    form["counters"] = dict(snapshot.counters)
-    form["kept"] = {place: dict(kept) for place, kept in snapshot.kept.items()}
-    form["holds"] = dict(snapshot.holds)
-    form["settled"] = [snapshot.settled.tokens, snapshot.settled.usd_micros]
-    form["pending"] = asdict(snapshot.pending) if snapshot.pending else None
-    form["again"] = asdict(snapshot.again) if snapshot.again else None
-    refusal = snapshot.refusal
-    form["refusal"] = asdict(refusal) if refusal else None
-    return canonical(form).decode()
-
-
 def snapshot_bytes(snapshot: Snapshot) -> int:
     """How large the row of a snapshot is; the next one is written when as much has been folded again."""
     return len(snapshot_body(snapshot).encode()) + len(snapshot.memory or b"")
-
-
-def snapshot_from(body: str, memory: str | None) -> Snapshot:
-    form = json.loads(body)
-    form.setdefault("given", form["entered"])  # a row written before a visit could have another's payload
-    pending, again, refusal = form.pop("pending"), form.pop("again", None), form.pop("refusal")
-    settled = form.pop("settled", (0, 0))
-    return Snapshot(
-        **form,
-        settled=Spent(*settled),
-        pending=Pending(**pending) if pending else None,
-        again=Again(**again) if again else None,
-        refusal=_ruling(refusal) if refusal else None,
-        memory=memory.encode() if memory is not None else None,
-    )
-
-
-def _ruling(form: dict[str, Any]) -> Ruling:
-    return Ruling(**{**form, "verdict": Verdict(**form["verdict"])})

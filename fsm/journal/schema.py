@@ -142,6 +142,10 @@ ALTER TABLE timer ADD COLUMN asks INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX timer_waits ON timer(waits) WHERE waits IS NOT NULL;
 """
 
+FORKS = """
+CREATE INDEX record_parent ON record(json_extract(nullif(detail, ''), '$.note.parent')) WHERE kind = 'forked';
+"""
+
 SHARED = """
 CREATE TABLE shared (
   kind TEXT NOT NULL,

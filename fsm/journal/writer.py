@@ -17,11 +17,12 @@ from collections.abc import Callable, Sequence
 
 from fsm.crash import point
 from fsm.errors import FsmError, JournalClosed
+from fsm.journal.begin import Begin
 from fsm.journal.connect import explained, knock
 from fsm.journal.decisions import apply_decisions
 from fsm.journal.inbox import Post
 from fsm.journal.lease import Lease, Renew
-from fsm.journal.operations import Begin, Decide, Operation, WriteCall
+from fsm.journal.operations import Decide, Operation, WriteCall
 
 GROUP_MAX = 1_024
 SHARED_GROUP_MAX = 64

@@ -26,8 +26,9 @@ from fsm.journal.reader import Reader, read_journal
 from fsm.journal.rows import Run
 from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, told
 from fsm.replay.intact import Intact
+from fsm.replay.origin import check_origin
 
-UNDECIDED = ("resumed", "repinned")
+UNDECIDED = ("forked", "resumed", "repinned")
 ENGINES_MAX = 16
 
 _decision = attrgetter("kind", "source", "state", "outcome", "hop", "predicates", "rulings", "until_ms", "attempt")
@@ -100,6 +101,8 @@ class _Replaying:
         for record in self.intact.records():
             if self.fingerprint != self.intact.fingerprint:  # a `repinned` record is the first of the new definition
                 self._use(self.intact.fingerprint)
+            if record.kind == "forked":
+                check_origin(self.intact.reader, record)
             if record.kind in UNDECIDED or (record.body is None and "unread" not in record.note):
                 self._follow(record)
             else:
@@ -107,6 +110,10 @@ class _Replaying:
             kept = self.intact.compare(self.snapshot)
             if kept is not None:
                 self.snapshot, self.lost = kept, False
+            elif record.kind == "forked":
+                differ(
+                    record.seq, "a snapshot row, with the memory of its parent", "none", "its snapshot row is missing"
+                )
             self.agreed += 1
         self.intact.close(self.snapshot)
 

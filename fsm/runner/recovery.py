@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from fsm.core.deadline import time_for
+from fsm.core.fork import failure_in
 from fsm.core.recall import Unread, recall, stored
 from fsm.core.record import NOTHING, Record
 from fsm.core.snapshot import apply, failure_seq
@@ -33,7 +34,7 @@ def load(driver: Driver, run: Run) -> Live:
         given, failure = (_record(read, run.key, records, seq) for seq in seqs)
         assert given is not None
         payload = stored(engine.spec, given)
-        failed = stored(engine.spec, failure).value if failure is not None else None
+        failed = stored(engine.spec, failure).value if failure is not None else failure_in(given)
     except Unread as unread:
         seq, event, problems = unread.record.seq, unread.record.event, tuple(unread.problems)
         raise RunUnreadable(run_id=run.run_id, machine=run.machine, seq=seq, event=event, problems=problems) from unread

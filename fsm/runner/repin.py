@@ -29,7 +29,7 @@ async def repin(driver: Driver, run: Run, by: str) -> Run:
     base = read.snapshot(run.key)
     records = list(read.records(run.key, base.seq if base else -1))
     try:
-        before = recall(_with_code(old, spec), records, base)
+        before = recall(with_code(old, spec), records, base)
     except Unread as unread:
         why = "; ".join([f"record {unread.record.seq} ({unread.record.event})", *unread.problems])
         raise NotResumable(run_id=run.run_id, why=why) from None
@@ -48,7 +48,7 @@ async def repin(driver: Driver, run: Run, by: str) -> Run:
     return read.run(run.run_id)
 
 
-def _with_code(old: MachineSpec, new: MachineSpec) -> MachineSpec:
+def with_code(old: MachineSpec, new: MachineSpec) -> MachineSpec:
     """The old machine with today's memory, payload classes and, on lines of the same name, `remember` functions."""
     remember = {state.name: state.remember for state in new.states}
     remember |= {line.name: line.remember for line in new.transitions}

@@ -20,11 +20,7 @@ from pydantic import BaseModel
 
 from fsm import ids
 from fsm.clock import Clock, SystemClock
-from fsm.core.engine import Engine
-from fsm.core.plan import Event
 from fsm.core.record import Record
-from fsm.core.select import select
-from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.machine import Machine
 from fsm.define.payload import Payload
@@ -33,10 +29,10 @@ from fsm.errors import Fenced, NotResumable, RunEnded, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
 from fsm.journal.rows import Run
 from fsm.runner.answer import UNTOLD, answer
+from fsm.runner.beginning import Begun, start, start_fork
 from fsm.runner.driver import Driver
 from fsm.runner.entry import arriving, bounded, cancelling, name, starting, tags
 from fsm.runner.hearing import check_heard
-from fsm.runner.live import Live
 from fsm.runner.machines import Machines
 from fsm.runner.observers import Observer, Observers
 from fsm.runner.outside import Outside
@@ -50,6 +46,7 @@ log = logging.getLogger("fsm.runner")
 
 POLL_S = 0.05
 
+Labels = Mapping[str, str] | None
 T = TypeVar("T")
 
 
@@ -146,12 +143,7 @@ class Runner:
     # -- runs --------------------------------------------------------------------------------------
 
     async def start(
-        self,
-        machine: type[Machine],
-        payload: BaseModel,
-        *,
-        run_id: str | None = None,
-        labels: Mapping[str, str] | None = None,
+        self, machine: type[Machine], payload: BaseModel, *, run_id: str | None = None, labels: Labels = None
     ) -> Run:
         """Start a run; it is durable when this returns.
 
@@ -162,21 +154,32 @@ class Runner:
         engine = self._machines.add(machine)
         sealed = starting(engine.spec, payload)
         run_id, tagged = ids.fresh() if run_id is None else name("run_id", run_id), tags(labels)
-        return await self._whole(self._start(engine, sealed, run_id, tagged))
+        return await self._whole(self._begun(start(self._driver, engine, sealed, run_id, tagged)))
 
-    async def _start(self, engine: Engine, sealed: Payload, run_id: str, labels: str) -> Run:
-        spec = engine.spec
-        note = {"run_id": run_id, "machine": spec.name, "fingerprint": spec.fingerprint}
-        plan = select(engine, Snapshot(), Event(payload=sealed, at_ms=self._clock.now_ms(), note=note))
-        run, decision = await self.journal.begin(run_id, engine, labels, plan)
-        point("decision.adopted")
-        if decision is not None:
-            assert decision.record is not None
-            live = Live(run=run, engine=engine, snapshot=decision.snapshot, payload=sealed, folded=len(sealed.body))
-            self._driver.observers.tell(live, decision.record)
-            if not run.settled:
-                self._driver.drive(live)
-        elif not run.settled and run.key not in self._driver.lives:
+    async def fork(
+        self,
+        run_id: str,
+        *,
+        at: int,
+        payload: BaseModel | None = None,
+        new_id: str | None = None,
+        labels: Labels = None,
+    ) -> Run:
+        """Continue a run from after its record `at`, as a run of its own; the parent is left as it is.
+
+        Its visit begins anew, under the machine as it is today, with `payload` if one is given; what the parent called
+        from there on happens again. Counts, spending and labels are inherited. The same `new_id` and record again
+        return the same run. Raises `NotForkable`, `PayloadRefused`, `RunConflict`, `MachineUnknown`.
+        """
+        self._check()
+        parent = self.journal.read.run(run_id)
+        new_id = ids.fresh() if new_id is None else name("new_id", new_id)
+        return await self._whole(self._begun(start_fork(self._driver, parent, at, payload, new_id, labels or {})))
+
+    async def _begun(self, begin: Coroutine[Any, Any, Begun]) -> Run:
+        """The run that begins; one that had begun before goes on, if nobody advances it."""
+        run, new = await begin
+        if not new and not run.settled and run.key not in self._driver.lives:
             with contextlib.suppress(Fenced):  # another runner advances it
                 return await self._resume(run, accept=False, by="")
         return run

@@ -1,7 +1,6 @@
 """What the journal holds about why a run stands where it stands: all that `why` looks at."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ from fsm.core.record import Record
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.journal import flock
+from fsm.journal.forks import by_place
 from fsm.journal.lease import LEASE_S
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
@@ -128,12 +128,7 @@ class Evidence:
     def made_again(self) -> list[str]:
         """The names of the calls that this visit finished, and that an explicit resume makes again under new keys."""
         ended = [call for call in self.calls if call.kind == "outcome" and call.status != "undone"]
-        return list(dict.fromkeys(call.name for call in ended if self._is_keyed_by_place(call)))
-
-    def _is_keyed_by_place(self, call: Call) -> bool:
-        """Whether its key is made of visit, name, argument digest and occurrence: the user gave it none."""
-        run, name = re.escape(self.run.run_id), re.escape(call.name)
-        return re.fullmatch(rf"{run}:{self.run.entered}(\.\d+)?:{name}:[0-9a-f]{{16}}:\d+", call.key) is not None
+        return list(dict.fromkeys(call.name for call in ended if by_place(self.run, call.key, call.name)))
 
     @property
     def question(self) -> dict[str, Any] | None:

@@ -26,20 +26,18 @@ Arriving = dict[str, list[str]]
 def unviewed(moves: Moves) -> Iterator[Finding]:
     """Agents at which payloads arrive that their `View[...]` does not hold."""
     spec = moves.spec
-    arriving = _arriving(moves)
+    found = arriving(moves)
     for state in spec.states:
         taken = viewed(state.agent) if state.agent is not None else ()
         classes = [part for part in taken if is_model(part)]
         if not taken or len(classes) < len(taken):  # Any, or a name that stands for something else
             continue
-        wrong = {
-            event: hops for event, hops in arriving.get(state.name, {}).items() if not _is_of(spec, event, classes)
-        }
+        wrong = {event: hops for event, hops in found.get(state.name, {}).items() if not _is_of(spec, event, classes)}
         if wrong:
             yield _finding(state, [cls.__name__ for cls in classes], wrong)
 
 
-def _arriving(moves: Moves) -> dict[str, dict[str, list[str]]]:
+def arriving(moves: Moves) -> dict[str, dict[str, list[str]]]:
     """By state and event the hops that bring it there; not those that only failing code takes.
 
     A hop that carries brings what has arrived where it leaves.

@@ -27,10 +27,9 @@ from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import ruling_from
-from fsm.core.snapshot import Snapshot, fold
+from fsm.core.snapshot import Snapshot, fold, snapshot_body, snapshot_from
 from fsm.define.guard import KEPT_MAX
 from fsm.define.payload import Payload
-from fsm.journal.rows import snapshot_body, snapshot_from
 from tests.core.trip import Trip, Word, answer, begun
 
 

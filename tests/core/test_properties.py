@@ -13,9 +13,9 @@ from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.recall import position, recall
 from fsm.core.record import ENDED, HALTED
-from fsm.core.snapshot import Snapshot, fold
+from fsm.core.snapshot import Snapshot, fold, snapshot_body, snapshot_from
 from fsm.define.payload import Payload
-from fsm.journal.rows import record_from, record_row, snapshot_body, snapshot_from
+from fsm.journal.rows import record_from, record_row
 from guards import LoopCap, TokenBudget
 from tests.core.trip import Other, Says, Trip, Word, answer, is_yes
 

@@ -31,10 +31,10 @@ from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import Record
-from fsm.core.snapshot import Snapshot, fold
+from fsm.core.snapshot import Snapshot, fold, snapshot_body, snapshot_from
 from fsm.define.events import CallRefused
 from fsm.define.payload import seal
-from fsm.journal.rows import record_from, record_row, snapshot_body, snapshot_from
+from fsm.journal.rows import record_from, record_row
 from guards import Deadline, LoopCap, Strikes, TokenBudget
 from tests.core.trip import Other, Says, Trip, Word, answer, answers, begun
 

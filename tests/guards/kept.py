@@ -6,7 +6,7 @@ from typing import Any
 from attrs import define, field
 
 from fsm import Facts, Guard, Verdict
-from fsm.core.snapshot import keeping
+from fsm.core.rulings import keeping
 from fsm.define.payload import Payload
 
 

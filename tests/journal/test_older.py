@@ -11,10 +11,10 @@ from pydantic import BaseModel
 from fsm import Machine, Retry, State, unbound
 from fsm.core.recall import recall
 from fsm.core.record import NO_STRIKES, Record
-from fsm.core.snapshot import Snapshot
+from fsm.core.snapshot import Snapshot, snapshot_body, snapshot_from
 from fsm.define.spec import MachineSpec
 from fsm.errors import CallFailed
-from fsm.journal.rows import record_from, record_row, snapshot_body, snapshot_from
+from fsm.journal.rows import record_from, record_row
 from fsm.runner.bodies import decoded
 from fsm.testing import scripted
 from tests.helpers import assert_sound, running
