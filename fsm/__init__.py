@@ -9,6 +9,7 @@ import importlib
 # Each module with the names it gives to the front; `__init__.pyi` says the same to type checkers.
 _NAMES = {
     "fsm.core.breaking": "Breaking",
+    "fsm.core.fork": "NotForkable",
     "fsm.core.record": "Record Spent",
     "fsm.define.agent": "Agent View unbound",
     "fsm.define.events": "AgentFailed CallRefused CallUnsure Cancelled PayloadInvalid RuntimeEvent TimedOut",

@@ -1,6 +1,7 @@
 """The front of the package as type checkers see it; `__init__.py` says where each name is found."""
 
 from fsm.core.breaking import Breaking
+from fsm.core.fork import NotForkable
 from fsm.core.record import Record, Spent
 from fsm.define.agent import Agent, View, unbound
 from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, PayloadInvalid, RuntimeEvent, TimedOut
@@ -65,6 +66,7 @@ __all__ = [
     "MachineChanged",
     "MachineSpec",
     "MachineUnknown",
+    "NotForkable",
     "NotResumable",
     "NothingToAnswer",
     "PayloadInvalid",

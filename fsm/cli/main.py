@@ -14,6 +14,7 @@ from fsm.cli.parts.options import INTERRUPTED
 VERBS = {
     "run": "Start a run and watch it.",
     "resume": "Go on with a run that halted or was left, or with all that were left.",
+    "fork": "Continue a run from one of its records, as a run of its own.",
     "send": "Give a run an event from outside.",
     "answer": "Say what became of a call that a crash left open.",
     "cancel": "Ask a run to stop.",

@@ -10,14 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fsm.core.record import Spent
+    from fsm.journal.forks import Fork
     from fsm.journal.rows import Run
 
 LIMIT = 20
 LEFT = "running, nobody at work"
 START = "start one: fsm run FILE.py:Machine --input JSON"
 OUTCOMES = ("running", "waiting", "completed", "failed", "cancelled", "stopped", "stuck", "ended", "halted")
-COLUMNS = ("run", "machine", "state", "outcome", "records", "tokens", "since", "labels")
-RUN, MACHINE, STATE, OUTCOME, RECORDS, TOKENS, SINCE, LABELS = range(len(COLUMNS))
+COLUMNS = ("run", "machine", "state", "outcome", "records", "tokens", "since", "labels", "forked from")
+RUN, MACHINE, STATE, OUTCOME, RECORDS, TOKENS, SINCE, LABELS, PARENT = range(len(COLUMNS))
 TO_THE_RIGHT = (RECORDS, TOKENS)
 
 
@@ -58,6 +59,7 @@ def command(
     from fsm.cli.parts.journals import reading
     from fsm.cli.parts.project import journal_path
     from fsm.clock import SystemClock
+    from fsm.journal.forks import parents
     from fsm.journal.search import Search, count, find, resting, spent
     from fsm.show.data import run_data
     from fsm.show.evidence import left_of
@@ -78,11 +80,13 @@ def command(
         spending = spent(reader, [run.key for run in runs])
         left = left_of(reader, runs, clock.monotonic())
         again = resting(reader, runs, clock.now_ms())
+        forked = parents(reader, runs)
         none_at_all = not found and not count(reader, Search())
     if as_json:
-        emit([run_data(run, spending[run.key], run.key in left, again.get(run.key)) for run in runs])
+        told = ((run, spending[run.key], run.key in left, again.get(run.key), forked.get(run.key)) for run in runs)
+        emit([run_data(*parts) for parts in told])
     elif runs:
-        _table(runs, spending, left, again, clock.now_ms())
+        _table(runs, spending, left, again, forked, clock.now_ms())
         if found > len(runs):
             click.echo(f"\n{found - len(runs):,} more of {found:,} runs: fsm runs --all, or --limit {len(runs) * 5}")
     elif none_at_all:
@@ -103,16 +107,20 @@ def _table(
     spending: "dict[int, Spent]",
     left: "frozenset[int]",
     again: "Mapping[int, int]",
+    forked: "Mapping[int, Fork]",
     now_ms: int,
 ) -> None:
     from fsm.cli.parts.output import Output, cell, widths
+    from fsm.show.telling import told_fork
     from fsm.show.words import told_again
 
     output = Output()
     stands = [LEFT if run.key in left else run.outcome + told_again(again.get(run.key), now_ms) for run in runs]
-    rows = [COLUMNS, *(_row(run, spending[run.key].tokens, at, now_ms) for run, at in zip(runs, stands, strict=True))]
+    rows: list[tuple[str, ...]] = [COLUMNS]
+    for run, at in zip(runs, stands, strict=True):
+        rows.append((*_row(run, spending[run.key].tokens, at, now_ms), told_fork(forked.get(run.key))))
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows[1:])]
-    gives = [kept.index(place) for place in (LABELS, MACHINE, STATE, RUN) if place in kept]
+    gives = [kept.index(place) for place in (PARENT, LABELS, MACHINE, STATE, RUN) if place in kept]
     wide = widths([[row[place] for place in kept] for row in rows], output.width, gives)
     for number, row in enumerate(rows):
         parts: list[str | tuple[str, str]] = []
@@ -126,7 +134,7 @@ def _style(place: int, outcome: str) -> str:
     from fsm.show.words import colour
 
     stands = "yellow" if outcome == LEFT else colour(outcome.partition(",")[0])
-    return {RUN: "bold", OUTCOME: stands, SINCE: "dim", LABELS: "dim"}.get(place, "")
+    return {RUN: "bold", OUTCOME: stands, SINCE: "dim", LABELS: "dim", PARENT: "dim"}.get(place, "")
 
 
 def _row(run: "Run", tokens: int, stands: str, now_ms: int) -> tuple[str, ...]:

@@ -80,8 +80,9 @@ def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: 
 
 
 def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "Lines":
-    from fsm.cli.parts.lines import Lines, head
+    from fsm.cli.parts.lines import Lines, head, lineage
     from fsm.clock import SystemClock
+    from fsm.journal.forks import forks_of, parents
     from fsm.journal.search import resting, spent
     from fsm.show.evidence import left_of
     from fsm.show.path import caps
@@ -92,6 +93,7 @@ def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "
     now_ms = clock.now_ms()
     again_ms = None if left else resting(reader, [run], now_ms).get(run.key)
     head(output, run, left, spending, caps(reader, run, now_ms), now_ms, again_ms)
+    lineage(output, parents(reader, [run]).get(run.key), forks_of(reader, run.run_id))
     output.line()
     return Lines(output, spec, run.seq, with_calls)
 
@@ -115,7 +117,10 @@ def _one(reader: "Reader", run: "Run", seq: int, everything: bool, as_json: bool
 
 
 def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
+    from attrs import asdict
+
     from fsm.clock import SystemClock
+    from fsm.journal.forks import forks_of, parents
     from fsm.journal.search import resting, spent
     from fsm.show.data import run_data
     from fsm.show.evidence import left_of
@@ -123,7 +128,8 @@ def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
     clock = SystemClock()
     left = bool(left_of(reader, [run], clock.monotonic()))
     again_ms = resting(reader, [run], clock.now_ms()).get(run.key)
-    return {"run": run_data(run, spent(reader, [run.key])[run.key], left, again_ms)}
+    parent, forks = parents(reader, [run]).get(run.key), [asdict(fork) for fork in forks_of(reader, run.run_id)]
+    return {"run": {**run_data(run, spent(reader, [run.key])[run.key], left, again_ms, parent), "forks": forks}}
 
 
 def _print_document(reader: "Reader", run: "Run") -> None:

@@ -153,7 +153,9 @@ class Reader:
 
     def unsure(self, run: int) -> Record | None:
         """The last record in which a call's fate was in question."""
-        found = self.query(f"{RECORD_SQL} WHERE run = ? AND event = 'CallUnsure' ORDER BY seq DESC LIMIT 1", run)
+        found = self.query(
+            f"{RECORD_SQL} WHERE run = ? AND event = 'CallUnsure' AND kind != 'forked' ORDER BY seq DESC LIMIT 1", run
+        )
         return self._record(found[0]) if found else None
 
     def calls(self, run: int, since: int = -1) -> list[Call]:

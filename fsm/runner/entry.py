@@ -25,11 +25,15 @@ def arriving(spec: MachineSpec, payload: object) -> Payload:
 
 def entering(spec: MachineSpec, state: str, payload: object) -> Payload:
     """A payload for a visit of `state`, sealed: one of those that arrive there, but for the runtime's own events."""
+    return _sealed(spec, payload, entrants(spec, state), f"enters {state} with")
+
+
+def entrants(spec: MachineSpec, state: str) -> list[str]:
+    """The payloads that arrive in `state`, but for the runtime's own events."""
     from fsm.verify.moves import moves_of  # all that can ever happen is not for those who start and send
     from fsm.verify.views import arriving
 
-    taken = arriving(moves_of(spec)).get(state, {})
-    return _sealed(spec, payload, sorted(set(taken) - set(RUNTIME_EVENTS)), f"enters {state} with")
+    return sorted(set(arriving(moves_of(spec)).get(state, {})) - set(RUNTIME_EVENTS))
 
 
 def cancelling(by: str, reason: str) -> Payload:

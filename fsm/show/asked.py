@@ -104,7 +104,7 @@ def predicates(spec: MachineSpec) -> dict[str, Named]:
 
 def candidate(spec: MachineSpec, record: Record) -> str:
     """The transition that was for this record's event: the first whose predicate did not say no; or the retry made."""
-    if record.kind == "retried":
+    if record.kind in ("retried", "forked"):
         return record.hop
     if record.hop == START_HOP or record.kind == "started":
         return START_HOP

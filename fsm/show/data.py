@@ -13,6 +13,7 @@ from fsm.errors import Mistake
 from fsm.journal.rows import Call, Run
 
 if TYPE_CHECKING:  # to list runs needs none of these
+    from fsm.journal.forks import Fork
     from fsm.journal.guards import Breaker, Change
     from fsm.replay.replay import Replay
     from fsm.show.diagram import Diagram
@@ -23,8 +24,11 @@ if TYPE_CHECKING:  # to list runs needs none of these
 Data = dict[str, Any]
 
 
-def run_data(run: Run, spent: Spent, left: bool, again_at_ms: int | None) -> Data:
-    """A run; `left` where it is under way and nobody advances it, `again_at_ms` where it rests before an attempt."""
+def run_data(run: Run, spent: Spent, left: bool, again_at_ms: int | None, parent: "Fork | None") -> Data:
+    """A run; `left` where it is under way and nobody advances it, `again_at_ms` where it rests before an attempt.
+
+    `forked_from`: its parent, and the record there, where it is a fork.
+    """
     return {
         "run_id": run.run_id,
         "machine": run.machine,
@@ -34,6 +38,7 @@ def run_data(run: Run, spent: Spent, left: bool, again_at_ms: int | None) -> Dat
         "again_at_ms": again_at_ms,
         "records": run.seq + 1,
         "labels": run.labels,
+        "forked_from": asdict(parent) if parent is not None else None,
         **asdict(spent),
         "started_at_ms": run.started_at_ms,
         "at_ms": run.at_ms,

@@ -12,7 +12,7 @@ from fsm.core.record import Record
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.journal import flock
-from fsm.journal.forks import by_place
+from fsm.journal.forks import Fork, by_place, parents
 from fsm.journal.lease import LEASE_S
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
@@ -53,6 +53,7 @@ class Evidence:
     owner: Owner | None = None
     now_ms: int
     detours: Mapping[str, int] = field(factory=dict)
+    parent: Fork | None = None
     code: MachineSpec | None = None
     here: Here = field(factory=Here)
 
@@ -134,6 +135,8 @@ class Evidence:
     def question(self) -> dict[str, Any] | None:
         """The call of whose fate the run asks, as its `CallUnsure` says; None once an outcome is known."""
         record = next((record for record in (self.last, self.entry) if record.event == "CallUnsure"), None)
+        if record is not None and record.kind == "forked":  # its parent asked
+            return None
         if record is None or record.body is None or self.run.outcome not in ("waiting", "stuck"):
             return None
         body: dict[str, Any] = json.loads(record.body)
@@ -175,6 +178,7 @@ def evidence(
         owner=owner_of(reader, run.owner, clock.monotonic()) if run.owner else None,
         now_ms=clock.now_ms(),
         detours=detours(reader, run.key),
+        parent=parents(reader, [run]).get(run.key),
         code=code,
         here=here or Here(),
     )

@@ -204,6 +204,8 @@ def _remark(record: Record) -> str:
             return f"{TAKEN_UP.get(why, 'taken up again')}{by}, attempt {record.attempt}"
         case "repinned":
             return f"the changed machine was accepted{by}"
+        case "forked":
+            return f"forked from {safe(str(record.note['parent']))} at record {record.note['parent_seq']}"
         case "retried":
             return again(record)
         case "deferred":

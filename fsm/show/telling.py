@@ -10,6 +10,7 @@ from fsm.define.events import RUNTIME_EVENTS, invalid_words
 from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
+from fsm.journal.forks import Fork
 from fsm.show.breaking import answered, is_breaker, is_of_breaker, stands
 from fsm.show.rulings import given
 from fsm.show.words import block, count, duration, moment, money, safe
@@ -27,6 +28,11 @@ AMOUNTS: dict[str, Callable[[int], str]] = {"usd_micros": money, "elapsed_ms": d
 VALUE_MAX, WORD_MAX = 200, 24
 MANUAL = "For further information visit "
 REFUSED = re.compile(r"(?:call '(.*)'|spending) refused: (\w+) \((\w+ -?\d+(?:, \w+ -?\d+)*)\)")  # as `escalated` says
+
+
+def told_fork(fork: Fork | None) -> str:
+    """The other end of a fork: `42 at record 7`; "" where there is none."""
+    return f"{safe(fork.run_id)} at record {fork.seq}" if fork is not None else ""
 
 
 def gist(body: bytes | None) -> str:

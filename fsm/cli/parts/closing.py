@@ -10,7 +10,7 @@ from fsm.cli.parts.output import Output, Part
 from fsm.core.record import Record, Spent
 from fsm.define.spec import MachineSpec
 from fsm.show.data import Data, record_data, run_data
-from fsm.show.telling import objections
+from fsm.show.telling import objections, told_fork
 from fsm.show.why import cause, to_begin, why
 from fsm.show.words import colour, count, duration, joined, moment, safe, spending
 
@@ -82,7 +82,7 @@ def code(found: Stand) -> int:
 
 def _document(found: Stand) -> Data:
     return {
-        **run_data(found.run, _spent(found), found.evidence.left, found.evidence.again_ms),
+        **run_data(found.run, _spent(found), found.evidence.left, found.evidence.again_ms, found.evidence.parent),
         "hops": found.snapshot.counters.get("hops", 0),
         "interrupted": found.interrupted,
         "next": _steps(found),
@@ -103,7 +103,8 @@ def _tell(found: Stand, output: Output) -> None:
     hops = count(found.snapshot.counters.get("hops", 0), "hop")
     took = duration(max(run.at_ms, found.snapshot.at_ms) - run.started_at_ms)
     counted = ", ".join([count(run.seq + 1, "record"), hops, *spending(_spent(found)), took])
-    output.paragraph(f"run {safe(run.run_id)} of {safe(run.machine)}: {counted}", indent=2)
+    parent = f", forked from {told_fork(found.evidence.parent)}" if found.evidence.parent is not None else ""
+    output.paragraph(f"run {safe(run.run_id)} of {safe(run.machine)}{parent}: {counted}", indent=2)
     if found.interrupted:
         output.line("  stopped on request; every record is kept")
     elif found.elsewhere:

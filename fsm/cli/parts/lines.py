@@ -9,14 +9,15 @@ from fsm.cli.parts.output import Output, Part, cell
 from fsm.core.record import NOTHING, Record, Spent
 from fsm.define.parts import START, retry_id
 from fsm.define.spec import MachineSpec
+from fsm.journal.forks import Fork
 from fsm.journal.rows import Run
 from fsm.show.asked import Asked
 from fsm.show.path import CallTold, Cap, Gap, PathLine
-from fsm.show.telling import AMOUNTS, again, compact, pretty, streaks
+from fsm.show.telling import AMOUNTS, again, compact, pretty, streaks, told_fork
 from fsm.show.words import ago, colour, count, duration, moment, safe, spending, told_again
 
 STATE_MAX, HOP_MAX, NAME, TIME = 16, 22, 10, len("59 min 59 s")
-BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
+BODY_MAX, CALL_MAX, SHORT, FORKS_MAX = 4_000, 200, 60, 8
 MARKS = {"allow": ("✓", "green"), "refuse": ("✗", "red"), "defer": ("…", "yellow")}
 CAPS = {"strikes": "failures in a row", "elapsed_ms": "time", "usd_micros": "money"}
 OF_PLACES = frozenset({"fires", "visits", "attempts", "strikes"})
@@ -41,6 +42,15 @@ def head(
     output.line(*named("so far", ", ".join([count(run.seq + 1, "record"), *spending(spent)])))
     if found:
         output.paragraph(*named("caps", ", ".join(map(_cap, found))), hang=NAME + 2)
+
+
+def lineage(output: Output, parent: Fork | None, forks: Sequence[Fork]) -> None:
+    """Where the run was forked, and which runs were forked from it."""
+    if parent is not None:
+        output.line(*named("forked", f"from {told_fork(parent)}"))
+    if forks:
+        more = f", and {len(forks) - FORKS_MAX:,} more" if len(forks) > FORKS_MAX else ""
+        output.paragraph(*named("forks", ", ".join(map(told_fork, forks[:FORKS_MAX])) + more), hang=NAME + 2)
 
 
 def named(name: str, text: str) -> tuple[Part, ...]:
@@ -250,7 +260,7 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
         output.line(*named("spent", ", ".join(spending(record.spent))))
     output.line(*named("memory", f"sha256 {record.memory.hex()}" if record.memory else "unchanged"))
     for name, value in record.note.items():
-        output.line(*named("note", f"{safe(name)}: {safe(str(value))}"))
+        output.line(*named("note", f"{safe(name)}: {safe(str(value), None if everything else CALL_MAX)}"))
     if asked.predicates or asked.verdicts:
         output.line()
         output.line(("asked", "bold"), (f"  candidate: {safe(asked.candidate) or 'none'}", "dim"))

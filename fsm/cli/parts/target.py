@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import click
 from attrs import evolve
@@ -54,6 +55,23 @@ def machines(targets: Sequence[str]) -> list[type[Machine]]:
         own = of_project(target, ("",))
         found += [own] if own is not None else _all(target, Path.cwd())
     return found
+
+
+def with_agents(found: type[Machine], given: Sequence[str]) -> type[Machine]:
+    """The machine with the agents given as STATE=FILE.py:FUNCTION."""
+    agents: dict[str, Any] = {}
+    for text in given:
+        state, sign, target = text.partition("=")
+        where, name = split(target)
+        if not sign or not name:
+            raise click.UsageError(f"--agent {text!r} names no agent\n  -> --agent STATE=FILE.py:FUNCTION")
+        agents[state] = getattr(_loaded(where, Path.cwd()), name, None)
+        if not callable(agents[state]):
+            raise click.UsageError(f"{where} has no function {name}\n  -> check the name after the colon")
+    try:
+        return found.with_agents(**agents) if agents else found
+    except TypeError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def of_entry(target: str) -> list[type[Machine]]:
