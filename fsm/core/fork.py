@@ -4,7 +4,8 @@ That record embeds the parent's position, so a fork needs its parent no more: it
 is not any more. Its chain covers what is embedded, and with the parent's head all that the parent had done until then.
 
 Nothing is asked: the state had been entered. Guards that share rows with other runs have given the visit that begins
-anew no permit, and budgets have set nothing aside for it; what it spends they are told when it is over.
+anew no permit, and budgets have set nothing aside for it; what it spends they are told when it is over. An event that
+the parent had put off is not taken along.
 """
 
 from collections.abc import Mapping

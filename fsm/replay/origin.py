@@ -43,12 +43,11 @@ def check_origin(reader: Reader, record: Record) -> None:
 
 def _compare(reader: Reader, parent: Run, origin: Origin, record: Record) -> None:
     """With the parent's records, folded as they were written."""
-    before, memory, head = Snapshot(), None, b""
+    before, memory, head, fingerprint = Snapshot(), None, b"", ""
     try:
-        for spec_of, each in _until(reader, parent, origin.seq):
-            before = apply(reader.spec(spec_of), before, each)
+        for fingerprint, each in _until(reader, parent, origin.seq):  # of the last one
+            before = apply(reader.spec(fingerprint), before, each)
             memory, head = each.memory or memory, each.head
-            fingerprint = spec_of
     except (*UNFIT, IndexError, JournalError) as error:
         differ(
             0, str(record), f"{type(error).__name__}: {error}", f"the records of its parent {parent.run_id} are broken"

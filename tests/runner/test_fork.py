@@ -5,6 +5,7 @@ import contextlib
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,7 +76,7 @@ def is_good(remark: Remark) -> bool:
     return remark.good
 
 
-async def write(view: View[Brief | Remark | Note]) -> Draft:
+async def write(view: View[Brief | Remark | Note | TimedOut]) -> Draft:
     """Its third visit fails once; the calls of an attempt that failed were made all the same."""
     view.spend(tokens=10)
     await view.call("model", lambda: "text", key=None)
@@ -105,6 +106,10 @@ class Loop(Machine, memory=Memory):
     go = person.to(draft, on=Note)
     late = person.to(draft, on=TimedOut)
     limits = everywhere(LoopCap(60), TokenBudget(5_000), TokenBudget(900_000, scope="label:team"))
+
+
+class Capped(Loop, machine_name="Loop"):
+    reject = Loop.reject.but(guards=[LoopCap(4)])
 
 
 async def driven(runner: Runner, run_id: str) -> Run:
@@ -264,7 +269,7 @@ async def test_the_same_id_and_record_again_is_the_same_run_and_anything_else_a_
         assert (await runner.fork("p", at=1, new_id="f")).key == first.key
         for other in ({"at": 0}, {"at": 1, "payload": Draft(text="another")}):
             with pytest.raises(RunConflict, match=r"a fork of run 'p' at record 1|another Draft"):
-                await runner.fork("p", new_id="f", **other)  # type: ignore[arg-type]
+                await runner.fork("p", new_id="f", **other)
         with pytest.raises(RunConflict, match="a fork of run 'p' at record 1"):
             await runner.start(machine, Brief(), run_id="f")
 
@@ -412,6 +417,52 @@ async def test_a_run_stopped_by_a_cap_goes_on_under_the_machine_that_has_a_highe
         assert first.note["parent_fingerprint"] == old.spec.fingerprint
         assert [record.hop for record in rest].count("bad") == 2
         assert runner.journal.read.run("p") == stopped
+
+
+async def test_a_run_that_was_repinned_is_forked_before_and_after_that(db: Path) -> None:
+    old, new = Loop.with_agents(draft=scripted(ValueError("no"))), Capped
+    async with running(db, old) as runner:
+        await runner.start(old, Brief(), run_id="p")
+        assert (await runner.settled("p")).outcome == "stuck"
+    async with running(db, new, adopt=False) as runner:
+        await runner.resume("p", accept=True)
+        parent, read = await driven(runner, "p"), runner.journal.read
+        repinned = next(record.seq for record in read.records(parent.key) if record.kind == "repinned")
+        for at in (repinned - 1, repinned, repinned + 3):
+            fork = await driven(runner, (await runner.fork("p", at=at)).run_id)
+            assert (fork.outcome, fork.fingerprint) == ("completed", new.spec.fingerprint)
+            under = next(iter(read.records(fork.key))).note["parent_fingerprint"]
+            assert under == (old if at < repinned else new).spec.fingerprint
+
+
+def keeping_loudly() -> Callable[[Memory, Draft], Memory]:
+    def keep(memory: Memory, draft: Draft) -> Memory:
+        return Memory(texts=[*memory.texts, draft.text.upper()])
+
+    return keep
+
+
+async def test_a_memory_that_today_is_another_is_not_passed_on(db: Path) -> None:
+    """The code of `remember` is in no fingerprint: what it makes of the records is held against what they say."""
+
+    class Loud(Loop, machine_name="Loop"):
+        submit = Loop.submit.but(remember=keeping_loudly())
+
+    assert Loud.spec.fingerprint == Loop.spec.fingerprint
+    async with running(db, Loop) as runner:
+        await runner.start(Loop, Brief(), run_id="p")
+        await driven(runner, "p")
+    async with Runner(db, machines=[Loud], handle_signals=False) as runner:
+        with pytest.raises(NotForkable, match=r"makes another memory .*\n  -> see where it begins to: fsm replay p"):
+            await runner.fork("p", at=3)
+
+
+async def test_a_position_has_its_bound(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsm.runner.fork.SNAPSHOT_BYTES_MAX", 100)
+    async with running(db, Loop) as runner:
+        await runner.start(Loop, Brief(), run_id="p")
+        with pytest.raises(NotForkable, match="its position has more than 100 bytes"):
+            await runner.fork("p", at=0)
 
 
 async def test_a_machine_without_the_state_or_the_payload_is_told(db: Path) -> None:
