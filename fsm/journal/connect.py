@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fsm.errors import JournalError, JournalUnwritable, NewerFormat, NotAJournal, RunNotFound
-from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE
+from fsm.journal.schema import APPLICATION_ID, BEFORE_USAGE, FORMAT, PAGE_SIZE
 
 Connect = Callable[..., sqlite3.Connection]
 BUSY_S = 10.0
@@ -81,10 +81,13 @@ def open_reader(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connec
 def _reading(connect: Connect, path: str, mode: str) -> sqlite3.Connection:
     connection = connect(_uri(path, mode), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
     try:
-        connection.execute("PRAGMA query_only = ON")
         _check(connection, path)
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise NotAJournal(path=path, what="it holds no journal", next="check the path, or start a run there first")
+        if connection.execute("PRAGMA user_version").fetchone()[0] < 3:
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(BEFORE_USAGE)  # so that whoever reads finds the columns of today
+        connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
         raise

@@ -5,7 +5,17 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from fsm.journal.schema import APPLICATION_ID, FORMAT, SHARED, TABLES, VIEWS, triggers
+from fsm.journal.schema import (
+    APPLICATION_ID,
+    CALL_COLUMNS,
+    FORMAT,
+    SHARED,
+    TABLES,
+    USAGE,
+    VIEWS,
+    erasable_only,
+    triggers,
+)
 
 migrations = Migrations("turnstile")
 
@@ -21,6 +31,13 @@ def format_1(db: Database) -> None:
 def format_2(db: Database) -> None:
     """What runs share: a row each, and a log of how its state changed."""
     for statement in _statements(SHARED):
+        db.execute(statement)
+
+
+@migrations()
+def format_3(db: Database) -> None:
+    """What calls declare, and the usage behind what they spent."""
+    for statement in _statements(USAGE + erasable_only("call", CALL_COLUMNS)):
         db.execute(statement)
 
 

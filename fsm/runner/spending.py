@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Protocol
 
 from attrs import define, evolve, field
 
@@ -16,26 +15,9 @@ from fsm.journal.journal import Journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call
 from fsm.runner.live import Live, Purse
+from fsm.runner.most import Limited, limits
 
 log = logging.getLogger("fsm.runner")
-
-
-class Limited(Protocol):
-    """What bounds the spending of one visit: a state, or what stands for one."""
-
-    @property
-    def tokens_max(self) -> int | None: ...
-
-    @property
-    def usd_micros_max(self) -> int | None: ...
-
-
-def reported(tokens: int, usd_micros: int) -> Spent:
-    """What an agent reports; `ValueError` unless both are whole numbers, 0 or more."""
-    for name, amount in (("tokens", tokens), ("usd_micros", usd_micros)):
-        if type(amount) is not int or amount < 0:
-            raise ValueError(f"spend({name}={amount!r}): give a whole number, 0 or more")
-    return Spent(tokens, usd_micros)
 
 
 def look_back(live: Live, read: Reader) -> None:
@@ -63,12 +45,6 @@ def is_limited(live: Live) -> bool:
     """Whether it matters what this visit spends."""
     state = live.engine.spec.state.get(live.snapshot.state)
     return state is not None and (bool(limits(state)) or state.tokens_min > 0)
-
-
-def limits(of: Limited) -> dict[str, int]:
-    """The most that a visit may report, by what is spent; what is not limited is absent."""
-    declared = {"tokens": of.tokens_max, "usd_micros": of.usd_micros_max}
-    return {name: limit for name, limit in declared.items() if limit is not None}
 
 
 def left(of: Limited, spent: Spent, otherwise: Mapping[str, int]) -> dict[str, int]:
@@ -110,10 +86,18 @@ class Books:
     clock: Clock
     _tasks: "set[asyncio.Task[None]]" = field(factory=set)
 
-    async def calls(self, live: Live) -> None:
-        """What calls in flight have reported, as rows of theirs: nothing else may hold it."""
-        for purse in [purse for purse in live.purses if purse.spent]:
-            await self.journal.call(_row(live, purse, live.empty(purse), self.clock.now_ms()))
+    async def calls(self, live: Live, *, ended: bool = False) -> None:
+        """What calls in flight have reported, as rows of theirs: nothing else may hold it.
+
+        Of those that are over, and where their attempt has `ended` of all, also what they declared: nobody knows.
+        """
+        for purse in list(live.purses):
+            if purse.spent:
+                row = _row(live, purse, live.empty(purse), self.clock.now_ms())
+                await self.journal.call(row, reported=purse.gross)
+            if purse.most and (ended or purse.over):
+                row = _row(live, purse, live.presume(purse), self.clock.now_ms())
+                await self.journal.call(evolve(row, status="unknown"), reported=purse.gross + purse.presumed)
             if purse.over:
                 live.leave(purse)  # unless more was spent in it meanwhile
 
@@ -127,7 +111,7 @@ class Books:
             async with live.turn:
                 if told := (*live.hung, *live.unsettled()):
                     await self.journal.tell(live.run, told, self.clock.now_ms())
-                await self.calls(live)
+                await self.calls(live, ended=not again)
                 if live.unbooked and not again:
                     outside = Purse("", "", live.snapshot.entered, live.snapshot.attempt)
                     await self.journal.call(_row(live, outside, live.book(), self.clock.now_ms()))
@@ -140,6 +124,20 @@ class Books:
             task = asyncio.get_running_loop().create_task(self.all(live, again=again))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def left(self, live: Live) -> None:
+        """A run that needs no memory any more may leave calls in flight: what they had declared is booked."""
+        if any(purse.most or purse.spent for purse in live.purses):
+            task = asyncio.get_running_loop().create_task(self._left(live))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _left(self, live: Live) -> None:
+        try:
+            async with live.turn:
+                await self.calls(live, ended=True)
+        except FsmError as error:
+            log.warning("what calls of run %s may have spent could not be recorded: %s", live.run.run_id, error)
 
     async def close(self) -> None:
         while self._tasks:

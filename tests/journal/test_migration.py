@@ -4,16 +4,18 @@ import asyncio
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 from sqlite_utils import Database
 
-from fsm import Machine, State, read_journal, replay_run
+from fsm import Machine, Spent, State, read_journal, replay_run
 from fsm.cli.main import VERBS
 from fsm.core.breaking import BreakerRow
 from fsm.journal.guards import breakers, changes
 from fsm.journal.migrations import migrations
+from fsm.journal.schema import FORMAT, USAGE_COLUMNS
 from guards import Breaker
 from tests.cli.conftest import Fsm, folder, fsm  # noqa: F401 - fixtures
 from tests.helpers import assert_sound, running
@@ -27,7 +29,8 @@ class Word(BaseModel):
     pass
 
 
-async def call(view: object) -> Word:
+async def call(view: Any) -> Word:
+    await view.call("tool", lambda: view.spend(tokens=7, usd_micros=3))
     return Word()
 
 
@@ -49,9 +52,9 @@ def schema(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     return set(connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
 
 
-@pytest.fixture
-def first(db: Path) -> Path:
-    """A journal of format 1: one run that has ended, and one that waits."""
+@pytest.fixture(params=[1, 2])
+def older(db: Path, request: pytest.FixtureRequest) -> Path:
+    """A journal of an earlier format: one run that has ended, and one that waits."""
 
     async def record() -> None:
         async with running(db, Talk) as runner:
@@ -62,14 +65,26 @@ def first(db: Path) -> Path:
 
     asyncio.run(record())
     with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        undo(connection, request.param)
+    return db
+
+
+def undo(connection: sqlite3.Connection, version: int) -> None:
+    """Bring a journal back to just what this format was."""
+    for kind, name in (("VIEW", "calls"), ("TRIGGER", "call_fixed"), ("INDEX", "call_declared")):
+        connection.execute(f"DROP {kind} {name}")
+    for column in USAGE_COLUMNS:
+        connection.execute(f"ALTER TABLE call DROP COLUMN {column}")
+    if version == 1:
         connection.execute("DROP TABLE shared")
         connection.execute("DROP TABLE shared_log")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'format_2'")
-        connection.execute("PRAGMA user_version = 1")
-        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-            migrations.apply(Database(fresh), stop_before="format_2")
-            assert schema(connection) == schema(fresh), "just what format 1 was"
-    return db
+    connection.execute("DELETE FROM _sqlite_migrations WHERE name > ?", (f"format_{version}",))
+    connection.execute(f"PRAGMA user_version = {version}")
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrations.apply(Database(fresh), stop_before=f"format_{version + 1}")
+        for _, sql in schema(fresh) - schema(connection):
+            connection.execute(sql)
+        assert schema(connection) == schema(fresh)
 
 
 def version(db: Path) -> int:
@@ -77,39 +92,56 @@ def version(db: Path) -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def test_who_only_reads_finds_all_of_it_and_leaves_it_as_it_is(first: Path):
-    assert_sound(first, Talk)
-    reader = read_journal(first)
+def test_who_only_reads_finds_all_of_it_and_leaves_it_as_it_is(older: Path):
+    before = version(older)
+    assert_sound(older, Talk)
+    reader = read_journal(older)
+    assert [(row.kind, row.spent, row.tokens_max) for row in reader.calls(reader.run("ended").key)] == [
+        ("intent", Spent(), None),
+        ("outcome", Spent(7, 3), None),
+    ]
     assert not breakers(reader) and not changes(reader, "tool", 9)
     reader.close()
-    assert version(first) == 1
+    assert version(older) == before
+
+
+async def test_who_reads_while_it_is_brought_up_goes_on(older: Path):
+    reader = read_journal(older)
+    rows = reader.calls(1)
+    async with running(older, Talk) as runner:
+        await runner.send("waits", Word())
+        await runner.settled("waits")
+        assert reader.calls(1) == rows
+        assert replay_run(reader, "waits", Talk).agreed
+    reader.close()
 
 
 @pytest.mark.parametrize("verb", ["runs", "machines", "doctor", "guards"])
-def test_no_verb_that_looks_misses_the_tables(verb: str, first: Path, fsm: Fsm):  # noqa: F811
+def test_no_verb_that_looks_misses_the_tables(verb: str, older: Path, fsm: Fsm):  # noqa: F811
     assert verb in VERBS
-    result = fsm(verb, "--db", str(first))
+    before = version(older)
+    result = fsm(verb, "--db", str(older))
     assert result.exit_code == 0, result.output
-    assert version(first) == 1
+    assert version(older) == before
 
 
-async def test_opened_for_writing_it_is_brought_up_and_its_runs_go_on(first: Path):
-    async with running(first, Talk, Guarded) as runner:
-        assert version(first) == 2
+async def test_opened_for_writing_it_is_brought_up_and_its_runs_go_on(older: Path):
+    async with running(older, Talk, Guarded) as runner:
+        assert version(older) == FORMAT
         await runner.send("waits", Word())
         assert (await runner.settled("waits")).state == "done"
         await runner.start(Guarded, Ask(), run_id="new")
         assert (await runner.settled("new")).state == "done"
-    reader = read_journal(first)
+    reader = read_journal(older)
     assert [found.row for found in breakers(reader)] == [BreakerRow()]
     assert all(replay_run(reader, run_id).agreed for run_id in ("ended", "waits", "new"))
     reader.close()
 
 
-async def test_it_is_the_same_as_one_made_today(first: Path, tmp_path: Path):
+async def test_it_is_the_same_as_one_made_today(older: Path, tmp_path: Path):
     new = tmp_path / "new.db"
-    for path in (first, new):
+    for path in (older, new):
         async with running(path, Talk):
             pass
-    with contextlib.closing(sqlite3.connect(first)) as old, contextlib.closing(sqlite3.connect(new)) as fresh:
+    with contextlib.closing(sqlite3.connect(older)) as old, contextlib.closing(sqlite3.connect(new)) as fresh:
         assert schema(old) == schema(fresh)

@@ -119,7 +119,7 @@ def test_a_newer_format(db: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     error = refused(db)
     assert isinstance(error, NewerFormat)
-    assert error.what == "it has format 99, this release reads up to 2"
+    assert error.what == "it has format 99, this release reads up to 3"
     assert error.next == "install the release that wrote it, or a later one; the file is untouched"
     with pytest.raises(NewerFormat):
         read_journal(db)

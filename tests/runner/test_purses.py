@@ -65,7 +65,7 @@ async def test_what_a_call_that_is_over_spends_while_its_row_is_written_is_not_l
     written: list[int] = []
 
     class Slow:
-        async def call(self, row: Any) -> None:
+        async def call(self, row: Any, **more: Any) -> None:
             written.append(row.spent.tokens)
             if len(written) == 1:
                 live.spend(Spent(3), purse, False)
