@@ -73,6 +73,6 @@ def _unknown(version: str, model: str) -> str:
 
 def _shown(error: Exception) -> str:
     try:
-        return f"{error!s:.200}"
+        return f"{error!s:.200}".encode("utf-8", "replace").decode()
     except Exception as unprintable:
         return f"unprintable: {type(unprintable).__name__}"
