@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,12 +68,15 @@ def test_killed_around_the_call(point: str, world: World) -> None:
         assert total == PAID
 
 
+def made(world: World, attempts: int) -> bool:
+    """Whether so many attempts have begun, and each is in its call."""
+    return sum(world.effects().values()) == 2 * attempts
+
+
 def test_killed_over_and_over_in_the_call_each_loss_is_booked_once(world: World) -> None:
     for losses in (1, 2):
         worker = world.begin("carry", **ONE)
-        world.until(
-            lambda losses=losses: len(world.effects()) >= losses + 1 and sum(world.effects().values()) == 2 * losses
-        )
+        world.until(partial(made, world, losses))
         worker.kill()
         assert world.ended(worker) == KILLED == -signal.SIGKILL
     (world.folder / "call-one-3").touch()
@@ -88,9 +92,9 @@ def test_a_late_outcome_of_a_call_that_was_booked_adds_what_goes_beyond(world: W
     """The owner is stopped in the call, another takes over and books it, and the outcome comes after all."""
     ann, bob = (Peer.begin(world, name, lease_s=LEASE_S, stall_s_max=LEASE_S / 2) for name in ("ann", "bob"))
     ann.order("start", "one", "Meter", {})
-    world.until(lambda: sum(world.effects().values()) == 2)
+    world.until(lambda: made(world, 1))
     ann.pause()
-    world.until(lambda: sum(world.effects().values()) == 4)
+    world.until(lambda: made(world, 2))
     (world.folder / "call-one-1").touch()
     ann.signal(signal.SIGCONT)
     world.until(lambda: [row.kind for row in read(world)[1]].count("outcome") == 1)

@@ -88,8 +88,12 @@ async def test_a_call_that_could_go_beyond_the_visits_limit_is_not_made(db: Path
     made: list[int] = []
 
     async def agent(view: Any) -> Done:
+        def ask() -> None:
+            made.append(1)
+            view.spend(tokens=500)
+
         for declared in (600, 400):
-            await view.call("ask", lambda: (made.append(1), view.spend(tokens=500))[1], tokens_max=declared)
+            await view.call("ask", ask, tokens_max=declared)
             assert view.remaining["tokens"] == 1_000 - 500 * len(made)
         await view.call("ask", lambda: made.append(1), tokens_max=1)
         raise AssertionError("it went on")
