@@ -22,8 +22,8 @@ _SINCE = (
     " coalesce(sum(usd_micros) FILTER (WHERE status = 'unknown'), 0)"
     " FROM run JOIN call ON call.run = run.key AND call.seq = run.seq WHERE run.key IN ({keys}) GROUP BY run.key"
 )
-_DECLARED = (
-    f"{CALL_SQL} WHERE call.run = ?1 AND call.key IN (SELECT key FROM call WHERE run = ?1"
+_DECLARED = (  # `+`: by their keys, so that it costs nothing where no call of a long run declares
+    f"{CALL_SQL} WHERE +call.run = ?1 AND call.key IN (SELECT key FROM call WHERE run = ?1"
     " AND (tokens_max IS NOT NULL OR usd_micros_max IS NOT NULL)) ORDER BY call.id"
 )
 _OF_ATTEMPT = (

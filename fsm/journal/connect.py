@@ -12,11 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fsm.errors import JournalError, JournalUnwritable, NewerFormat, NotAJournal, RunNotFound
-from fsm.journal.schema import APPLICATION_ID, BEFORE_USAGE, FORMAT, PAGE_SIZE
+from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE
 
 Connect = Callable[..., sqlite3.Connection]
 BUSY_S = 10.0
 KNOCK_S = 0.0004
+CALLS_OF_TODAY = (  # for who reads a file of before format 4
+    "CREATE TEMP VIEW call AS SELECT *, '' AS usage, NULL AS tokens_max, NULL AS usd_micros_max FROM main.call"
+)
 
 ON = "a runner at work then goes on by itself, others resume"
 
@@ -84,9 +87,9 @@ def _reading(connect: Connect, path: str, mode: str) -> sqlite3.Connection:
         _check(connection, path)
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise NotAJournal(path=path, what="it holds no journal", next="check the path, or start a run there first")
-        if connection.execute("PRAGMA user_version").fetchone()[0] < 3:
+        if connection.execute("PRAGMA user_version").fetchone()[0] < 4:
             connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute(BEFORE_USAGE)  # so that whoever reads finds the columns of today
+            connection.execute(CALLS_OF_TODAY)
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()

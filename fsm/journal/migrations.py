@@ -13,6 +13,7 @@ from fsm.journal.schema import (
     TABLES,
     USAGE,
     VIEWS,
+    WAITS,
     erasable_only,
     triggers,
 )
@@ -36,6 +37,13 @@ def format_2(db: Database) -> None:
 
 @migrations()
 def format_3(db: Database) -> None:
+    """What an event waits for that was put off."""
+    for statement in _statements(WAITS):
+        db.execute(statement)
+
+
+@migrations()
+def format_4(db: Database) -> None:
     """What calls declare, and the usage behind what they spent."""
     for statement in _statements(USAGE + erasable_only("call", CALL_COLUMNS)):
         db.execute(statement)

@@ -9,7 +9,7 @@ record or call refers to any more. A body may be erased (set to NULL): the chain
 from collections.abc import Sequence
 
 APPLICATION_ID = 0x5455524E  # "TURN"
-FORMAT = 3
+FORMAT = 4
 PAGE_SIZE = 8192
 
 TABLES = """
@@ -138,6 +138,12 @@ CREATE TABLE tombstone (
 ) STRICT;
 """
 
+WAITS = """
+ALTER TABLE timer ADD COLUMN waits TEXT;
+ALTER TABLE timer ADD COLUMN asks INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX timer_waits ON timer(waits) WHERE waits IS NOT NULL;
+"""
+
 SHARED = """
 CREATE TABLE shared (
   kind TEXT NOT NULL,
@@ -198,9 +204,6 @@ CREATE VIEW calls AS
   ORDER BY call.id;
 DROP TRIGGER call_fixed;
 """
-BEFORE_USAGE = (
-    "CREATE TEMP VIEW call AS SELECT *, '' AS usage, NULL AS tokens_max, NULL AS usd_micros_max FROM main.call"
-)
 
 _APPEND_ONLY = {
     "record": "id = NEW.id OR (run = NEW.run AND seq = NEW.seq)",

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from fsm.core.counters import with_told
 from fsm.core.record import Spent
-from fsm.core.snapshot import with_told
 from fsm.runner.live import Live
 from fsm.runner.most import Limited, Most, limits
 

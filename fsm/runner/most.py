@@ -6,6 +6,9 @@ from attrs import frozen
 
 from fsm.core.record import Spent
 
+Refusal = tuple[str, dict[str, int], str]
+"""The code, numbers and text of a `CallRefused`."""
+
 
 class Limited(Protocol):
     """What bounds the spending of one visit: a state, or what stands for one."""

@@ -10,6 +10,7 @@ from fsm.core.record import Spent
 from fsm.core.used import Uses, used
 from fsm.define.prices import NAME_MAX, Prices
 from fsm.define.usage import Usage, model_of
+from fsm.runner.most import Refusal
 
 log = logging.getLogger("fsm.runner")
 
@@ -24,12 +25,8 @@ class Report:
     """What is spent; `refusal` is for the state, of a price that is unknown, `mistake` for the agent."""
 
     spent: Spent
-    refusal: "Refusal | None" = None
+    refusal: Refusal | None = None
     mistake: str = ""
-
-
-Refusal = tuple[str, dict[str, int], str]
-"""The code, numbers and text of a `CallRefused`."""
 
 
 @frozen

@@ -15,7 +15,7 @@ from fsm.journal.journal import Journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call
 from fsm.runner.live import Live, Purse
-from fsm.runner.most import Limited, limits
+from fsm.runner.most import Limited, Refusal, limits
 
 log = logging.getLogger("fsm.runner")
 
@@ -56,11 +56,11 @@ def left(of: Limited, spent: Spent, otherwise: Mapping[str, int]) -> dict[str, i
     return found
 
 
-def beyond(of: Limited, spent: Spent) -> tuple[str, dict[str, int]] | None:
-    """The code and numbers of the limit that a visit has gone beyond, if it has."""
+def beyond(of: Limited, spent: Spent) -> Refusal | None:
+    """The refusal by the limit that a visit has gone beyond, if it has."""
     for name, limit in limits(of).items():
         if getattr(spent, name) > limit:
-            return f"{name}_max", {name: getattr(spent, name), f"{name}_max": limit}
+            return f"{name}_max", {name: getattr(spent, name), f"{name}_max": limit}, ""
     return None
 
 

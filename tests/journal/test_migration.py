@@ -15,7 +15,7 @@ from fsm.cli.main import VERBS
 from fsm.core.breaking import BreakerRow
 from fsm.journal.guards import breakers, changes
 from fsm.journal.migrations import migrations
-from fsm.journal.schema import FORMAT, USAGE_COLUMNS
+from fsm.journal.schema import FORMAT
 from guards import Breaker
 from tests.cli.conftest import Fsm, folder, fsm  # noqa: F401 - fixtures
 from tests.helpers import assert_sound, running
@@ -52,7 +52,7 @@ def schema(connection: sqlite3.Connection) -> set[tuple[str, str]]:
     return set(connection.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"))
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=range(1, FORMAT))
 def older(db: Path, request: pytest.FixtureRequest) -> Path:
     """A journal of an earlier format: one run that has ended, and one that waits."""
 
@@ -64,27 +64,30 @@ def older(db: Path, request: pytest.FixtureRequest) -> Path:
             await runner.settled("ended")
 
     asyncio.run(record())
+    return in_format(db, request.param)
+
+
+def in_format(db: Path, version: int) -> Path:
+    """The same rows in a file as this format was, without what came later."""
+    older = db.with_name("older.db")
     with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as connection:
-        undo(connection, request.param)
-    return db
-
-
-def undo(connection: sqlite3.Connection, version: int) -> None:
-    """Bring a journal back to just what this format was."""
-    for kind, name in (("VIEW", "calls"), ("TRIGGER", "call_fixed"), ("INDEX", "call_declared")):
-        connection.execute(f"DROP {kind} {name}")
-    for column in USAGE_COLUMNS:
-        connection.execute(f"ALTER TABLE call DROP COLUMN {column}")
-    if version == 1:
-        connection.execute("DROP TABLE shared")
-        connection.execute("DROP TABLE shared_log")
-    connection.execute("DELETE FROM _sqlite_migrations WHERE name > ?", (f"format_{version}",))
-    connection.execute(f"PRAGMA user_version = {version}")
-    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-        migrations.apply(Database(fresh), stop_before=f"format_{version + 1}")
-        for _, sql in schema(fresh) - schema(connection):
-            connection.execute(sql)
-        assert schema(connection) == schema(fresh)
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with contextlib.closing(sqlite3.connect(older, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrations.apply(Database(connection), stop_before=f"format_{version + 1}")
+        connection.execute(f"PRAGMA application_id = {application}")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("ATTACH ? AS newer", (str(db),))
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table.startswith(("sqlite_", "_sqlite_")):
+                continue
+            columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
+    db.unlink()
+    return older.rename(db)
 
 
 def version(db: Path) -> int:
