@@ -249,7 +249,14 @@ class Live:
             purse.presumed, purse.most = purse.most, NOTHING
             self.spent += purse.presumed
             self.in_rows += purse.presumed
-        return purse.presumed
+            return purse.presumed
+
+    def unpresume(self, purse: Purse, presumed: Spent) -> None:
+        """The row could not be written. If it was after all, the next one adds nothing."""
+        with self._lock:
+            purse.presumed, purse.most = NOTHING, purse.presumed
+            self.spent -= presumed
+            self.in_rows -= presumed
 
     def close(self, purse: Purse) -> Spent:
         """The same, with its outcome: the call has ended."""

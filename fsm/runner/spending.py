@@ -96,10 +96,18 @@ class Books:
                 row = _row(live, purse, live.empty(purse), self.clock.now_ms())
                 await self.journal.call(row, reported=purse.gross)
             if purse.most and (ended or purse.over):
-                row = _row(live, purse, live.presume(purse), self.clock.now_ms())
-                await self.journal.call(evolve(row, status="unknown"), reported=purse.gross + purse.presumed)
+                await self._presume(live, purse)
             if purse.over:
                 live.leave(purse)  # unless more was spent in it meanwhile
+
+    async def _presume(self, live: Live, purse: Purse) -> None:
+        presumed = live.presume(purse)
+        row = evolve(_row(live, purse, presumed, self.clock.now_ms()), status="unknown")
+        try:
+            await self.journal.call(row, reported=purse.gross + presumed)
+        except BaseException:
+            live.unpresume(purse, presumed)
+            raise
 
     async def all(self, live: Live, *, again: bool = False) -> None:
         """What a run that stops here has spent since its last record; `again`: another runner has taken it over.
