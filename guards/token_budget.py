@@ -42,7 +42,7 @@ class _Budget(Guard):
         placed = super().place(standing, owner)
         if placed.shares is None:
             return placed
-        return evolve(placed, kind="env", limit=None, codes=(*self.codes, "budget_warned", "reserved", "unreadable"))
+        return evolve(placed, kind="env", limit=None, codes=(*self.codes, "budget_warned", "unreadable"))
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
         name, scope = type(self).__name__, self.scope

@@ -3,14 +3,18 @@
 import sqlite3
 from collections.abc import Sequence
 
-from attrs import define
+from attrs import define, evolve, frozen
 
-from fsm.core import breaker
-from fsm.core.breaking import BreakerRow, Breaking
+from fsm.core import breaker, budget
+from fsm.core.breaking import Breaking
+from fsm.core.budget import BudgetRow
 from fsm.core.plan import Told
-from fsm.core.sharing import tell
+from fsm.core.sharing import Row, tell
 from fsm.define.guard import Share
+from fsm.errors import FsmError
+from fsm.journal.holding import holders
 from fsm.journal.operations import Operation
+from fsm.journal.reader import Reader
 from fsm.journal.shared import SharedRows
 
 
@@ -30,21 +34,87 @@ class Tell(Operation):
 
 
 @define(eq=False, kw_only=True)
-class Force(Operation):
-    """A person's act on a breaker, logged with the reason and the name; the result is its row before and after."""
+class Act(Operation):
+    """A person's act on a shared row, logged with the reason and the name; the result is the row before and after."""
 
-    breaking: Breaking
-    act: breaker.Act
+    share: Share
+    act: str
     at_ms: int
     reason: str
     by: str
 
-    def apply(self, connection: sqlite3.Connection) -> tuple[BreakerRow, BreakerRow]:
-        rows, share = SharedRows(connection), Share("breaker", self.breaking.name)
+    def apply(self, connection: sqlite3.Connection) -> tuple[Row, Row]:
+        rows = SharedRows(connection)
         rows.enter(None, self.at_ms, 0)
-        before = rows.of(share)
-        after = breaker.forced(before, self.breaking, self.act, self.at_ms)
+        before = rows.of(self.share)
+        after = self.after(before, connection)
         note = {"act": self.act, "reason": self.reason, **({"by": self.by} if self.by else {})}
-        rows.change(share, after, note)
+        rows.change(self.share, after, note)
         rows.write()
         return before, after
+
+    def after(self, row: Row, connection: sqlite3.Connection) -> Row:
+        """What becomes of the row; raises an `FsmError` if nothing may."""
+        raise NotImplementedError
+
+
+@define(eq=False, kw_only=True)
+class Force(Act):
+    """Moves a breaker: `act` is one of `fsm.core.breaker.Act`."""
+
+    breaking: Breaking
+
+    def after(self, row: Row, connection: sqlite3.Connection) -> Row:
+        return breaker.forced(row, self.breaking, self.act, self.at_ms)  # type: ignore[arg-type]
+
+
+@frozen(kw_only=True, slots=False)
+class NotRaised(FsmError):
+    """A budget's limit cannot be moved so; nothing was written."""
+
+    name: str
+    what: str
+    next: str
+
+    def message(self) -> str:
+        return f"budget {self.name}: {self.what}\n  -> {self.next}"
+
+
+@define(eq=False, kw_only=True)
+class Raise(Act):
+    """Adds to a budget's limit, or takes back what was added: never more, so that no limit is below the declared one.
+
+    Raises `NotRaised` beyond that, and where the row cannot be read.
+    """
+
+    amount: int
+
+    def after(self, row: BudgetRow, connection: sqlite3.Connection) -> BudgetRow:
+        name, left = self.share.name, row.raised + self.amount
+        if not row.readable:
+            raise NotRaised(name=name, what="its row is damaged", next="--reset it first")
+        if left < 0:
+            what = f"it was raised by {row.raised:,}, so it cannot be lowered by {-self.amount:,}"
+            raise NotRaised(name=name, what=what, next="lower the limit where the machine declares it")
+        return budget.raised(row, self.amount)
+
+
+@define(eq=False, kw_only=True)
+class Recount(Act):
+    """Sets aside of a budget just what the runs under way hold; of a damaged row nothing is spent from now on.
+
+    What had been added to the limit is found in the log. It looks at every run under way, while nobody writes.
+    """
+
+    path: str
+
+    def after(self, row: BudgetRow, connection: sqlite3.Connection) -> BudgetRow:
+        held = sum(holder.amount for holder in holders(Reader(self.path, connection)).get(self.share, ()))
+        after = budget.recounted(row, held)
+        return after if row.readable else evolve(after, raised=self._raised(connection))
+
+    def _raised(self, connection: sqlite3.Connection) -> int:
+        sql = "SELECT after FROM shared_log WHERE kind = ? AND name = ? ORDER BY id DESC"
+        rows = connection.execute(sql, (self.share.kind, self.share.name))
+        logged = (BudgetRow.from_json(after) for (after,) in rows)
+        return next((found.raised for found in logged if found.readable), 0)

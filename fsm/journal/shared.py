@@ -21,6 +21,23 @@ NO_LABELS: Mapping[str, str] = {}
 LOG_COLUMNS = ("kind", "name", "at_ms", "run", "before", "after", "note")
 
 
+def row_of(share: Share, machine: str, labels: Mapping[str, str]) -> Share:
+    """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
+    if share.kind != "budget":
+        return share
+    scope = share.name.partition(":")[2].partition("/")[0]
+    if scope == "machine":
+        return Share("budget", f"{share.name}={machine}")
+    if scope.startswith("label:"):
+        return Share("budget", f"{share.name}={labels.get(scope.removeprefix('label:'), '')}")
+    return share
+
+
+def share_of_row(row: Share) -> Share:
+    """What a machine names of this row: without the machine, or the label's value, that it is for."""
+    return Share(row.kind, row.name.partition("=")[0]) if row.kind == "budget" else row
+
+
 @define(eq=False)
 class SharedRows:
     """`fsm.core.sharing.Shared` on one transaction; `write` leaves in the file what its members did."""
@@ -47,15 +64,7 @@ class SharedRows:
         return self.of(self._resolved(share_of(guard)))
 
     def _resolved(self, share: Share) -> Share:
-        """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
-        if share.kind != "budget":
-            return share
-        scope = share.name.partition(":")[2].partition("/")[0]
-        if scope == "machine":
-            return Share("budget", f"{share.name}={self._machine}")
-        if scope.startswith("label:"):
-            return Share("budget", f"{share.name}={self._labels.get(scope.removeprefix('label:'), '')}")
-        return share
+        return row_of(share, self._machine, self._labels)
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most

@@ -1,28 +1,20 @@
 """How a journal fares: its file, who is at work on it, and what somebody should look at."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
 from fsm.clock import Clock, boot_id
 from fsm.journal.facts import FileFacts, facts
-from fsm.journal.guards import Breaker, breakers
+from fsm.journal.guards import Stored, stored
 from fsm.journal.reader import Reader, RunnerRow
-from fsm.show.breaking import risks
 from fsm.show.here import Here
+from fsm.show.kinds import KINDS
+from fsm.show.sight import Finding, Sight
 from fsm.show.words import count
 
 WAL_BYTES_MAX = 64 << 20
-
-
-@frozen
-class Finding:
-    """Something to look at, and what to do; `bad` where the journal itself is not as it should be."""
-
-    what: str
-    next: str
-    bad: bool = False
 
 
 @frozen
@@ -48,20 +40,15 @@ def examine(reader: Reader, clock: Clock, here: Here) -> Health:
     workers = tuple(
         Worker(row.name, row.pid, tuple(json.loads(row.hung))) for row in reader.runners() if _lives(row, boot, now)
     )
-    left = [run.run_id for run in reader.ownerless(now)]
-    findings = (*_findings(file, workers, left, here), *_shared(breakers(reader), here))
+    runs = reader.ownerless(now)
+    sight = Sight(now_ms=clock.now_ms(), here=here, left=frozenset(run.key for run in runs))
+    left = [run.run_id for run in runs]
+    findings = (*_findings(file, workers, left, here), *_shared(stored(reader), sight))
     return Health(file, workers, findings)
 
 
-def _shared(found: list[Breaker], here: Here) -> Iterator[Finding]:
-    for one in found:
-        if one.row.state == "unreadable":
-            told = f"the row of breaker {one.name!r} is damaged, and so it refuses everything"
-            yield Finding(
-                told, here.command("breaker", one.name, "--reset", "--reason", "its row was damaged"), bad=True
-            )
-        if risk := risks(one):
-            yield Finding(f"breaker {one.name!r}: {risk}", "give them the same parameters, or names of their own")
+def _shared(found: Iterable[Stored], sight: Sight) -> Iterator[Finding]:
+    return (fault for one in found for fault in KINDS[one.share.kind].faults(one, sight))
 
 
 def _lives(row: RunnerRow, boot: str, now: float) -> bool:

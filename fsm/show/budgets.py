@@ -1,0 +1,288 @@
+"""A budget that runs share in words: what it demands, how it stands, who holds some of it, what it answered."""
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from fsm.core.budget import BudgetRow, seen
+from fsm.core.sharing import budgeting
+from fsm.define.guard import Placed, Verdict
+from fsm.journal.guards import Asker, Change, Stored
+from fsm.journal.holding import Holder
+from fsm.show.here import Here
+from fsm.show.sight import Finding, Line, Sight, act_words, asked_by, left_among
+from fsm.show.words import ago, count, duration, joined, moment, money, safe, shown
+
+HOLDERS_MAX = 20  # for programs
+DAMAGED = "its row was damaged"
+
+
+# --- amounts --------------------------------------------------------------------------------------------
+
+
+def unit_of(name: str) -> str:
+    """What a row is of: tokens, or usd_micros."""
+    return name.partition(":")[0]
+
+
+def amount(unit: str, number: int) -> str:
+    """`1,200 tokens`, `$1.5`."""
+    return money(number) if unit == "usd_micros" else count(number, unit.removesuffix("s"))
+
+
+def _bare(unit: str, number: int) -> str:
+    """The same where the unit stands behind it already."""
+    return money(number) if unit == "usd_micros" else f"{number:,}"
+
+
+def _of(unit: str, number: int, limit: int) -> str:
+    """`900 of 1,000 tokens`, `$0.9 of $1`."""
+    return f"{_bare(unit, number)} of {amount(unit, limit)}"
+
+
+def to_amount(unit: str, text: str) -> int:
+    """What a person writes, in whole tokens or millionths of a dollar: `50_000`, `-$1.50`. `ValueError` says how."""
+    plain = text.strip().replace(",", "").replace("_", "")
+    if unit == "usd_micros" and "$" in plain:
+        try:
+            micros = Decimal(plain.replace("$", "", 1)) * 1_000_000
+        except InvalidOperation:
+            micros = Decimal("NaN")
+        if micros.is_finite() and micros == micros.to_integral_value():
+            return int(micros)
+    elif re.fullmatch(r"[+-]?[0-9]+", plain, re.ASCII):
+        return int(plain)
+    forms = "$1.50, or 1500000 for millionths of a dollar" if unit == "usd_micros" else "50_000"
+    raise ValueError(f"{text!r} is no amount of {'money' if unit == 'usd_micros' else unit}: write {forms}")
+
+
+# --- what a guard demands and answers -------------------------------------------------------------------
+
+
+def demands(guard: Placed) -> str:
+    """`up to 2,000 tokens of all runs with one tenant, every 1 h, warned from 1,500`."""
+    assert guard.shares is not None
+    limits, (unit, _, scope) = budgeting(guard), guard.shares.name.partition("/")[0].partition(":")
+    kind, _, name = scope.partition(":")
+    whose = {"label": f"all runs with one {shown(name)}", "pool": f"all runs of pool {shown(name)}"}
+    words = [f"up to {amount(unit, limits.limit)} of {whose.get(kind, 'all runs of the machine')}"]
+    words += [f"every {duration(limits.window_ms)}"] if limits.window_ms else []
+    words += [f"warned from {amount(unit, limits.warn_at)}"] if limits.warn_at else []
+    return ", ".join(words)
+
+
+def answered(guard: Placed, verdict: Verdict, now_ms: int | None = None) -> str:
+    """`refused 200 tokens (token_budget): 900 of 1,000 tokens spent`, or that it allowed or put off."""
+    assert guard.shares is not None
+    unit, numbers, code = unit_of(guard.shares.name), verdict.numbers, verdict.code
+    if code == "unreadable":
+        return "refused (unreadable): its row is damaged"
+    asked = f" {amount(unit, numbers['asked'])}" if "asked" in numbers else ""
+    told = "; ".join([*_counts(unit, numbers), *_bounds(numbers)])
+    match verdict.decision:
+        case "allow":
+            return f"allowed{asked or ', setting nothing aside'}: {told}"
+        case "defer":
+            until = f" until {moment(verdict.until_ms)}" if verdict.until_ms is not None and now_ms is None else ""
+            return f"put off{asked}{until} ({code}): {told}"
+        case _:
+            return f"refused{asked} ({code}): {told}"
+
+
+def _counts(unit: str, numbers: Mapping[str, int]) -> list[str]:
+    """`900 of 1,000 tokens spent, 50 set aside`, and where it warns if it does."""
+    told = f"{_of(unit, numbers.get('spent', 0), numbers['limit'])} spent"
+    aside = numbers.get("reserved", 0)
+    told += f", {_bare(unit, aside)} set aside" if aside else ""
+    raised = numbers.get("raised", 0)
+    told += f", raised by {_bare(unit, raised)}" if raised else ""
+    return [told, *([f"it warns from {_bare(unit, numbers['warn_at'])}"] if "warn_at" in numbers else [])]
+
+
+def _bounds(numbers: Mapping[str, int]) -> list[str]:
+    """How often and how long it was put off, where that was too much."""
+    if "defers_max" not in numbers:
+        return []
+    often = f"put off {numbers['defers']:,} times of at most {numbers['defers_max']:,}"
+    return [f"{often}, for {numbers['defer_s']:,} s of at most {numbers['defer_s_max']:,}"]
+
+
+def remedy(row: str, guard: Placed, verdict: Verdict, here: Here) -> tuple[str, str]:
+    """What a person may do about a refusal, and the command that does it."""
+    if verdict.code == "unreadable":
+        return "reset its row", here.command("budget", row, "--reset", "--reason", DAMAGED)
+    unit, numbers = unit_of(row), verdict.numbers
+    limit = numbers.get("warn_at", numbers["limit"])
+    aside = numbers.get("reserved", 0) if verdict.code in ("reserved", "defer_exhausted") else 0
+    lacking = max(numbers.get("spent", 0) + aside + max(numbers.get("asked", 0), 1) - limit, 1)
+    written = money(lacking).replace(",", "") if unit == "usd_micros" else str(lacking)
+    raising = here.command("budget", row, "--raise", written, "--reason", "REASON")
+    return f"raise {safe(row)}, which lacked {amount(unit, lacking)} then", raising
+
+
+# --- how one stands ------------------------------------------------------------------------------------
+
+
+def told(found: Stored, sight: Sight) -> Iterator[Line]:
+    """A budget in a few lines: spent, set aside and left; when its window ends; who asks, who holds, who raised it."""
+    row, unit = now_row(found, sight.now_ms), unit_of(found.name)
+    name = (f"{safe(found.name)}  ", "bold")
+    if not row.readable:
+        yield name, ("unreadable: its row in the journal is damaged, and it refuses until a person resets it", "red")
+    elif found.askers:
+        yield name, _standing(found, row)
+    else:
+        yield name, f"{amount(unit, row.spent)} spent, {_bare(unit, row.reserved)} set aside"
+    if row.raised and found.last is not None:
+        yield (f"raised by {amount(unit, row.raised)}; {change_words(found, found.last, sight.now_ms)}",)
+    elif found.last is not None:
+        yield (change_words(found, found.last, sight.now_ms),)
+    yield from (((line, "dim"),) for line in (*_terms(found, sight.now_ms), _asked(found)))
+    if found.holders:
+        yield (_held(found, sight),)
+    for fault in faults(found, sight):
+        if not fault.bad:
+            yield ((f"! {fault.what}", "yellow"),)
+        yield "  -> ", (fault.next, "cyan")
+
+
+def _standing(found: Stored, row: BudgetRow) -> tuple[str, str]:
+    unit, limit = unit_of(found.name), limit_of(found) + row.raised
+    parts = [f"{_of(unit, row.spent, limit)} spent"]
+    parts += [f"{_bare(unit, row.reserved)} set aside"] if row.reserved else []
+    left = limit - row.spent - row.reserved
+    parts += [f"{_bare(unit, left)} left" if left >= 0 else f"{_bare(unit, -left)} over"]
+    warn_at = warn_at_of(found)
+    warns = warn_at is not None and row.spent >= warn_at + row.raised
+    parts += ["it warns"] if warns else []
+    return ", ".join(parts), "red" if row.spent >= limit else "yellow" if warns or left <= 0 else "green"
+
+
+def _terms(found: Stored, now_ms: int) -> list[str]:
+    """Where it warns, and when its window ends."""
+    if not found.askers:
+        return []
+    unit, limits, warn_at = unit_of(found.name), budgeting(found.askers[0].guard), warn_at_of(found)
+    terms = [f"warns from {amount(unit, warn_at + found.row.raised)}"] if warn_at is not None else []
+    if limits.window_ms:
+        next_ms = (now_ms // limits.window_ms + 1) * limits.window_ms
+        terms.append(f"every {duration(limits.window_ms)}, the next in {duration(next_ms - now_ms)}")
+    return ["; ".join(terms)] if terms else []
+
+
+def _asked(found: Stored) -> str:
+    """Who asks; with limits where they differ: what lies between two is a reserve for those with the higher one."""
+    limits = {budgeting(asker.guard).limit for asker in found.askers}
+    if len(limits) < 2:
+        return asked_by(found)
+    unit = unit_of(found.name)
+    by_limit = [f"{joined(_places(found.askers, limit), 'and')} up to {_bare(unit, limit)}" for limit in sorted(limits)]
+    return f"asked by {'; '.join(by_limit)}"
+
+
+def _places(askers: tuple[Asker, ...], limit: int) -> list[str]:
+    these = (asker for asker in askers if budgeting(asker.guard).limit == limit)
+    return list(dict.fromkeys(f"{safe(asker.machine)} on {safe(asker.at)}" for asker in these))
+
+
+def _held(found: Stored, sight: Sight) -> str:
+    """`set aside by 4 runs, the longest: 42 in draft 2,000 for 3 min, ...`."""
+    shown_, unit = found.holders[: sight.holders_max], unit_of(found.name)
+    told = ", ".join(_holder(holder, unit, sight) for holder in shown_)
+    longest = ", the longest" if len(found.holders) > len(shown_) else ""
+    return f"set aside by {count(len(found.holders), 'run')}{longest}: {told}"
+
+
+def _holder(holder: Holder, unit: str, sight: Sight) -> str:
+    run = holder.run
+    left = " (nobody at work)" if run.key in sight.left else ""
+    for_ = duration(sight.now_ms - holder.since_ms)
+    return f"{safe(run.run_id)} in {safe(run.state)} {_bare(unit, holder.amount)} for {for_}{left}"
+
+
+def faults(found: Stored, sight: Sight) -> Iterator[Finding]:
+    """What somebody should look at: a damaged row, and what is set aside for nothing."""
+    here, name, unit = sight.here, found.name, unit_of(found.name)
+    if not found.row.readable:
+        told = f"the row of budget {safe(name)} is damaged, and so it refuses everything"
+        yield Finding(told, here.command("budget", name, "--reset", "--reason", DAMAGED), bad=True)
+        return
+    if over := found.row.reserved - found.held:
+        what = f"{amount(unit, abs(over))} of {safe(name)} " + (
+            "set aside that no run under way accounts for" if over > 0 else "held by runs beyond what is set aside"
+        )
+        yield Finding(what, here.command("budget", name, "--reset", "--reason", "nobody holds it"))
+    if left := left_among(found.holders, sight):
+        held = amount(unit, sum(holder.amount for holder in left))
+        named = ", ".join(safe(holder.run.run_id) for holder in left[:3]) + (", ..." if len(left) > 3 else "")
+        what = f"{held} of {safe(name)} set aside by {count(len(left), 'run')} that nobody advances: {named}"
+        run = (left[0].run.run_id,) if len(left) == 1 else ()
+        yield Finding(what, here.command("resume", *run, machine=left[0].run.machine))
+
+
+def now_row(found: Stored, now_ms: int) -> BudgetRow:
+    """The row at that moment: of an older window nothing is spent in this one."""
+    row: BudgetRow = found.row
+    return seen(row, budgeting(found.askers[0].guard), now_ms) if found.askers else row
+
+
+def limit_of(found: Stored) -> int:
+    """The highest that anybody asks it with, as declared."""
+    return max((budgeting(asker.guard).limit for asker in found.askers), default=0)
+
+
+def warn_at_of(found: Stored) -> int | None:
+    """Where the first of them is warned."""
+    return min((at for asker in found.askers if (at := budgeting(asker.guard).warn_at) is not None), default=None)
+
+
+def fullness(found: Stored, now_ms: int) -> float:
+    """Which part of it is spent or set aside; one that cannot be read is fuller than any."""
+    row, limit = now_row(found, now_ms), limit_of(found) + found.row.raised
+    return (row.spent + row.reserved) / max(limit, 1) if row.readable else float("inf")
+
+
+def data(found: Stored, now_ms: int) -> dict[str, Any]:
+    """A budget as it stands at that moment, in tokens or millionths of a dollar; a list of askers with their limits."""
+    row, limit = now_row(found, now_ms), limit_of(found)
+    window_ms = budgeting(found.askers[0].guard).window_ms if found.askers else None
+    return {
+        "unit": unit_of(found.name),
+        "readable": row.readable,
+        "spent": row.spent,
+        "reserved": row.reserved,
+        "raised": row.raised,
+        "limit": limit + row.raised if found.askers else None,
+        "left": limit + row.raised - row.spent - row.reserved if found.askers else None,
+        "warn_at": warn_at + row.raised if (warn_at := warn_at_of(found)) is not None else None,
+        "window_ms": window_ms,
+        "next_window_at_ms": (now_ms // window_ms + 1) * window_ms if window_ms else None,
+        "limits": [
+            {"machine": asker.machine, "at": asker.at, "limit": budgeting(asker.guard).limit} for asker in found.askers
+        ],
+        "holders": [
+            {"run_id": one.run.run_id, "state": one.run.state, "amount": one.amount, "since_ms": one.since_ms}
+            for one in found.holders[:HOLDERS_MAX]
+        ],
+        "holding": len(found.holders),
+        "unaccounted": found.row.reserved - found.held if row.readable else None,
+    }
+
+
+def change_data(change: Change) -> dict[str, Any]:
+    return {"before": change.before.numbers(), "after": change.after.numbers()}
+
+
+def change_words(found: Stored, change: Change, now_ms: int) -> str:
+    """`raised by $1.5 to 3 min ago by ann, launch day`."""
+    unit, by = unit_of(found.name), change.after.raised - change.before.raised
+    when = ago(now_ms - change.at_ms)
+    if not change.note:
+        return f"{change.before.state} to {change.after.state}, {when}" + (
+            f", by run {safe(change.run_id)}" if change.run_id is not None else ""
+        )
+    if change.note.get("act") != "raise":
+        aside = f"{_bare(unit, change.before.reserved)} to {amount(unit, change.after.reserved)} set aside"
+        return f"{'was unreadable' if not change.before.readable else aside}, {when}: {act_words(change)}"
+    return f"{'+' if by >= 0 else '-'}{amount(unit, abs(by))} {when}: {act_words(change)}"
