@@ -21,9 +21,7 @@ fsm budget usd_micros:label:customer=acme --raise '$1.50' --reason 'they paid'
 @click.option(
     "--raise", "more", metavar="AMOUNT", help="Add to its limit: 50_000 tokens, or $1.50. -AMOUNT takes that back."
 )
-@click.option(
-    "--reset", is_flag=True, help="Set aside what runs hold, no more; of one whose row is damaged nothing is spent."
-)
+@click.option("--reset", is_flag=True, help="Set aside what runs hold, no more; one whose row is damaged begins anew.")
 @act_options
 @db_option
 def command(

@@ -115,8 +115,8 @@ def raised(row: BudgetRow, amount: int) -> BudgetRow:
 
 
 def recounted(row: BudgetRow, held: int) -> BudgetRow:
-    """The row with just that much set aside; one that could not be read begins anew with nothing spent."""
-    return evolve(row, reserved=held) if row.readable else BudgetRow(reserved=held)
+    """The row with just that much set aside."""
+    return evolve(row, reserved=held)
 
 
 def seen(row: BudgetRow, budgeting: Budgeting, at_ms: int) -> BudgetRow:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 
-from attrs import define, evolve, frozen
+from attrs import define, frozen
 
 from fsm.core import breaker, budget
 from fsm.core.breaking import Breaking
@@ -92,29 +92,32 @@ class Raise(Act):
     def after(self, row: BudgetRow, connection: sqlite3.Connection) -> BudgetRow:
         name, left = self.share.name, row.raised + self.amount
         if not row.readable:
-            raise NotRaised(name=name, what="its row is damaged", next="--reset it first")
+            raise NotRaised(
+                name=name, what="its row is damaged", next=f"reset it first: fsm budget {name} --reset --reason TEXT"
+            )
         if left < 0:
-            what = f"it was raised by {row.raised:,}, so it cannot be lowered by {-self.amount:,}"
+            unit = name.partition(":")[0]
+            what = f"it was raised by {row.raised:,} {unit}, so it cannot be lowered by {-self.amount:,}"
             raise NotRaised(name=name, what=what, next="lower the limit where the machine declares it")
         return budget.raised(row, self.amount)
 
 
 @define(eq=False, kw_only=True)
 class Recount(Act):
-    """Sets aside of a budget just what the runs under way hold; of a damaged row nothing is spent from now on.
+    """Sets aside of a budget just what the runs under way hold; a damaged row begins anew from what its log knows.
 
-    What had been added to the limit is found in the log. It looks at every run under way, while nobody writes.
+    That is what had been added to the limit, and what was spent when somebody last did something. It looks at every
+    run under way, while nobody writes.
     """
 
     path: str
 
     def after(self, row: BudgetRow, connection: sqlite3.Connection) -> BudgetRow:
         held = sum(holder.amount for holder in holders(Reader(self.path, connection)).get(self.share, ()))
-        after = budget.recounted(row, held)
-        return after if row.readable else evolve(after, raised=self._raised(connection))
+        return budget.recounted(row if row.readable else self._logged(connection), held)
 
-    def _raised(self, connection: sqlite3.Connection) -> int:
+    def _logged(self, connection: sqlite3.Connection) -> BudgetRow:
         sql = "SELECT after FROM shared_log WHERE kind = ? AND name = ? ORDER BY id DESC"
         rows = connection.execute(sql, (self.share.kind, self.share.name))
         logged = (BudgetRow.from_json(after) for (after,) in rows)
-        return next((found.raised for found in logged if found.readable), 0)
+        return next((found for found in logged if found.readable), BudgetRow())

@@ -11,7 +11,7 @@ from fsm.core.sharing import breaking
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Change, Stored
 from fsm.show.here import Here
-from fsm.show.sight import Finding, Line, Sight, act_words, asked_by
+from fsm.show.sight import Finding, Line, Sight, asked_by
 from fsm.show.words import ago, count, duration, moment, safe, shown
 
 
@@ -116,9 +116,9 @@ def fullness(found: Stored, now_ms: int) -> float:
     return float(now_words(found, now_ms)[0] != "closed")
 
 
-def remedy(row: str, guard: Placed, verdict: Verdict, here: Here) -> tuple[str, str]:
+def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
     """What a person may do about a refusal, and the command that does it."""
-    return "say that it is well again", here.command("breaker", row, "--reset", "--reason", "REASON")
+    return [("say that it is well again", here.command("breaker", row, "--reset", "--reason", "REASON"))]
 
 
 def limits_of(found: Stored) -> Breaking:
@@ -143,7 +143,8 @@ def change_words(found: Stored, change: Change, now_ms: int) -> str:
     """`closed to open, 3 min ago, by run 42`."""
     told = f"{_name(change.before)} to {_name(change.after)}, {ago(now_ms - change.at_ms)}"
     if change.note:
-        return f"{told}: {act_words(change)}"
+        by = f" by {safe(change.note['by'])}" if change.note.get("by") else ""
+        return f"{told}: {safe(change.note.get('act', ''))}{by}, {safe(change.note.get('reason', ''))}"
     return told + (f", by run {safe(change.run_id)}" if change.run_id is not None else "")
 
 

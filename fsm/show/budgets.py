@@ -11,7 +11,7 @@ from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Asker, Change, Stored
 from fsm.journal.holding import Holder
 from fsm.show.here import Here
-from fsm.show.sight import Finding, Line, Sight, act_words, asked_by, left_among
+from fsm.show.sight import Finding, Line, Sight, asked_by, left_among, resume, run_names
 from fsm.show.words import ago, count, duration, joined, moment, money, safe, shown
 
 HOLDERS_MAX = 20  # for programs
@@ -108,17 +108,17 @@ def _bounds(numbers: Mapping[str, int]) -> list[str]:
     return [f"{often}, for {numbers['defer_s']:,} s of at most {numbers['defer_s_max']:,}"]
 
 
-def remedy(row: str, guard: Placed, verdict: Verdict, here: Here) -> tuple[str, str]:
-    """What a person may do about a refusal, and the command that does it."""
+def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
+    """What a person may do about a refusal or a deferral, each with the command that does it."""
     if verdict.code == "unreadable":
-        return "reset its row", here.command("budget", row, "--reset", "--reason", DAMAGED)
-    unit, numbers = unit_of(row), verdict.numbers
-    limit = numbers.get("warn_at", numbers["limit"])
-    aside = numbers.get("reserved", 0) if verdict.code in ("reserved", "defer_exhausted") else 0
-    lacking = max(numbers.get("spent", 0) + aside + max(numbers.get("asked", 0), 1) - limit, 1)
+        return [("reset its row", here.command("budget", row, "--reset", "--reason", DAMAGED))]
+    unit, numbers, put_off = unit_of(row), verdict.numbers, verdict.code in ("reserved", "defer_exhausted")
+    gone = numbers.get("spent", 0) + (numbers.get("reserved", 0) if put_off else 0)
+    lacking = max(gone + max(numbers.get("asked", 0), 1) - numbers.get("warn_at", numbers["limit"]), 1)
     written = money(lacking).replace(",", "") if unit == "usd_micros" else str(lacking)
     raising = here.command("budget", row, "--raise", written, "--reason", "REASON")
-    return f"raise {safe(row)}, which lacked {amount(unit, lacking)} then", raising
+    found = [(f"raise {safe(row)}, which lacked {amount(unit, lacking)} then", raising)]
+    return [("see which runs hold some of it", here.command("budget", row)), *found] if put_off else found
 
 
 # --- how one stands ------------------------------------------------------------------------------------
@@ -130,20 +130,25 @@ def told(found: Stored, sight: Sight) -> Iterator[Line]:
     name = (f"{safe(found.name)}  ", "bold")
     if not row.readable:
         yield name, ("unreadable: its row in the journal is damaged, and it refuses until a person resets it", "red")
+        yield from (("-> ", (fault.next, "cyan")) for fault in faults(found, sight))
     elif found.askers:
         yield name, _standing(found, row)
     else:
         yield name, f"{amount(unit, row.spent)} spent, {_bare(unit, row.reserved)} set aside"
-    if row.raised and found.last is not None:
-        yield (f"raised by {amount(unit, row.raised)}; {change_words(found, found.last, sight.now_ms)}",)
-    elif found.last is not None:
-        yield (change_words(found, found.last, sight.now_ms),)
+    if found.last is not None:
+        yield (f"{_raised(found)}{change_words(found, found.last, sight.now_ms)}",)
+    if found.at_ms is None:
+        yield (("no visit has set any of it aside or spent any yet", "dim"),)
     yield from (((line, "dim"),) for line in (*_terms(found, sight.now_ms), _asked(found)))
     if found.holders:
         yield (_held(found, sight),)
-    for fault in faults(found, sight):
-        if not fault.bad:
-            yield ((f"! {fault.what}", "yellow"),)
+    if left := left_among(found.holders, sight):
+        verb, them = ("holds", "it") if len(left) == 1 else ("hold", "them")
+        told = f"! {run_names(left)} {verb} {amount(unit, sum(one.amount for one in left))} of it, and nobody advances {them}"
+        yield ((told, "yellow"),)
+        yield "  -> ", (resume(left, sight.here), "cyan")
+    for fault in faults(found, sight) if row.readable else ():
+        yield ((f"! {fault.what}", "yellow"),)
         yield "  -> ", (fault.next, "cyan")
 
 
@@ -159,6 +164,14 @@ def _standing(found: Stored, row: BudgetRow) -> tuple[str, str]:
     return ", ".join(parts), "red" if row.spent >= limit else "yellow" if warns or left <= 0 else "green"
 
 
+def _raised(found: Stored) -> str:
+    """By how much in all, where the last act does not say it."""
+    total, last = found.row.raised, found.last
+    if last is None or not total or last.after.raised - last.before.raised == total:
+        return ""
+    return f"raised by {amount(unit_of(found.name), total)} in all; "
+
+
 def _terms(found: Stored, now_ms: int) -> list[str]:
     """Where it warns, and when its window ends."""
     if not found.askers:
@@ -167,7 +180,7 @@ def _terms(found: Stored, now_ms: int) -> list[str]:
     terms = [f"warns from {amount(unit, warn_at + found.row.raised)}"] if warn_at is not None else []
     if limits.window_ms:
         next_ms = (now_ms // limits.window_ms + 1) * limits.window_ms
-        terms.append(f"every {duration(limits.window_ms)}, the next in {duration(next_ms - now_ms)}")
+        terms.append(f"begins anew every {duration(limits.window_ms)}, next in {duration(next_ms - now_ms)}")
     return ["; ".join(terms)] if terms else []
 
 
@@ -195,10 +208,8 @@ def _held(found: Stored, sight: Sight) -> str:
 
 
 def _holder(holder: Holder, unit: str, sight: Sight) -> str:
-    run = holder.run
-    left = " (nobody at work)" if run.key in sight.left else ""
-    for_ = duration(sight.now_ms - holder.since_ms)
-    return f"{safe(run.run_id)} in {safe(run.state)} {_bare(unit, holder.amount)} for {for_}{left}"
+    run, lasted = holder.run, duration(sight.now_ms - holder.since_ms)
+    return f"{safe(run.run_id)} in {safe(run.state)} {_bare(unit, holder.amount)} for {lasted}"
 
 
 def faults(found: Stored, sight: Sight) -> Iterator[Finding]:
@@ -213,12 +224,12 @@ def faults(found: Stored, sight: Sight) -> Iterator[Finding]:
             "set aside that no run under way accounts for" if over > 0 else "held by runs beyond what is set aside"
         )
         yield Finding(what, here.command("budget", name, "--reset", "--reason", "nobody holds it"))
-    if left := left_among(found.holders, sight):
-        held = amount(unit, sum(holder.amount for holder in left))
-        named = ", ".join(safe(holder.run.run_id) for holder in left[:3]) + (", ..." if len(left) > 3 else "")
-        what = f"{held} of {safe(name)} set aside by {count(len(left), 'run')} that nobody advances: {named}"
-        run = (left[0].run.run_id,) if len(left) == 1 else ()
-        yield Finding(what, here.command("resume", *run, machine=left[0].run.machine))
+
+
+def left_words(found: Stored, sight: Sight) -> str:
+    """`400 tokens of tokens:machine=Desk`: what runs have set aside that nobody advances."""
+    held = sum(holder.amount for holder in left_among(found.holders, sight))
+    return f"{amount(unit_of(found.name), held)} of {safe(found.name)}"
 
 
 def now_row(found: Stored, now_ms: int) -> BudgetRow:
@@ -275,14 +286,16 @@ def change_data(change: Change) -> dict[str, Any]:
 
 
 def change_words(found: Stored, change: Change, now_ms: int) -> str:
-    """`raised by $1.5 to 3 min ago by ann, launch day`."""
-    unit, by = unit_of(found.name), change.after.raised - change.before.raised
-    when = ago(now_ms - change.at_ms)
+    """`raised by $1.5, 3 min ago, by ann: launch day`."""
+    unit, by, when = unit_of(found.name), change.after.raised - change.before.raised, ago(now_ms - change.at_ms)
     if not change.note:
-        return f"{change.before.state} to {change.after.state}, {when}" + (
-            f", by run {safe(change.run_id)}" if change.run_id is not None else ""
-        )
-    if change.note.get("act") != "raise":
-        aside = f"{_bare(unit, change.before.reserved)} to {amount(unit, change.after.reserved)} set aside"
-        return f"{'was unreadable' if not change.before.readable else aside}, {when}: {act_words(change)}"
-    return f"{'+' if by >= 0 else '-'}{amount(unit, abs(by))} {when}: {act_words(change)}"
+        run = f", by run {safe(change.run_id)}" if change.run_id is not None else ""
+        return f"{change.before.state} to {change.after.state}, {when}{run}"
+    if change.note.get("act") == "raise":
+        did = f"{'raised' if by >= 0 else 'lowered'} by {amount(unit, abs(by))}"
+    elif change.before.readable:
+        did = f"reset, {_bare(unit, change.before.reserved)} set aside to {_bare(unit, change.after.reserved)}"
+    else:
+        did = "reset, its row was damaged"
+    by_whom = f", by {safe(change.note['by'])}" if change.note.get("by") else ""
+    return f"{did}, {when}{by_whom}: {safe(change.note.get('reason', ''))}"

@@ -9,12 +9,14 @@ from fsm.clock import Clock, boot_id
 from fsm.journal.facts import FileFacts, facts
 from fsm.journal.guards import Stored, stored
 from fsm.journal.reader import Reader, RunnerRow
+from fsm.show.budgets import left_words
 from fsm.show.here import Here
 from fsm.show.kinds import KINDS
-from fsm.show.sight import Finding, Sight
-from fsm.show.words import count
+from fsm.show.sight import Finding, Sight, left_among, resume, run_names
+from fsm.show.words import count, joined
 
 WAL_BYTES_MAX = 64 << 20
+ROWS_MAX = 3
 
 
 @frozen
@@ -43,8 +45,21 @@ def examine(reader: Reader, clock: Clock, here: Here) -> Health:
     runs = reader.ownerless(now)
     sight = Sight(now_ms=clock.now_ms(), here=here, left=frozenset(run.key for run in runs))
     left = [run.run_id for run in runs]
-    findings = (*_findings(file, workers, left, here), *_shared(stored(reader), sight))
+    shared = stored(reader)
+    findings = (*_findings(file, workers, left, here), *_held(shared, sight), *_shared(shared, sight))
     return Health(file, workers, findings)
+
+
+def _held(found: Iterable[Stored], sight: Sight) -> Iterator[Finding]:
+    """What runs have set aside of shared rows that nobody advances: all others have to do without it."""
+    held = [one for one in found if left_among(one.holders, sight)]
+    if held:
+        runs = {holder.run.key: holder for one in held for holder in left_among(one.holders, sight)}
+        told = [left_words(one, sight) for one in held[:ROWS_MAX]]
+        told += [f"of {len(held) - ROWS_MAX:,} rows more"] if len(held) > ROWS_MAX else []
+        hold = "holds" if len(runs) == 1 else "hold"
+        what = f"{run_names([*runs.values()])}, which nobody advances, {hold} {joined(told, 'and')}"
+        yield Finding(what, resume([*runs.values()], sight.here))
 
 
 def _shared(found: Iterable[Stored], sight: Sight) -> Iterator[Finding]:

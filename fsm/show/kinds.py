@@ -21,8 +21,8 @@ class Kind(Protocol):
         """What it answered, with its numbers; moments as they are, or as seen from `now_ms`."""
         ...
 
-    def remedy(self, row: str, guard: Placed, verdict: Verdict, here: Here) -> tuple[str, str]:
-        """What a person may do about a refusal or a deferral, and the command that does it."""
+    def remedies(self, row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
+        """What a person may do about a refusal or a deferral, each with the command that does it."""
         ...
 
     def told(self, found: Stored, sight: Sight) -> Iterator[Line]:

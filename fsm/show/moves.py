@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
@@ -32,13 +32,17 @@ def moves(found: Evidence, case: str) -> list[Move]:
     match case:
         case "waits":
             sending = [] if found.overdue else _sending(found)  # an event would come too late
-            refused = deciding(found.spec, found.entry)
-            return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found), *_remedy(found, refused)]
+            later = [
+                evolve(move, text=f"for the runs after it: {move.text}")
+                for move in _remedy(found, deciding(found.spec, found.entry))
+            ]
+            return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found), *later]
         case "deferred":
             wait = Move("wait: it is decided again then, by any runner of this machine")
-            return [wait, *_remedy(found, deferring(found.spec, found.put_off or found.last)), *_sending(found)]
+            return [wait, *_sending(found), *_remedy(found, _put_off(found))]
         case "left":
-            return [_resume(found, "resume it: it goes on where it is, with a new attempt")]
+            resume = _resume(found, "resume it: it goes on where it is, with a new attempt")
+            return [resume, *_remedy(found, _put_off(found))]
         case "running" | "rests":
             return [
                 Move("watch it", _command("show", found, "--follow")),
@@ -138,13 +142,18 @@ def _unstopped(found: Evidence) -> list[Move]:
     ]
 
 
+def _put_off(found: Evidence) -> Given | None:
+    """What its event waits for, if one waits."""
+    return deferring(found.spec, found.put_off) if found.put_off is not None else None
+
+
 def _remedy(found: Evidence, one: Given | None) -> list[Move]:
     """What to do about the row that a guard shares with other runs."""
     guard, kind = (one.guard, kind_of(one.guard)) if one is not None else (None, None)
     row = found.row_of(guard)
     if one is None or guard is None or kind is None or row is None:
         return []
-    return [Move(*kind.remedy(row.name, guard, one.ruling.verdict, found.here))]
+    return [Move(*remedy) for remedy in kind.remedies(row.name, guard, one.ruling.verdict, found.here)]
 
 
 def _unstuck(found: Evidence) -> list[Move]:

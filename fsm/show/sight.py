@@ -1,13 +1,15 @@
 """What there is to say of a row that guards share, whatever its kind: who asks it, who holds some of it, who acted."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
 
-from fsm.journal.guards import Asker, Change, Stored
+from fsm.journal.guards import Asker, Stored
 from fsm.journal.holding import Holder
 from fsm.show.here import Here
-from fsm.show.words import safe
+from fsm.show.words import joined, safe
+
+NAMED_MAX = 3
 
 Line = tuple[str | tuple[str, str], ...]
 """A line of text in parts, each with its style or without one."""
@@ -44,12 +46,19 @@ def places(askers: Iterable[Asker]) -> list[str]:
     return list(dict.fromkeys(f"{safe(asker.machine)} on {safe(asker.at)}" for asker in askers))
 
 
-def act_words(change: Change) -> str:
-    """`open by ann, maintenance until noon`."""
-    by = f" by {safe(change.note['by'])}" if change.note.get("by") else ""
-    return f"{safe(change.note.get('act', ''))}{by}, {safe(change.note.get('reason', ''))}"
-
-
 def left_among(found: Iterable[Holder], sight: Sight) -> list[Holder]:
     """Those that nobody advances."""
     return [holder for holder in found if holder.run.key in sight.left]
+
+
+def run_names(found: Sequence[Holder]) -> str:
+    """`41, 42 and 5 more`."""
+    more = [f"{len(found) - NAMED_MAX:,} more"] if len(found) > NAMED_MAX else []
+    return joined([*(safe(holder.run.run_id) for holder in found[:NAMED_MAX]), *more], "and")
+
+
+def resume(found: Sequence[Holder], here: Here) -> str:
+    """What to type so that somebody goes on with these runs."""
+    run = (found[0].run.run_id,) if len(found) == 1 else ()
+    machines = {holder.run.machine for holder in found}
+    return here.command("resume", *run, machine=machines.pop() if len(machines) == 1 else "Machine")

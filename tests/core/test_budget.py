@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from fsm.core.budget import DEFER_MS, DEFER_MS_MAX, Budgeting, BudgetRow, ask, raised, recounted, seen, settled
+from fsm.core.budget import DEFER_MS, DEFER_MS_MAX, Budgeting, BudgetRow, ask, raised, seen, settled
 from fsm.define.guard import Verdict
 
 NOW = 1_700_000_000_000
@@ -166,7 +166,6 @@ def test_a_row_that_cannot_be_read_refuses_and_stays_as_it_is(text: str) -> None
         assert ask(BudgetRow.from_numbers(verdict.numbers), HOURLY, asked, NOW, 0)[0] == verdict
     assert settled(row, HOURLY, 5, 5, NOW) is row
     assert BudgetRow.from_json(row.to_json()) == row
-    assert recounted(row, 5) == BudgetRow(reserved=5)
 
 
 def test_a_fresh_row_is_an_empty_object() -> None:
