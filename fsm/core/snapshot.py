@@ -138,7 +138,8 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
             return evolve(after, refusals=snapshot.refusals + (not record.own), pending=_still(snapshot, record))
         case "deferred":
             started = snapshot.started_at_ms or record.at_ms  # an entry guard may put off the very start
-            return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started)
+            kept = _with_kept(after.kept, record.rulings)
+            return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started, kept=kept)
         case "retried":
             return _again(spec, after, record)
         case "resumed":

@@ -135,6 +135,11 @@ class MachineSpec:
         )
 
     @cached_property
+    def shares(self) -> bool:
+        """Whether any guard shares a row with other runs."""
+        return any(guard.shares is not None for guard in self.guards)
+
+    @cached_property
     def budgets(self) -> Mapping[tuple[str, str, int], Share]:
         """The budgets that guards share with other runs: by the guard's name, its place, and its number there."""
         shared = [(guard, guard.shares) for guard in self.guards if guard.shares is not None]

@@ -8,8 +8,9 @@ from attrs import define, frozen
 from fsm.core import breaker, budget
 from fsm.core.breaking import Breaking
 from fsm.core.budget import BudgetRow
+from fsm.core.permits import tell
 from fsm.core.plan import Told
-from fsm.core.sharing import Row, tell
+from fsm.core.shares import Row
 from fsm.define.guard import Share
 from fsm.errors import FsmError
 from fsm.journal.holding import holders
@@ -92,9 +93,8 @@ class Raise(Act):
     def after(self, row: BudgetRow, connection: sqlite3.Connection) -> BudgetRow:
         name, left = self.share.name, row.raised + self.amount
         if not row.readable:
-            raise NotRaised(
-                name=name, what="its row is damaged", next=f"reset it first: fsm budget {name} --reset --reason TEXT"
-            )
+            reset = f"reset it first: fsm budget {name} --reset --reason TEXT"
+            raise NotRaised(name=name, what="its row is damaged", next=reset)
         if left < 0:
             unit = name.partition(":")[0]
             what = f"it was raised by {row.raised:,} {unit}, so it cannot be lowered by {-self.amount:,}"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from fsm.core.sharing import ROWS, Row
+from fsm.core.shares import ROWS, Row
 from fsm.define.guard import Placed, Share
 from fsm.journal.holding import Holder, holders
 from fsm.journal.reader import Reader

@@ -15,7 +15,7 @@ from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
 from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import NOTHING, Record, Spent
-from fsm.core.sharing import Row
+from fsm.core.shares import Row
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec

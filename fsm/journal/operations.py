@@ -15,9 +15,9 @@ from attrs import define, evolve, field
 
 from fsm.core.conclude import Decision, conclude
 from fsm.core.engine import Engine
+from fsm.core.permits import permit, tell
 from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import ENDED, NOTHING, Record, Spent, link
-from fsm.core.sharing import permit, tell
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict
@@ -135,7 +135,7 @@ class Begin(Operation):
             values + position,
         ).fetchone()[0]
         insert_record(connection, key, record, detail, head)
-        rows = timers.timers_set(key, spec, Snapshot(), snapshot, record)
+        rows = timers.timers_set(key, spec, Snapshot(), snapshot, record, shared.awaited(spec, record))
         bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, rows)
         shared.write(key)
         return get_run(connection, key), decision
@@ -197,7 +197,7 @@ class Append(Operation):
             values = (run.key, record.seq, snapshot_body(after), memory)
             bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), [values])
         if self.timeout_ms is not None:
-            timer = (run.key, "timeout", run.entered, record.at_ms + self.timeout_ms)
+            timer = (run.key, "timeout", run.entered, record.at_ms + self.timeout_ms, None, 0)
             bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, [timer])
         owner = self.epoch if record.outcome == "running" else 0
         connection.execute(

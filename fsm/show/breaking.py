@@ -7,7 +7,7 @@ from attrs import asdict
 
 from fsm.core.breaker import REFUSALS, seen
 from fsm.core.breaking import STATES, BreakerRow, BreakerState, Breaking
-from fsm.core.sharing import breaking
+from fsm.core.shares import breaking
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Change, Stored
 from fsm.show.here import Here

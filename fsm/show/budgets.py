@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fsm.core.budget import BudgetRow, seen
-from fsm.core.sharing import budgeting
+from fsm.core.shares import budgeting
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Asker, Change, Stored
 from fsm.journal.holding import Holder
@@ -144,7 +144,8 @@ def told(found: Stored, sight: Sight) -> Iterator[Line]:
         yield (_held(found, sight),)
     if left := left_among(found.holders, sight):
         verb, them = ("holds", "it") if len(left) == 1 else ("hold", "them")
-        told = f"! {run_names(left)} {verb} {amount(unit, sum(one.amount for one in left))} of it, and nobody advances {them}"
+        held = amount(unit, sum(holder.amount for holder in left))
+        told = f"! {run_names(left)} {verb} {held} of it, and nobody advances {them}"
         yield ((told, "yellow"),)
         yield "  -> ", (resume(left, sight.here), "cyan")
     for fault in faults(found, sight) if row.readable else ():
