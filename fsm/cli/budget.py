@@ -48,14 +48,15 @@ def _deed(db: str | None, found: "Stored", more: str | None, reason: str, by: st
     from fsm.cli.parts.project import journal_path
     from fsm.clock import SystemClock
     from fsm.journal.acts import Raise, Recount
-    from fsm.show.budgets import to_amount, unit_of
+    from fsm.show.amounts import to_amount, unit_of
+    from fsm.show.budgets import limit_of
 
-    at_ms = SystemClock().now_ms()
+    at_ms, limit = SystemClock().now_ms(), limit_of(found)
     if more is None:
         path = journal_path(db)
-        return Recount(share=found.share, act="reset", at_ms=at_ms, reason=reason, by=by, path=path)
+        return Recount(share=found.share, act="reset", at_ms=at_ms, reason=reason, by=by, limit=limit, path=path)
     try:
         number = to_amount(unit_of(found.name), more)
     except ValueError as error:
         raise click.UsageError(f"--raise: {error}") from None
-    return Raise(share=found.share, act="raise", at_ms=at_ms, reason=reason, by=by, amount=number)
+    return Raise(share=found.share, act="raise", at_ms=at_ms, reason=reason, by=by, limit=limit, amount=number)

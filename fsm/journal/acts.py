@@ -10,7 +10,7 @@ from fsm.core.breaking import Breaking
 from fsm.core.budget import BudgetRow
 from fsm.core.permits import tell
 from fsm.core.plan import Told
-from fsm.core.shares import Row
+from fsm.core.shares import ROWS, Row
 from fsm.define.guard import Share
 from fsm.errors import FsmError
 from fsm.journal.holding import holders
@@ -36,9 +36,13 @@ class Tell(Operation):
 
 @define(eq=False, kw_only=True)
 class Act(Operation):
-    """A person's act on a shared row, logged with the reason and the name; the result is the row before and after."""
+    """A person's act on a shared row, logged with the reason and the name; the result is the row before and after.
+
+    `limit` is that of a budget as it is asked: who waits for room in it is asked again.
+    """
 
     share: Share
+    limit: int | None = None
     act: str
     at_ms: int
     reason: str
@@ -51,6 +55,8 @@ class Act(Operation):
         after = self.after(before, connection)
         note = {"act": self.act, "reason": self.reason, **({"by": self.by} if self.by else {})}
         rows.change(self.share, after, note)
+        if self.limit is not None:
+            rows.wake(self.share, self.limit)
         rows.write()
         return before, after
 
@@ -121,3 +127,11 @@ class Recount(Act):
         rows = connection.execute(sql, (self.share.kind, self.share.name))
         logged = (BudgetRow.from_json(after) for (after,) in rows)
         return next((found for found in logged if found.readable), BudgetRow())
+
+
+@define(eq=False, kw_only=True)
+class Renew(Act):
+    """Has a row begin as new: one that is damaged, of a kind that forgets anyway."""
+
+    def after(self, row: Row, connection: sqlite3.Connection) -> Row:
+        return ROWS[self.share.kind]()

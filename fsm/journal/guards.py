@@ -12,6 +12,7 @@ from fsm.journal.reader import Reader
 from fsm.journal.shared import row_of, share_of_row
 
 _SHARED = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'shared_log'"
+_WAITS = "SELECT count(*) FROM pragma_table_info('timer') WHERE name = 'waits'"  # not before format 3
 _LOG = (
     "SELECT kind, name, shared_log.at_ms, run_id, before, after, note"
     " FROM shared_log LEFT JOIN run ON run.key = shared_log.run"
@@ -52,7 +53,7 @@ class Stored:
     """A row of a journal; `at_ms` is when it was written last, None if it never was.
 
     `askers` are all that may be under way, of the latest machine first; `holders` the runs whose visits have set some
-    of it aside, the oldest first; `last` is its last change.
+    of it aside, the oldest first; `waiting` is how many wait for room in it, and what they ask; `last` its last change.
     """
 
     share: Share
@@ -60,6 +61,7 @@ class Stored:
     at_ms: int | None = None
     askers: tuple[Asker, ...] = ()
     holders: tuple[Holder, ...] = ()
+    waiting: tuple[int, int] = (0, 0)
     last: Change | None = None
 
     @property
@@ -101,7 +103,7 @@ def stored(reader: Reader) -> list[Stored]:
     reader.query("BEGIN")
     try:
         asking, known, last = _asking(reader), _rows(reader), _last(reader)
-        held = holders(reader)
+        held, waiting = holders(reader), _waiting(reader)
     finally:
         reader.query("COMMIT")
     return [
@@ -111,6 +113,7 @@ def stored(reader: Reader) -> list[Stored]:
             at_ms=known[share][1] if share in known else None,
             askers=asking.of(share),
             holders=tuple(held.get(share, ())),
+            waiting=waiting.get(share, (0, 0)),
             last=last.get(share),
         )
         for share in sorted({*known, *asking.rows(), *held}, key=lambda share: (share.kind, share.name))
@@ -149,6 +152,14 @@ def _rows(reader: Reader) -> dict[Share, tuple[Row, int]]:
 def _last(reader: Reader) -> dict[Share, Change]:
     rows = reader.query(_LAST) if _has_shared(reader) else []
     return {Share(row[0], row[1]): _change(*row) for row in rows}
+
+
+def _waiting(reader: Reader) -> dict[Share, tuple[int, int]]:
+    """How many events were put off for a budget, and what they ask of it."""
+    if not reader.query(_WAITS)[0][0]:
+        return {}
+    rows = reader.query("SELECT waits, count(*), sum(asks) FROM timer WHERE waits IS NOT NULL GROUP BY waits")
+    return {Share("budget", name): (runs, asks) for name, runs, asks in rows}
 
 
 def _change(kind: str, name: str, at_ms: int, run_id: str | None, before: str, after: str, note: str) -> Change:

@@ -4,15 +4,16 @@ What a visit holds is a fold of its records, and no other visit bears on it; so 
 are read, without their payloads, in one statement, and those of no other run. 10,000 such runs take half a second.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 
 from attrs import frozen
 
 from fsm.core.record import Record
-from fsm.core.snapshot import Snapshot, fold
+from fsm.core.snapshot import NO_HOLDS, held
 from fsm.define.guard import Share
+from fsm.define.spec import MachineSpec
 from fsm.errors import JournalError
 from fsm.journal.reader import UNFIT, Reader
 from fsm.journal.rows import RUN_COLUMNS, Run, record_from, run_from
@@ -47,24 +48,25 @@ def holders(reader: Reader) -> dict[Share, list[Holder]]:
 
 
 def _of_machine(reader: Reader, fingerprint: str) -> Iterator[tuple[Share, Holder]]:
-    columns = len(RUN_COLUMNS)
+    spec, columns = reader.spec(fingerprint), len(RUN_COLUMNS)
     for _, group in groupby(reader.query(_VISITS, fingerprint), itemgetter(0)):
         rows = list(group)
         run = run_from(rows[0][:columns])
         try:
-            now = _snapshot(reader, run, [record_from(row[columns:]) for row in rows])
-        except (*UNFIT, AssertionError, JournalError):
+            records = [record_from(row[columns:]) for row in rows]
+            holds = _holds(reader, spec, run, records)
+        except (*UNFIT, JournalError):
             continue  # `fsm doctor` names its damage
-        for name, amount in now.holds.items():
+        for name, amount in holds.items():
             share = row_of(Share("budget", name), run.machine, run.labels)
-            yield share, Holder(run, amount, now.entered_at_ms)
+            yield share, Holder(run, amount, records[0].at_ms)
 
 
-def _snapshot(reader: Reader, run: Run, visit: Iterable[Record]) -> Snapshot:
-    """Where a run stands, but for what it counts; from before its machine was changed there is a snapshot row."""
-    records = list(visit)
-    if any(record.kind == "repinned" for record in records):
-        known = reader.snapshot(run.key)
-        assert known is not None
-        return fold(reader.spec(run.fingerprint), [record for record in records if record.seq > known.seq], known)
-    return fold(reader.spec(run.fingerprint), records, Snapshot(seq=records[0].seq - 1, state=records[0].source))
+def _holds(reader: Reader, spec: MachineSpec, run: Run, visit: list[Record]) -> Mapping[str, int]:
+    """What a visit holds after its records; where its machine was changed, a snapshot row says what it held then."""
+    found = NO_HOLDS
+    if any(record.kind == "repinned" for record in visit) and (known := reader.snapshot(run.key)) is not None:
+        found, visit = known.holds, [record for record in visit if record.seq > known.seq]
+    for record in visit:
+        found = held(spec, found, record)
+    return found

@@ -104,8 +104,12 @@ class SharedRows:
     def put(self, guard: Placed, row: Row) -> None:
         share = self._resolved(share_of(guard))
         if share.kind == "budget" and row.reserved < self.of(share).reserved:
-            self._freed[share] = budgeting(guard).limit
+            self.wake(share, budgeting(guard).limit)
         self.change(share, row)
+
+    def wake(self, share: Share, limit: int) -> None:
+        """Those who wait for room in a budget of that limit are asked again at once, as many as there is room for."""
+        self._freed[share] = limit
 
     def change(self, share: Share, row: Row, note: Mapping[str, str] | None = None) -> None:
         """The row from now on; logged with `note` if it is another state, or an act of somebody's."""

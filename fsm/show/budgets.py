@@ -1,8 +1,6 @@
 """A budget that runs share in words: what it demands, how it stands, who holds some of it, what it answered."""
 
-import re
 from collections.abc import Iterator, Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from fsm.core.budget import BudgetRow, seen
@@ -10,51 +8,13 @@ from fsm.core.shares import budgeting
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Asker, Change, Stored
 from fsm.journal.holding import Holder
+from fsm.show.amounts import VISITS, amount, bare, of_limit, unit_of
 from fsm.show.here import Here
 from fsm.show.sight import Finding, Line, Sight, asked_by, left_among, resume, run_names
 from fsm.show.words import ago, count, duration, joined, moment, money, safe, shown
 
 HOLDERS_MAX = 20  # for programs
 DAMAGED = "its row was damaged"
-
-
-# --- amounts --------------------------------------------------------------------------------------------
-
-
-def unit_of(name: str) -> str:
-    """What a row is of: tokens, or usd_micros."""
-    return name.partition(":")[0]
-
-
-def amount(unit: str, number: int) -> str:
-    """`1,200 tokens`, `$1.5`."""
-    return money(number) if unit == "usd_micros" else count(number, unit.removesuffix("s"))
-
-
-def _bare(unit: str, number: int) -> str:
-    """The same where the unit stands behind it already."""
-    return money(number) if unit == "usd_micros" else f"{number:,}"
-
-
-def _of(unit: str, number: int, limit: int) -> str:
-    """`900 of 1,000 tokens`, `$0.9 of $1`."""
-    return f"{_bare(unit, number)} of {amount(unit, limit)}"
-
-
-def to_amount(unit: str, text: str) -> int:
-    """What a person writes, in whole tokens or millionths of a dollar: `50_000`, `-$1.50`. `ValueError` says how."""
-    plain = text.strip().replace(",", "").replace("_", "")
-    if unit == "usd_micros" and "$" in plain:
-        try:
-            micros = Decimal(plain.replace("$", "", 1)) * 1_000_000
-        except InvalidOperation:
-            micros = Decimal("NaN")
-        if micros.is_finite() and micros == micros.to_integral_value():
-            return int(micros)
-    elif re.fullmatch(r"[+-]?[0-9]+", plain, re.ASCII):
-        return int(plain)
-    forms = "$1.50, or 1500000 for millionths of a dollar" if unit == "usd_micros" else "50_000"
-    raise ValueError(f"{text!r} is no amount of {'money' if unit == 'usd_micros' else unit}: write {forms}")
 
 
 # --- what a guard demands and answers -------------------------------------------------------------------
@@ -66,7 +26,8 @@ def demands(guard: Placed) -> str:
     limits, (unit, _, scope) = budgeting(guard), guard.shares.name.partition("/")[0].partition(":")
     kind, _, name = scope.partition(":")
     whose = {"label": f"all runs with one {shown(name)}", "pool": f"all runs of pool {shown(name)}"}
-    words = [f"up to {amount(unit, limits.limit)} of {whose.get(kind, 'all runs of the machine')}"]
+    at_once = " at once" if unit == VISITS else ""
+    words = [f"up to {amount(unit, limits.limit)}{at_once} of {whose.get(kind, 'all runs of the machine')}"]
     words += [f"every {duration(limits.window_ms)}"] if limits.window_ms else []
     words += [f"warned from {amount(unit, limits.warn_at)}"] if limits.warn_at else []
     return ", ".join(words)
@@ -92,12 +53,15 @@ def answered(guard: Placed, verdict: Verdict, now_ms: int | None = None) -> str:
 
 def _counts(unit: str, numbers: Mapping[str, int]) -> list[str]:
     """`900 of 1,000 tokens spent, 50 set aside`, and where it warns if it does."""
-    told = f"{_of(unit, numbers.get('spent', 0), numbers['limit'])} spent"
     aside = numbers.get("reserved", 0)
-    told += f", {_bare(unit, aside)} set aside" if aside else ""
-    raised = numbers.get("raised", 0)
-    told += f", raised by {_bare(unit, raised)}" if raised else ""
-    return [told, *([f"it warns from {_bare(unit, numbers['warn_at'])}"] if "warn_at" in numbers else [])]
+    if unit == VISITS:
+        told = f"{of_limit(unit, aside, numbers['limit'])} at once"
+    else:
+        told = f"{of_limit(unit, numbers.get('spent', 0), numbers['limit'])} spent"
+        told += f", {bare(unit, aside)} set aside" if aside else ""
+    for name, words in (("waiting", "asked by those before it"), ("raised", "of it added by a person")):
+        told += f", {bare(unit, numbers[name])} {words}" if name in numbers else ""
+    return [told, *([f"it warns from {bare(unit, numbers['warn_at'])}"] if "warn_at" in numbers else [])]
 
 
 def _bounds(numbers: Mapping[str, int]) -> list[str]:
@@ -112,8 +76,8 @@ def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tupl
     """What a person may do about a refusal or a deferral, each with the command that does it."""
     if verdict.code == "unreadable":
         return [("reset its row", here.command("budget", row, "--reset", "--reason", DAMAGED))]
-    unit, numbers, put_off = unit_of(row), verdict.numbers, verdict.code in ("reserved", "defer_exhausted")
-    gone = numbers.get("spent", 0) + (numbers.get("reserved", 0) if put_off else 0)
+    unit, numbers, put_off = unit_of(row), verdict.numbers, verdict.code in ("reserved", "full", "defer_exhausted")
+    gone = sum(numbers.get(name, 0) for name in ("spent", *(("reserved", "waiting") if put_off else ())))
     lacking = max(gone + max(numbers.get("asked", 0), 1) - numbers.get("warn_at", numbers["limit"]), 1)
     written = money(lacking).replace(",", "") if unit == "usd_micros" else str(lacking)
     raising = here.command("budget", row, "--raise", written, "--reason", "REASON")
@@ -134,7 +98,7 @@ def told(found: Stored, sight: Sight) -> Iterator[Line]:
     elif found.askers:
         yield name, _standing(found, row)
     else:
-        yield name, f"{amount(unit, row.spent)} spent, {_bare(unit, row.reserved)} set aside"
+        yield name, f"{amount(unit, row.spent)} spent, {bare(unit, row.reserved)} set aside"
     if found.last is not None:
         yield (f"{_raised(found)}{change_words(found, found.last, sight.now_ms)}",)
     if found.at_ms is None:
@@ -142,6 +106,9 @@ def told(found: Stored, sight: Sight) -> Iterator[Line]:
     yield from (((line, "dim"),) for line in (*_terms(found, sight.now_ms), _asked(found)))
     if found.holders:
         yield (_held(found, sight),)
+    if found.waiting[0]:
+        runs, asks = found.waiting
+        yield (f"{count(runs, 'run waits', 'runs wait')} for {amount(unit, asks)} of it",)
     if left := left_among(found.holders, sight):
         verb, them = ("holds", "it") if len(left) == 1 else ("hold", "them")
         held = amount(unit, sum(holder.amount for holder in left))
@@ -155,10 +122,11 @@ def told(found: Stored, sight: Sight) -> Iterator[Line]:
 
 def _standing(found: Stored, row: BudgetRow) -> tuple[str, str]:
     unit, limit = unit_of(found.name), limit_of(found) + row.raised
-    parts = [f"{_of(unit, row.spent, limit)} spent"]
-    parts += [f"{_bare(unit, row.reserved)} set aside"] if row.reserved else []
+    parts = [f"{of_limit(unit, row.spent, limit)} spent"]
+    parts += [f"{bare(unit, row.reserved)} set aside"] if row.reserved else []
+    parts = [f"{of_limit(unit, row.reserved, limit)} at once"] if unit == VISITS else parts
     left = limit - row.spent - row.reserved
-    parts += [f"{_bare(unit, left)} left" if left >= 0 else f"{_bare(unit, -left)} over"]
+    parts += [f"{bare(unit, left)} left" if left >= 0 else f"{bare(unit, -left)} over"]
     warn_at = warn_at_of(found)
     warns = warn_at is not None and row.spent >= warn_at + row.raised
     parts += ["it warns"] if warns else []
@@ -191,7 +159,7 @@ def _asked(found: Stored) -> str:
     if len(limits) < 2:
         return asked_by(found)
     unit = unit_of(found.name)
-    by_limit = [f"{joined(_places(found.askers, limit), 'and')} up to {_bare(unit, limit)}" for limit in sorted(limits)]
+    by_limit = [f"{joined(_places(found.askers, limit), 'and')} up to {bare(unit, limit)}" for limit in sorted(limits)]
     return f"asked by {'; '.join(by_limit)}"
 
 
@@ -205,12 +173,14 @@ def _held(found: Stored, sight: Sight) -> str:
     shown_, unit = found.holders[: sight.holders_max], unit_of(found.name)
     told = ", ".join(_holder(holder, unit, sight) for holder in shown_)
     longest = ", the longest" if len(found.holders) > len(shown_) else ""
-    return f"set aside by {count(len(found.holders), 'run')}{longest}: {told}"
+    held = "held" if unit == VISITS else "set aside"
+    return f"{held} by {count(len(found.holders), 'run')}{longest}: {told}"
 
 
 def _holder(holder: Holder, unit: str, sight: Sight) -> str:
     run, lasted = holder.run, duration(sight.now_ms - holder.since_ms)
-    return f"{safe(run.run_id)} in {safe(run.state)} {_bare(unit, holder.amount)} for {lasted}"
+    held = "" if unit == VISITS else f" {bare(unit, holder.amount)}"
+    return f"{safe(run.run_id)} in {safe(run.state)}{held} for {lasted}"
 
 
 def faults(found: Stored, sight: Sight) -> Iterator[Finding]:
@@ -278,6 +248,8 @@ def data(found: Stored, now_ms: int) -> dict[str, Any]:
             for one in found.holders[:HOLDERS_MAX]
         ],
         "holding": len(found.holders),
+        "waiting": found.waiting[0],
+        "waiting_for": found.waiting[1],
         "unaccounted": found.row.reserved - found.held if row.readable else None,
     }
 
@@ -295,7 +267,7 @@ def change_words(found: Stored, change: Change, now_ms: int) -> str:
     if change.note.get("act") == "raise":
         did = f"{'raised' if by >= 0 else 'lowered'} by {amount(unit, abs(by))}"
     elif change.before.readable:
-        did = f"reset, {_bare(unit, change.before.reserved)} set aside to {_bare(unit, change.after.reserved)}"
+        did = f"reset, {bare(unit, change.before.reserved)} set aside to {bare(unit, change.after.reserved)}"
     else:
         did = "reset, its row was damaged"
     by_whom = f", by {safe(change.note['by'])}" if change.note.get("by") else ""

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Change, Stored
-from fsm.show import breaking, budgets
+from fsm.show import breaking, budgets, rates
 from fsm.show.here import Here
 from fsm.show.sight import Finding, Line, Sight
 
@@ -42,8 +42,8 @@ class Kind(Protocol):
     def change_data(self, change: Change) -> dict[str, Any]: ...
 
 
-KINDS: Mapping[str, Kind] = {"breaker": breaking, "budget": budgets}
-TITLES = {"breaker": "breakers", "budget": "budgets"}
+KINDS: Mapping[str, Kind] = {"breaker": breaking, "budget": budgets, "rate": rates}
+TITLES = {"breaker": "breakers", "budget": "budgets", "rate": "rates"}
 """Under which name programs find them."""
 
 
