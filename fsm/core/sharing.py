@@ -4,8 +4,7 @@ A row changes only by what is decided: a permit is taken when the move is made t
 when its attempt has ended.
 """
 
-from collections import Counter as Counts
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from attrs import define, evolve, field
 
@@ -25,7 +24,7 @@ from fsm.core.shares import (
     share_of,
     spent_of,
 )
-from fsm.core.snapshot import Pending, Snapshot, is_over, is_pending
+from fsm.core.snapshot import Pending, Snapshot, is_over, is_pending, of_budgets
 from fsm.define.guard import NOTHING_KEPT, Placed, Ruling, Share, Verdict
 from fsm.define.parts import StateSpec
 from fsm.define.spec import MachineSpec
@@ -63,7 +62,7 @@ class Sharing:
             return
         now = self.snapshot
         spent = now.spent + self.plan.event.charged - now.settled
-        for share, guard in budgets_of(self.spec, now.state).items():
+        for share, guard in self.spec.spends[now.state].items():
             amount, held = spent_of(guard, spent), now.holds.get(share.name, 0)
             self._put(guard, budget.settled(self._row(guard), budgeting(guard), amount, held, self.plan.event.at_ms))
 
@@ -169,21 +168,8 @@ class Sharing:
         self._rows[share_of(guard)] = guard, row
 
 
-def budgets_of(spec: MachineSpec, state: str) -> Mapping[Share, Placed]:
-    """The budgets that a visit of this state spends, each once, with a guard that asks it."""
-    shared = [
-        (guard.shares, guard) for guard in (*spec.state[state].guards, *spec.machine_wide) if guard.shares is not None
-    ]
-    return {share: guard for share, guard in shared if share.kind == "budget"}
-
-
 def awaited(spec: MachineSpec, record: Record) -> tuple[Share, int] | None:
     """The budget that an event was put off for, if one was, and what it asks of that."""
-    turns: Counts[tuple[str, str]] = Counts()
-    found = None
-    for ruling in record.rulings if record.kind == "deferred" else ():
-        turns[alike := (ruling.guard, ruling.at)] += 1
-        share = spec.budgets.get((*alike, turns[alike]))
-        if share is not None and ruling.verdict.decision == "defer":
-            found = share, ruling.verdict.numbers.get("asked", 0)
-    return found
+    if record.kind != "deferred" or not spec.budgets:
+        return None
+    return next(iter(of_budgets(spec, record.rulings, "defer").items()), None)

@@ -146,6 +146,15 @@ class MachineSpec:
         return {(guard.name, guard.at, guard.nth): share for guard, share in shared if share.kind == "budget"}
 
     @cached_property
+    def spends(self) -> Mapping[str, Mapping[Share, Placed]]:
+        """Of each state the budgets that its visits spend, each once, with a guard that asks it."""
+        found = {}
+        for state in self.states:
+            asked = [(guard, guard.shares) for guard in (*state.guards, *self.machine_wide)]
+            found[state.name] = {share: guard for guard, share in asked if share and share.kind == "budget"}
+        return found
+
+    @cached_property
     def breakers(self) -> dict[str, tuple[Placed, ...]]:
         """Of each state with an agent the breakers that stand on it, each once."""
         found: dict[str, tuple[Placed, ...]] = {}

@@ -37,7 +37,7 @@ from fsm.journal.rows import (
     snapshot_body,
 )
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
-from fsm.journal.shared import NO_LABELS, SharedRows
+from fsm.journal.shared import NO_LABELS, SharedRows, give_back, settle_late
 
 ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
     "INSERT INTO artifact (digest, body) VALUES (?, ?)"
@@ -193,6 +193,7 @@ class Append(Operation):
         if self.snapshot is not None:
             assert self.spec is not None
             after = apply(self.spec, self.snapshot, record)
+            give_back(connection, run, self.snapshot, after)
             memory = after.memory.decode() if after.memory is not None else None
             values = (run.key, record.seq, snapshot_body(after), memory)
             bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), [values])
@@ -234,6 +235,8 @@ class WriteCall(Operation):
         counts = self._first(connection) if self.call.kind == "outcome" and self.call.attempt > 1 else None
         calls = insert_call(connection, run, self.call)
         connection.execute("UPDATE run SET calls = ? WHERE key = ?", (calls, run.key))
+        if run.outcome in ENDED and self.call.spent:
+            settle_late(connection, run, self.call)
         return counts or evolve(self.call, seq=run.seq, permits=permits)
 
     def _shared(self, connection: sqlite3.Connection) -> tuple[int, ...]:

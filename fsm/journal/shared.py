@@ -10,14 +10,17 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
+from fsm.core.budget import settled
 from fsm.core.record import Record
-from fsm.core.shares import ROWS, Row, budgeting, share_of
+from fsm.core.shares import ROWS, Row, budgeting, share_of, spent_of
 from fsm.core.sharing import awaited
+from fsm.core.snapshot import Snapshot
 from fsm.define.guard import Placed, Share
 from fsm.define.spec import MachineSpec
 from fsm.journal import bulk
+from fsm.journal.rows import Call, Run
 from fsm.journal.timers import Waits
 
 COLUMNS = ("kind", "name", "body", "at_ms")
@@ -71,16 +74,16 @@ class SharedRows:
         self._machine, self._labels = machine, labels
 
     def row(self, guard: Placed, turn: int = 0) -> Row:
-        return self.of(self._resolved(share_of(guard)))
+        return self.of(self.resolved(share_of(guard)))
 
-    def _resolved(self, share: Share) -> Share:
+    def resolved(self, share: Share) -> Share:
         return row_of(share, self._machine, self._labels)
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most
 
     def waiting(self, guard: Placed, turn: int = 0) -> int:
-        share = self._resolved(share_of(guard))
+        share = self.resolved(share_of(guard))
         if share not in self._waiting:
             sql = "SELECT coalesce(sum(asks), 0) FROM timer WHERE waits = ?"
             self._waiting[share] = self.connection.execute(sql, (share.name,)).fetchone()[0]
@@ -89,7 +92,7 @@ class SharedRows:
     def awaited(self, spec: MachineSpec, record: Record) -> Waits:
         """The name of the row that a record of this decision puts an event off for, and what it asks of it."""
         share, asks = awaited(spec, record) or (None, 0)
-        return (self._resolved(share).name if share is not None else None), asks
+        return (self.resolved(share).name if share is not None else None), asks
 
     def of(self, share: Share) -> Row:
         """The row as it stands now; a fresh one if nobody has written it yet."""
@@ -102,7 +105,7 @@ class SharedRows:
         return row
 
     def put(self, guard: Placed, row: Row) -> None:
-        share = self._resolved(share_of(guard))
+        share = self.resolved(share_of(guard))
         if share.kind == "budget" and row.reserved < self.of(share).reserved:
             self.wake(share, budgeting(guard).limit)
         self.change(share, row)
@@ -135,3 +138,29 @@ class SharedRows:
             room = limit + row.raised - row.spent - row.reserved
             self.connection.execute(WAKE_SQL, (self._at_ms, share.name, room))
         self._changed, self._log, self._freed = {}, [], {}
+
+
+def give_back(connection: sqlite3.Connection, run: Run, before: Snapshot, after: Snapshot) -> None:
+    """What a visit no longer holds, as its machine of today has no such budget."""
+    rows = SharedRows(connection)
+    rows.enter(run.key, after.at_ms, 0, run.machine, run.labels)
+    for name, amount in before.holds.items():
+        if name not in after.holds:
+            share = rows.resolved(Share("budget", name))
+            row = rows.of(share)
+            rows.change(share, evolve(row, reserved=max(0, row.reserved - amount)))
+    rows.write()
+
+
+def settle_late(connection: sqlite3.Connection, run: Run, call: Call) -> None:
+    """What a call of an ended run has spent besides: no record is to come that would say so."""
+    text, state = connection.execute(
+        "SELECT spec, state FROM machine JOIN record ON record.run = ? AND record.seq = ? WHERE fingerprint = ?",
+        (run.key, call.entered, run.fingerprint),
+    ).fetchone()
+    rows = SharedRows(connection)
+    rows.enter(run.key, call.at_ms, 0, run.machine, run.labels)
+    for guard in MachineSpec.from_json(text).spends.get(state, {}).values():
+        spent = spent_of(guard, call.spent)
+        rows.put(guard, settled(rows.row(guard), budgeting(guard), spent, 0, call.at_ms))
+    rows.write()
