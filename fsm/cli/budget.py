@@ -27,7 +27,7 @@ fsm budget usd_micros:label:customer=acme --raise '$1.50' --reason 'they paid'
 def command(
     name: str, more: str | None, reset: bool, reason: str, by: str, limit: int, db: str | None, as_json: bool
 ) -> None:
-    """Show a budget that runs share, who holds some of it and what was done to it, or raise it.
+    """Show what is spent of a budget and who holds some of it, or raise it.
 
     An act is recorded with its reason, holds from the next question on, in every window, and needs no runner at work:
     visits put off for it go on by themselves, runs that it stopped when they are resumed. It never takes more away

@@ -24,7 +24,7 @@ fsm guards --name customer=acme
 @click.option("--all", "everything", is_flag=True, help="All of them, also of a budget with many labels.")
 @db_option
 def command(path: str | None, name: str, everything: bool, db: str | None, as_json: bool) -> None:
-    """Show the guards that runs share: how each stands, who asks it, and whose visits hold some of it.
+    """Show the guards that runs share: how each stands, who asks it, whose visits hold some of it.
 
     Each is one row for all runs, processes and machines of the journal that name it. `fsm breaker NAME` and
     `fsm budget NAME` show what has become of one, and move it. Of budgets for each value of a label the fullest

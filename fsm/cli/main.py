@@ -27,7 +27,7 @@ VERBS = {
     "guards": "Show the guards that runs share: how each stands, who asks it, whose visits hold some of it.",
     "breaker": "Show what has become of a breaker, or have your word on it.",
     "budget": "Show what is spent of a budget and who holds some of it, or raise it.",
-    "rate": "Show a rate: how many visits have begun lately, and who comes next; or have it begin as new.",
+    "rate": "Show how many visits of a rate have begun lately, or have it begin as new.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",
     "backup": "Copy a journal, also while it is being written.",
 }

@@ -15,7 +15,7 @@ fsm rate model --reset --reason 'its row was damaged'
 @act_options
 @db_option
 def command(name: str, reset: bool, reason: str, by: str, limit: int, db: str | None, as_json: bool) -> None:
-    """Show a rate that runs share, or have it begin as new.
+    """Show how many visits of a rate have begun lately, or have it begin as new.
 
     A reset is recorded with its reason. Runs that were given a slot keep it; after a reset as many more may begin
     as the rate allows, so for one window there may be twice as many. NAME is a name that `fsm guards` lists.

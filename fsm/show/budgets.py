@@ -6,11 +6,11 @@ from typing import Any
 from fsm.core.budget import BudgetRow, seen
 from fsm.core.shares import budgeting
 from fsm.define.guard import Placed, Verdict
-from fsm.journal.guards import Asker, Change, Stored
+from fsm.journal.guards import Change, Stored
 from fsm.journal.holding import Holder
 from fsm.show.amounts import VISITS, amount, bare, of_limit, unit_of
 from fsm.show.here import Here
-from fsm.show.sight import Finding, Line, Sight, asked_by, left_among, resume, run_names
+from fsm.show.sight import Finding, Line, Sight, asked_by, left_among, places, resume, run_names
 from fsm.show.words import ago, count, duration, joined, moment, money, safe, shown
 
 HOLDERS_MAX = 20  # for programs
@@ -159,13 +159,11 @@ def _asked(found: Stored) -> str:
     if len(limits) < 2:
         return asked_by(found)
     unit = unit_of(found.name)
-    by_limit = [f"{joined(_places(found.askers, limit), 'and')} up to {bare(unit, limit)}" for limit in sorted(limits)]
-    return f"asked by {'; '.join(by_limit)}"
-
-
-def _places(askers: tuple[Asker, ...], limit: int) -> list[str]:
-    these = (asker for asker in askers if budgeting(asker.guard).limit == limit)
-    return list(dict.fromkeys(f"{safe(asker.machine)} on {safe(asker.at)}" for asker in these))
+    told = []
+    for limit in sorted(limits):
+        these = places(asker for asker in found.askers if budgeting(asker.guard).limit == limit)
+        told.append(f"{joined(these, 'and')} up to {bare(unit, limit)}")
+    return f"asked by {'; '.join(told)}"
 
 
 def _held(found: Stored, sight: Sight) -> str:
