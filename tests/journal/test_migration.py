@@ -13,7 +13,8 @@ from sqlite_utils import Database
 from fsm import Machine, Spent, State, read_journal, replay_run
 from fsm.cli.main import VERBS
 from fsm.core.breaking import BreakerRow
-from fsm.journal.guards import breakers, changes
+from fsm.define.guard import Share
+from fsm.journal.guards import changes, stored
 from fsm.journal.migrations import migrations
 from fsm.journal.schema import FORMAT
 from guards import Breaker
@@ -103,7 +104,7 @@ def test_who_only_reads_finds_all_of_it_and_leaves_it_as_it_is(older: Path):
         ("intent", Spent(), None),
         ("outcome", Spent(7, 3), None),
     ]
-    assert not breakers(reader) and not changes(reader, "tool", 9)
+    assert not stored(reader) and not changes(reader, Share("breaker", "tool"), 9)
     reader.close()
     assert version(older) == before
 
@@ -136,7 +137,7 @@ async def test_opened_for_writing_it_is_brought_up_and_its_runs_go_on(older: Pat
         await runner.start(Guarded, Ask(), run_id="new")
         assert (await runner.settled("new")).state == "done"
     reader = read_journal(older)
-    assert [found.row for found in breakers(reader)] == [BreakerRow()]
+    assert [found.row for found in stored(reader)] == [BreakerRow()]
     assert all(replay_run(reader, run_id).agreed for run_id in ("ended", "waits", "new"))
     reader.close()
 
