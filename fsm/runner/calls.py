@@ -158,10 +158,10 @@ class CallDesk:
             row = await self._write(row, ask=asked, time_ms=time_ms)
             ticket.purse.permits += [(guard, given) for (guard, _), given in zip(asked, row.permits, strict=True)]
         except NotPermitted as refused:
-            self.leave(ticket)
+            self.leave(ticket, made=False)
             self._refuse(name, refused.code, dict(refused.numbers))
         except BaseException:
-            self.leave(ticket)
+            self.leave(ticket, made=False)
             raise
         point("call.intended")
         return None, ticket
@@ -206,8 +206,10 @@ class CallDesk:
         assert outcome is not None
         return _decoded(outcome, ticket.returns)
 
-    def leave(self, ticket: Ticket, outcome: Call | None = None) -> None:
+    def leave(self, ticket: Ticket, outcome: Call | None = None, made: bool = True) -> None:
         """The call is over; whoever wanted to make the same is told its outcome, if it has one."""
+        if not made:
+            ticket.purse.declare(UNDECLARED)
         self.live.leave(ticket.purse)
         self._under_way.pop(ticket.key, None)
         if not ticket.outcome.done():
@@ -246,12 +248,11 @@ class CallDesk:
     async def _write(self, row: Call, **shared: Any) -> Call:
         try:
             return await self.journal.call(row, **shared)
-        except NotPermitted:
-            raise
-        except Fenced as fenced:
-            raise VisitOver(str(fenced)) from None
-        except JournalError as error:
-            if self.live.token == self.token:
+        except (NotPermitted, Fenced, JournalError) as error:
+            self.live.unbook(row.spent)
+            if isinstance(error, NotPermitted):
+                raise
+            if not isinstance(error, Fenced) and self.live.token == self.token:
                 self.lost(error)
             raise VisitOver(str(error)) from None
 

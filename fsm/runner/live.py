@@ -230,6 +230,11 @@ class Live:
             spent, self.in_rows = self.unbooked, self.spent
         return spent
 
+    def unbook(self, spent: Spent) -> None:
+        """The row was not written: the next record holds it, or another row."""
+        with self._lock:
+            self.in_rows -= spent
+
     def open(self, purse: Purse) -> None:
         """A call begins; what is spent in it goes there, from any thread."""
         with self._lock:

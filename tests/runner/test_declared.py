@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from fsm import (
     AgentFailed,
+    CallFailed,
     CallRefused,
     Machine,
     Record,
@@ -25,7 +26,7 @@ from fsm import (
 )
 from fsm.core.used import Used
 from fsm.testing import MovableClock, StubView
-from guards import CostBudget, LoopCap, TokenBudget
+from guards import Breaker, CostBudget, LoopCap, TokenBudget
 from tests.helpers import running
 
 
@@ -135,8 +136,8 @@ async def test_calls_at_once_cannot_overshoot_together(db: Path) -> None:
         held = {"tokens": 0, "reserved": 900, "asked": 300, "tokens_max": 1_000}
         assert refusal(record) == ("ask", "tokens_max", held)
         assert made in ([], [0, 1, 2])
-        assert total(runner) == Spent(900), "three were cut off, and nobody knows"
-        assert record.note["unknown_tokens"] == 900 - 100 * len(made)
+        assert total(runner) == Spent(300 * len(made)), "nobody knows of those that had begun"
+        assert record.note.get("unknown_tokens", 0) == 200 * len(made)
 
 
 @pytest.mark.parametrize(
@@ -169,6 +170,31 @@ async def test_the_budgets_of_the_run_that_stand_on_the_state_or_the_machine(
         assert record.hop == ("finish" if said is None else "cut")
         assert said is None or refusal(record) == ("ask", *said)
         assert record.spent == Spent(100, 1_000)
+
+
+class Watched(Work):
+    limits = everywhere(Breaker("tool", failures_max=1), otherwise=Work.wait)
+
+
+async def test_a_call_that_a_breaker_refuses_is_not_made_and_books_nothing_of_what_it_declared(db: Path) -> None:
+    async def fail() -> None:
+        raise ConnectionError("down")
+
+    async def agent(view: Any) -> Done:
+        view.spend(tokens=7)
+        with contextlib.suppress(CallFailed):
+            await view.call("tool", fail)
+        view.spend(tokens=5)
+        await view.call("tool", fail, tokens_max=500)
+        raise AssertionError("it went on")
+
+    machine = Watched.with_agents(work=agent)
+    async with running(db, machine) as runner:
+        record = await ran(runner, machine)
+        assert (record.hop, refusal(record)[:2]) == ("cut", ("tool", "open"))
+        assert total(runner) == Spent(12)
+        await runner.send("r", Stray())
+        assert total(runner) == Spent(12)
 
 
 async def test_what_a_call_did_not_need_is_free_again_and_what_it_failed_with_is_known(db: Path) -> None:
