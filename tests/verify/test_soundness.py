@@ -1,7 +1,7 @@
 """What is proven of a machine against all that it can do, found by driving `decide` itself through everything."""
 
 from collections import Counter as Tally
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -18,14 +18,14 @@ from fsm.verify.product import SITUATIONS_MAX, explore, situations_of
 from fsm.verify.termination import arcs_of, endless
 from fsm.verify.witness import Leg, drive, scenario, without_code
 from fsm.verify.worst import worst
-from tests.verify.random_machines import Brute, machine
+from tests.verify.random_machines import Brute, Chooser, machine, sharing_machine
 
 DECISIONS_MAX = 6_000
 
 
-def held(seed: int) -> str:
+def held(seed: int, made: Callable[[int], tuple[MachineSpec, Chooser]] = machine) -> str:
     """Everything that is said of one machine, held against brute force; in a word, what kind of machine it was."""
-    spec, chooser = machine(seed)
+    spec, chooser = made(seed)
     brute = Brute(spec, chooser)
     if not brute.explore(DECISIONS_MAX):
         return "too large"
@@ -103,6 +103,12 @@ def counted(spec: MachineSpec, snapshot: Snapshot) -> tuple[str, list[int]]:
 def test_what_is_proven_of_small_machines_is_true(part: int):
     tally = Tally(held(seed) for seed in range(100 * part, 100 * part + 100))
     assert tally["too large"] <= 20 and len(tally) > 4, tally
+
+
+@pytest.mark.parametrize("part", range(6))
+def test_what_is_proven_of_small_machines_that_share_is_true(part: int):
+    tally = Tally(held(seed, sharing_machine) for seed in range(100 * part, 100 * part + 100))
+    assert tally["too large"] <= 30 and len(tally) > 4, tally
 
 
 @pytest.mark.slow
