@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from guards.token_budget import _Budget
+from guards.budget import Budget
 
 
 @frozen
-class CostBudget(_Budget):
+class CostBudget(Budget):
     """`TokenBudget` in millionths of a dollar: what agents report with `view.spend(usd_micros=...)`.
 
     A visit sets aside its state's `usd_micros_max`. Code: `cost_budget`; the others as there.

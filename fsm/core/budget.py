@@ -6,9 +6,11 @@ settles what it did spend when it is over; what it did not need is free again. A
 nothing aside: its verdict says so (no `asked`), and it may overshoot.
 
     allow    spent + reserved + asked <= limit; that much is set aside if the move is made
-    defer    it would fit if nothing were set aside: `reserved`, asked again when some of it may have been settled
+    defer    it would fit if nothing were set aside, and nobody waited: `busy`, asked again when some may be settled
     refuse   spent + asked > limit; or the soft limit is reached: `budget_warned`, so that a machine can go on with
              something cheaper
+
+A bulkhead is a budget of visits: one is set aside for each, and none is ever spent.
 
 With `window_ms` spending counts in the window that it was settled in, and each begins with nothing spent; windows
 are aligned to the epoch. What is set aside stays so across windows. A row that cannot be read refuses: `unreadable`.
@@ -29,9 +31,13 @@ DEFER_MS_MAX = 30_000
 
 @frozen(kw_only=True)
 class Budgeting:
-    """The limits of a budget, in tokens or millionths of a dollar; `code` is what it refuses with."""
+    """The limits of a budget, in tokens, millionths of a dollar, or visits at once.
+
+    `code` is what it refuses with, `busy` what it defers with.
+    """
 
     code: str
+    busy: str = "reserved"
     limit: int
     warn_at: int | None = None
     window_ms: int | None = None
@@ -79,13 +85,17 @@ class BudgetRow:
         return BudgetRow(readable=False)
 
 
-def ask(row: BudgetRow, budgeting: Budgeting, asked: int | None, at_ms: int, defers: int) -> tuple[Verdict, BudgetRow]:
+def ask(
+    row: BudgetRow, budgeting: Budgeting, asked: int | None, at_ms: int, defers: int = 0, waiting: int = 0
+) -> tuple[Verdict, BudgetRow]:
     """May a visit begin that spends `asked` at most (0: nobody knows, None: nothing)? With the row, should it begin.
 
     `defers` is how often it was put off before: it is asked again after a quarter of a second, then ever later.
+    `waiting` is what those ask for who were put off before it: it does not overtake them.
     """
     now, limit = seen(row, budgeting, at_ms), budgeting.limit + row.raised
-    numbers = {**now.numbers(), **({"asked": asked} if asked else {}), "limit": limit}
+    told = {"asked": asked or 0, "waiting": waiting if asked else 0}
+    numbers = {**now.numbers(), **{name: number for name, number in told.items() if number}, "limit": limit}
     if not now.readable:
         return Verdict("refuse", "unreadable", numbers), row
     if asked is None:
@@ -95,9 +105,9 @@ def ask(row: BudgetRow, budgeting: Budgeting, asked: int | None, at_ms: int, def
     if budgeting.warn_at is not None and now.spent + max(asked, 1) > budgeting.warn_at + row.raised:
         warned = {**numbers, "warn_at": budgeting.warn_at + row.raised}
         return Verdict("refuse", "budget_warned", warned), row
-    if now.spent + now.reserved + max(asked, 1) > limit:
+    if now.spent + now.reserved + max(asked, 1) + waiting > limit:
         pause_ms = min(DEFER_MS << min(defers, 10), DEFER_MS_MAX)
-        return Verdict("defer", "reserved", numbers, at_ms + pause_ms), row
+        return Verdict("defer", budgeting.busy, numbers, at_ms + pause_ms), row
     return Verdict("allow", "", numbers), evolve(now, reserved=now.reserved + asked) if asked else row
 
 

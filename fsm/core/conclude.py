@@ -12,7 +12,8 @@ from fsm.core.engine import Engine
 from fsm.core.plan import Event, Plan, Retrying, Way
 from fsm.core.record import ENDED, Kind, Outcome, Record
 from fsm.core.select import select
-from fsm.core.sharing import Apart, Recorded, Shared, Sharing
+from fsm.core.shares import Apart, Recorded, Shared
+from fsm.core.sharing import Sharing
 from fsm.core.snapshot import Snapshot, apply, is_pending
 from fsm.define.guard import NOTHING_KEPT, Ruling
 from fsm.define.parts import START
@@ -72,17 +73,21 @@ def _concluded(engine: Engine, snapshot: Snapshot, plan: Plan, sharing: Sharing)
         way = after
     untils = [ruling.verdict.until_ms or 0 for ruling in given if ruling.verdict.decision == "defer"]
     if untils:
-        return _deferred(engine, snapshot, plan, (*rulings, *_of_no_move(given)), max(untils))
+        sharing.queue(way.answers, given)
+        return _deferred(engine, snapshot, plan, (*rulings, *_of_no_move(given, deferred=True)), max(untils))
     sharing.take(way.answers)
     return _taken(engine, snapshot, plan, (*rulings, *given), way)
 
 
-def _of_no_move(rulings: tuple[Ruling, ...]) -> tuple[Ruling, ...]:
-    """The rulings on a way that is not taken: nothing is kept of them."""
-    if not any(ruling.verdict.keep for ruling in rulings):
+def _of_no_move(rulings: tuple[Ruling, ...], deferred: bool = False) -> tuple[Ruling, ...]:
+    """The rulings on a way that is not taken: nothing is kept of them, but what was reserved by those who defer."""
+    stripped = [r for r in rulings if r.verdict.keep and not (deferred and r.verdict.decision == "defer")]
+    if not stripped:
         return rulings
     return tuple(
         Ruling(ruling.guard, ruling.at, ruling.standing, evolve(ruling.verdict, keep=NOTHING_KEPT))
+        if ruling in stripped
+        else ruling
         for ruling in rulings
     )
 
@@ -136,7 +141,7 @@ def _noted(engine: Engine, snapshot: Snapshot, plan: Plan, kind: Kind, rulings: 
 def _deferred(engine: Engine, snapshot: Snapshot, plan: Plan, rulings: tuple[Ruling, ...], until_ms: int) -> Decision:
     """Put off; but one event at a time: another from outside is refused until that one is decided."""
     if snapshot.pending is not None and not _is_pending(snapshot, plan.event) and not plan.event.own:
-        return _noted(engine, snapshot, plan, "refused", rulings)
+        return _noted(engine, snapshot, plan, "refused", _of_no_move(rulings))
     return _decision(
         engine,
         snapshot,

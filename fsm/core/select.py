@@ -20,12 +20,13 @@ from typing import Any
 from attrs import evolve
 
 from fsm.core.asking import DEFER_EXHAUSTED, Answer, Asking, NotRecorded, broken, is_allowed, refusing
+from fsm.core.counters import with_told
 from fsm.core.engine import Engine
 from fsm.core.plan import ESCALATED, Event, Plan, Retrying, Told, Way, permitted
 from fsm.core.record import Record
 from fsm.core.retrying import FAILURES, pause_ms
-from fsm.core.sharing import share_of
-from fsm.core.snapshot import Snapshot, is_pending, with_told
+from fsm.core.shares import share_of
+from fsm.core.snapshot import Snapshot, is_pending
 from fsm.core.strikes import Outcome, outcome_of, with_attempt
 from fsm.define.events import RUNTIME_BYTES_MAX, RUNTIME_EVENTS, RuntimeEvent, escalated
 from fsm.define.guard import Facts, Kept, Placed, Ruling

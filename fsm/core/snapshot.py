@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 
 from attrs import evolve, field, frozen
 
-from fsm.core.record import MOVES, NO_STRIKES, NOTHING, Outcome, Record, Spent
-from fsm.define.guard import NOTHING_KEPT, Counter, Kept, Ruling
+from fsm.core.counters import with_hop, with_told
+from fsm.core.record import MOVES, NOTHING, Outcome, Record, Spent
+from fsm.define.guard import NOTHING_KEPT, Decision, Kept, Ruling, Share
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.define.value import value
@@ -89,19 +90,30 @@ def is_over(record: Record) -> bool:
     return moves or (record.own and record.kind == "deferred")
 
 
-def _holds(spec: MachineSpec, rulings: Iterable[Ruling]) -> Mapping[str, int]:
-    """What a move sets aside of shared budgets, by the rulings on the way that is taken; each guard rules there once.
+def of_budgets(spec: MachineSpec, rulings: Iterable[Ruling], decision: Decision) -> dict[Share, int]:
+    """Of the budgets that decided so on one way what they were asked for; each guard rules there once.
 
     A record says which of several guards alike it was only where that one keeps something: here their order tells.
     """
-    found: dict[str, int] = {}
+    found: dict[Share, int] = {}
     turns: Counts[tuple[str, str]] = Counts()
     for ruling in rulings:
         turns[alike := (ruling.guard, ruling.at)] += 1
         share, asked = spec.budgets.get((*alike, turns[alike])), ruling.verdict.numbers.get("asked", 0)
-        if share is not None and asked and ruling.verdict.decision == "allow":
-            found[share.name] = asked
-    return found or NO_HOLDS
+        if share is not None and asked and ruling.verdict.decision == decision:
+            found[share] = asked
+    return found
+
+
+def _holds(spec: MachineSpec, rulings: Iterable[Ruling]) -> Mapping[str, int]:
+    """What a move sets aside, by the rulings on the way that is taken."""
+    return {share.name: asked for share, asked in of_budgets(spec, rulings, "allow").items()} or NO_HOLDS
+
+
+def _still_held(spec: MachineSpec, snapshot: Snapshot) -> Mapping[str, int]:
+    """What the visit holds of budgets that this definition of its machine has as well."""
+    names = {share.name for share in spec.spends[snapshot.state]}
+    return {name: amount for name, amount in snapshot.holds.items() if name in names}
 
 
 def failure_seq(snapshot: Snapshot) -> int | None:
@@ -124,7 +136,7 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         snapshot = evolve(snapshot, run_id=str(record.note.get("run_id", "")))
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
-        moved = _moved(spec, snapshot, record, _with_hop(spec, counters, record), memory)
+        moved = _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
         return evolve(moved, holds=_holds(spec, _of_move(spec, record)), settled=moved.spent) if spec.budgets else moved
     if spec.budgets and is_over(record):
         snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
@@ -138,7 +150,8 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
             return evolve(after, refusals=snapshot.refusals + (not record.own), pending=_still(snapshot, record))
         case "deferred":
             started = snapshot.started_at_ms or record.at_ms  # an entry guard may put off the very start
-            return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started)
+            kept = _with_kept(after.kept, record.rulings)
+            return evolve(after, pending=_put_off(snapshot, record), started_at_ms=started, kept=kept)
         case "retried":
             return _again(spec, after, record)
         case "resumed":
@@ -146,6 +159,8 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
             fresh = record.attempt if why == "asked" else snapshot.fresh
             lost = why == "lost" and not snapshot.rests(record.at_ms)
             return evolve(after, attempt=record.attempt, fresh=fresh, resumes=snapshot.resumes + lost)
+        case "repinned" if snapshot.holds or spec.budgets:
+            return evolve(after, holds=_still_held(spec, snapshot), settled=snapshot.settled or snapshot.spent)
         case "halted" | "ended":
             return evolve(after, pending=None)
         case _:
@@ -237,43 +252,6 @@ def keeping(kept: Kept, keep: Kept) -> Kept:
         if not number:
             del after[name]
     return after
-
-
-def _with_hop(spec: MachineSpec, before: Mapping[str, int], record: Record) -> dict[str, int]:
-    counters = dict(before)
-    hop, target = record.hop, record.state
-    started = record.source == START
-    for key in (f"visits:{target}", f"fires:{hop}", *(() if started else ("hops",))):
-        counters[key] = counters.get(key, 0) + 1
-    for counter in spec.since_counters:
-        if counter.since == target:
-            counters[counter.key] = 0
-        elif _counts(counter, hop, target) and not (started and counter.of == "hops"):
-            counters[counter.key] = counters.get(counter.key, 0) + 1
-    return counters
-
-
-def _counts(counter: Counter, hop: str, target: str) -> bool:
-    return counter.of == "hops" or (counter.of, counter.subject) in (("fires", hop), ("visits", target))
-
-
-def _with_spending(spec: MachineSpec, before: Mapping[str, int], spent: Spent) -> dict[str, int]:
-    counters = dict(before)
-    for name, amount in (("tokens", spent.tokens), ("usd_micros", spent.usd_micros)):
-        if amount:
-            counters[name] = counters.get(name, 0) + amount
-            for counter in spec.since_counters:
-                if counter.of == name:
-                    counters[counter.key] = counters.get(counter.key, 0) + amount
-    return counters
-
-
-def with_told(
-    spec: MachineSpec, counters: Mapping[str, int], spent: Spent, strikes: Mapping[str, int] = NO_STRIKES
-) -> Mapping[str, int]:
-    """The counters as they are once `spent` and `strikes` are recorded; this is what guards look at."""
-    counters = _with_spending(spec, counters, spent) if spent else counters
-    return {**counters, **{f"strikes:{name}": count for name, count in strikes.items()}} if strikes else counters
 
 
 def _still(snapshot: Snapshot, record: Record) -> Pending | None:

@@ -25,11 +25,6 @@ def is_failure(status: int | None) -> bool:
     return status is None or not 400 <= status < 500 or status in BUSY
 
 
-def key_of(name: str) -> str:
-    """The counter of what is depended on."""
-    return f"strikes:{name}"
-
-
 def with_attempt(
     spec: MachineSpec, snapshot: Snapshot, payload: Payload, strikes: Mapping[str, int]
 ) -> Mapping[str, int]:

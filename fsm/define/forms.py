@@ -25,7 +25,7 @@ class CounterForm(TypedDict):
 
 
 class ShareForm(TypedDict):
-    kind: Literal["breaker", "budget"]
+    kind: Literal["breaker", "budget", "rate"]
     name: str
 
 

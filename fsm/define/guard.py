@@ -136,7 +136,7 @@ class Share:
     A budget named `tokens:machine` is one for each machine, `tokens:label:tenant` one for each value of that label.
     """
 
-    kind: Literal["breaker", "budget"]
+    kind: Literal["breaker", "budget", "rate"]
     name: str
 
 

@@ -135,10 +135,24 @@ class MachineSpec:
         )
 
     @cached_property
+    def shares(self) -> bool:
+        """Whether any guard shares a row with other runs."""
+        return any(guard.shares is not None for guard in self.guards)
+
+    @cached_property
     def budgets(self) -> Mapping[tuple[str, str, int], Share]:
         """The budgets that guards share with other runs: by the guard's name, its place, and its number there."""
         shared = [(guard, guard.shares) for guard in self.guards if guard.shares is not None]
         return {(guard.name, guard.at, guard.nth): share for guard, share in shared if share.kind == "budget"}
+
+    @cached_property
+    def spends(self) -> Mapping[str, Mapping[Share, Placed]]:
+        """Of each state the budgets that its visits spend, each once, with a guard that asks it."""
+        found = {}
+        for state in self.states:
+            asked = [(guard, guard.shares) for guard in (*state.guards, *self.machine_wide)]
+            found[state.name] = {share: guard for guard, share in asked if share and share.kind == "budget"}
+        return found
 
     @cached_property
     def breakers(self) -> dict[str, tuple[Placed, ...]]:

@@ -7,8 +7,8 @@ from attrs import define
 
 from fsm.core import breaker
 from fsm.core.breaking import BreakerRow, Breaking
+from fsm.core.permits import tell
 from fsm.core.plan import Told
-from fsm.core.sharing import tell
 from fsm.define.guard import Share
 from fsm.journal.operations import Operation
 from fsm.journal.shared import SharedRows

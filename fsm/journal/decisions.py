@@ -86,7 +86,7 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
         shared.enter(member.run, at_ms, member.lease_ms, machine, member.labels)
         decision = conclude(member.engine, member.snapshot, member.plan, shared)
         member.result = Decided(decision)
-        _note(changes, run, member, member.result)
+        _note(changes, run, member, member.result, shared)
     _write(connection, changes)
     shared.write()
 
@@ -101,7 +101,7 @@ def _fence(run: _Standing, member: Decide) -> str | None:
     return None
 
 
-def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -> None:
+def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided, shared: SharedRows) -> None:
     """Adds what this member writes; `run` stands from now on as its row will, for the members after it."""
     if member.inbox is not None:
         changes.consumed.append(member.inbox)
@@ -121,7 +121,7 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided) -
         run.seq, run.outcome, run.owner = record.seq, record.outcome, owner
         run.calls, run.dropped, run.spent = None, 0, NOTHING
         _note_record(changes, member, record, detail, run.head)
-        _note_timers(changes, member, record, after)
+        _note_timers(changes, member, record, after, shared)
         _note_deaf(changes, member.run, record)
         _note_snapshot(changes, member, decided, after)
     changes.runs[run.key] = (
@@ -146,10 +146,11 @@ def _note_record(changes: _Changes, member: Decide, record: Record, detail: byte
         changes.artifacts.append((record.digest, record.body.decode()))
 
 
-def _note_timers(changes: _Changes, member: Decide, record: Record, after: Snapshot) -> None:
+def _note_timers(changes: _Changes, member: Decide, record: Record, after: Snapshot, shared: SharedRows) -> None:
     for kind in timers_over(member.snapshot, after):
         changes.timers_over.setdefault(kind, []).append(member.run)
-    changes.timers += timers_set(member.run, member.engine.spec, member.snapshot, after, record)
+    spec = member.engine.spec
+    changes.timers += timers_set(member.run, spec, member.snapshot, after, record, shared.awaited(spec, record))
 
 
 def _note_deaf(changes: _Changes, run: int, record: Record) -> None:

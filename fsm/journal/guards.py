@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from attrs import frozen
 
 from fsm.core.breaking import BreakerRow, Breaking
-from fsm.core.sharing import breaking
+from fsm.core.shares import breaking
 from fsm.journal.reader import Reader
 
 _SHARED = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'shared_log'"

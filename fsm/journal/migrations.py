@@ -5,7 +5,7 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from fsm.journal.schema import APPLICATION_ID, FORMAT, SHARED, TABLES, VIEWS, triggers
+from fsm.journal.schema import APPLICATION_ID, FORMAT, SHARED, TABLES, VIEWS, WAITS, triggers
 
 migrations = Migrations("turnstile")
 
@@ -21,6 +21,13 @@ def format_1(db: Database) -> None:
 def format_2(db: Database) -> None:
     """What runs share: a row each, and a log of how its state changed."""
     for statement in _statements(SHARED):
+        db.execute(statement)
+
+
+@migrations()
+def format_3(db: Database) -> None:
+    """What an event waits for that was put off."""
+    for statement in _statements(WAITS):
         db.execute(statement)
 
 

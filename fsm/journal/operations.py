@@ -15,9 +15,9 @@ from attrs import define, evolve, field
 
 from fsm.core.conclude import Decision, conclude
 from fsm.core.engine import Engine
+from fsm.core.permits import permit, tell
 from fsm.core.plan import Asked, Plan, Told
 from fsm.core.record import ENDED, NOTHING, Record, Spent, link
-from fsm.core.sharing import permit, tell
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict
@@ -37,7 +37,7 @@ from fsm.journal.rows import (
     snapshot_body,
 )
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
-from fsm.journal.shared import NO_LABELS, SharedRows
+from fsm.journal.shared import NO_LABELS, SharedRows, give_back, settle_late
 
 ARTIFACT_SQL = (  # one that was erased is there again once somebody writes it again
     "INSERT INTO artifact (digest, body) VALUES (?, ?)"
@@ -135,7 +135,7 @@ class Begin(Operation):
             values + position,
         ).fetchone()[0]
         insert_record(connection, key, record, detail, head)
-        rows = timers.timers_set(key, spec, Snapshot(), snapshot, record)
+        rows = timers.timers_set(key, spec, Snapshot(), snapshot, record, shared.awaited(spec, record))
         bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, rows)
         shared.write(key)
         return get_run(connection, key), decision
@@ -193,11 +193,12 @@ class Append(Operation):
         if self.snapshot is not None:
             assert self.spec is not None
             after = apply(self.spec, self.snapshot, record)
+            give_back(connection, run, self.snapshot, after)
             memory = after.memory.decode() if after.memory is not None else None
             values = (run.key, record.seq, snapshot_body(after), memory)
             bulk.insert(connection, "snapshot", ("run", "seq", "body", "memory"), [values])
         if self.timeout_ms is not None:
-            timer = (run.key, "timeout", run.entered, record.at_ms + self.timeout_ms)
+            timer = (run.key, "timeout", run.entered, record.at_ms + self.timeout_ms, None, 0)
             bulk.upsert(connection, "timer", timers.COLUMNS, timers.KEYS, [timer])
         owner = self.epoch if record.outcome == "running" else 0
         connection.execute(
@@ -234,6 +235,8 @@ class WriteCall(Operation):
         counts = self._first(connection) if self.call.kind == "outcome" and self.call.attempt > 1 else None
         calls = insert_call(connection, run, self.call)
         connection.execute("UPDATE run SET calls = ? WHERE key = ?", (calls, run.key))
+        if run.outcome in ENDED and self.call.spent:
+            settle_late(connection, run, self.call)
         return counts or evolve(self.call, seq=run.seq, permits=permits)
 
     def _shared(self, connection: sqlite3.Connection) -> tuple[int, ...]:

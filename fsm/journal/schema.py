@@ -7,7 +7,7 @@ record or call refers to any more. A body may be erased (set to NULL): the chain
 """
 
 APPLICATION_ID = 0x5455524E  # "TURN"
-FORMAT = 2
+FORMAT = 3
 PAGE_SIZE = 8192
 
 TABLES = """
@@ -134,6 +134,12 @@ CREATE TABLE tombstone (
   reason TEXT NOT NULL,
   at_ms INTEGER NOT NULL
 ) STRICT;
+"""
+
+WAITS = """
+ALTER TABLE timer ADD COLUMN waits TEXT;
+ALTER TABLE timer ADD COLUMN asks INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX timer_waits ON timer(waits) WHERE waits IS NOT NULL;
 """
 
 SHARED = """

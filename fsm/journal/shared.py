@@ -10,14 +10,25 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from fsm.core.sharing import ROWS, Row, share_of
+from fsm.core.budget import settled
+from fsm.core.record import Record
+from fsm.core.shares import ROWS, Row, budgeting, share_of, spent_of
+from fsm.core.sharing import awaited
+from fsm.core.snapshot import Snapshot
 from fsm.define.guard import Placed, Share
+from fsm.define.spec import MachineSpec
 from fsm.journal import bulk
+from fsm.journal.rows import Call, Run
+from fsm.journal.timers import Waits
 
 COLUMNS = ("kind", "name", "body", "at_ms")
 NO_LABELS: Mapping[str, str] = {}
+WAKE_SQL = (  # in their order as many as there is room for; one whose runner is gone is not woken twice
+    "UPDATE timer SET due_ms = ?1 WHERE rowid IN (SELECT id FROM (SELECT rowid AS id, sum(asks) OVER (ORDER BY rowid)"
+    " AS needed FROM timer WHERE waits = ?2 AND due_ms > ?1) WHERE needed <= ?3)"
+)
 LOG_COLUMNS = ("kind", "name", "at_ms", "run", "before", "after", "note")
 
 
@@ -33,6 +44,8 @@ class SharedRows:
     _machine: str = ""
     _labels: Mapping[str, str] = NO_LABELS
     _rows: dict[Share, Row] = field(factory=dict)
+    _waiting: dict[Share, int] = field(factory=dict)
+    _freed: dict[Share, int] = field(factory=dict)
     _changed: dict[Share, int] = field(factory=dict)
     _log: list[tuple[Any, ...]] = field(factory=list)
 
@@ -44,9 +57,9 @@ class SharedRows:
         self._machine, self._labels = machine, labels
 
     def row(self, guard: Placed, turn: int = 0) -> Row:
-        return self.of(self._resolved(share_of(guard)))
+        return self.of(self.resolved(share_of(guard)))
 
-    def _resolved(self, share: Share) -> Share:
+    def resolved(self, share: Share) -> Share:
         """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
         if share.kind != "budget":
             return share
@@ -60,6 +73,18 @@ class SharedRows:
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most
 
+    def waiting(self, guard: Placed, turn: int = 0) -> int:
+        share = self.resolved(share_of(guard))
+        if share not in self._waiting:
+            sql = "SELECT coalesce(sum(asks), 0) FROM timer WHERE waits = ?"
+            self._waiting[share] = self.connection.execute(sql, (share.name,)).fetchone()[0]
+        return self._waiting[share]
+
+    def awaited(self, spec: MachineSpec, record: Record) -> Waits:
+        """The name of the row that a record of this decision puts an event off for, and what it asks of it."""
+        share, asks = awaited(spec, record) or (None, 0)
+        return (self.resolved(share).name if share is not None else None), asks
+
     def of(self, share: Share) -> Row:
         """The row as it stands now; a fresh one if nobody has written it yet."""
         row = self._rows.get(share)
@@ -71,7 +96,10 @@ class SharedRows:
         return row
 
     def put(self, guard: Placed, row: Row) -> None:
-        self.change(self._resolved(share_of(guard)), row)
+        share = self.resolved(share_of(guard))
+        if share.kind == "budget" and row.reserved < self.of(share).reserved:
+            self._freed[share] = budgeting(guard).limit
+        self.change(share, row)
 
     def change(self, share: Share, row: Row, note: Mapping[str, str] | None = None) -> None:
         """The row from now on; logged with `note` if it is another state, or an act of somebody's."""
@@ -92,4 +120,34 @@ class SharedRows:
         bulk.upsert(self.connection, "shared", COLUMNS, "kind, name", rows)
         log = [(*row[:3], row[3] if run is None else run, *row[4:]) for row in self._log]
         bulk.insert(self.connection, "shared_log", LOG_COLUMNS, log)
-        self._changed, self._log = {}, []
+        for share, limit in self._freed.items():
+            row = self._rows[share]
+            room = limit + row.raised - row.spent - row.reserved
+            self.connection.execute(WAKE_SQL, (self._at_ms, share.name, room))
+        self._changed, self._log, self._freed = {}, [], {}
+
+
+def give_back(connection: sqlite3.Connection, run: Run, before: Snapshot, after: Snapshot) -> None:
+    """What a visit no longer holds, as its machine of today has no such budget."""
+    rows = SharedRows(connection)
+    rows.enter(run.key, after.at_ms, 0, run.machine, run.labels)
+    for name, amount in before.holds.items():
+        if name not in after.holds:
+            share = rows.resolved(Share("budget", name))
+            row = rows.of(share)
+            rows.change(share, evolve(row, reserved=max(0, row.reserved - amount)))
+    rows.write()
+
+
+def settle_late(connection: sqlite3.Connection, run: Run, call: Call) -> None:
+    """What a call of an ended run has spent besides: no record is to come that would say so."""
+    text, state = connection.execute(
+        "SELECT spec, state FROM machine JOIN record ON record.run = ? AND record.seq = ? WHERE fingerprint = ?",
+        (run.key, call.entered, run.fingerprint),
+    ).fetchone()
+    rows = SharedRows(connection)
+    rows.enter(run.key, call.at_ms, 0, run.machine, run.labels)
+    for guard in MachineSpec.from_json(text).spends.get(state, {}).values():
+        spent = spent_of(guard, call.spent)
+        rows.put(guard, settled(rows.row(guard), budgeting(guard), spent, 0, call.at_ms))
+    rows.write()

@@ -98,7 +98,7 @@ class _Replaying:
 
     def all(self) -> None:
         for record in self.intact.records():
-            if self.fingerprint != self.intact.fingerprint and record.kind != "repinned":
+            if self.fingerprint != self.intact.fingerprint:  # a `repinned` record is the first of the new definition
                 self._use(self.intact.fingerprint)
             if record.kind in UNDECIDED or (record.body is None and "unread" not in record.note):
                 self._follow(record)

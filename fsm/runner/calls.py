@@ -15,8 +15,8 @@ from typing import Any
 from attrs import define, field
 
 from fsm.clock import Clock
+from fsm.core.permits import NotPermitted, asked_of
 from fsm.core.record import NOTHING, Spent
-from fsm.core.sharing import NotPermitted, asked_of
 from fsm.core.strikes import struck_out
 from fsm.crash import point
 from fsm.define.agent import Unsure

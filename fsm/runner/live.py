@@ -6,11 +6,12 @@ from contextvars import ContextVar
 
 from attrs import define, field
 
+from fsm.core.counters import key_of
 from fsm.core.engine import Engine
 from fsm.core.plan import Asked, Told
 from fsm.core.record import NOTHING, Record, Spent
 from fsm.core.snapshot import Snapshot, failure_seq
-from fsm.core.strikes import Outcome, key_of
+from fsm.core.strikes import Outcome
 from fsm.define.events import RuntimeEvent
 from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run

@@ -10,7 +10,7 @@ from typing import Any
 from attrs import define
 from pydantic import BaseModel
 
-from fsm.core.snapshot import with_told
+from fsm.core.counters import with_told
 from fsm.define.agent import Unsure
 from fsm.define.events import CallRefused, RuntimeEvent
 from fsm.define.guard import Placed, Ruling

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from itertools import starmap
 
-from fsm.core.sharing import breaking
+from fsm.core.shares import breaking
 from fsm.define.guard import Counter, Placed, Share
 from fsm.show.breaking import demands, is_breaker
 from fsm.show.words import count, duration, money, shown

@@ -19,7 +19,7 @@ from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import Record, Spent, link
 from fsm.core.select import select
-from fsm.core.sharing import Apart
+from fsm.core.shares import Apart
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import canonical, digest, seal, unseal
 from fsm.journal.connect import open_writer

@@ -10,7 +10,7 @@ from fsm.core.budget import Budgeting, BudgetRow, seen, settled
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
 from fsm.core.record import NOTHING
-from fsm.core.sharing import Apart
+from fsm.core.shares import Apart
 from fsm.core.snapshot import fold
 from fsm.define.guard import Share
 from fsm.journal.rows import record_from, record_row

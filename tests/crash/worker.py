@@ -16,7 +16,7 @@ import fsm.journal.reader
 from fsm import Machine, Record, Run, Runner, SqliteJournal
 from fsm.errors import FsmError, RunEnded
 from fsm.testing import crash_at
-from tests.crash import fuse, gates, mill, purse
+from tests.crash import fuse, gates, mill, purse, ward
 from tests.crash.gates import EVENTS, MACHINES, Ball, Rally
 from tests.crash.mill import Hint, Mill, Order
 
@@ -100,6 +100,15 @@ async def buy(folder: Path, *, runs: list[str]) -> None:
         await asyncio.gather(*(runner.finished(run_id) for run_id in runs))
 
 
+async def nurse(folder: Path, *, runs: list[str]) -> None:
+    """Start these runs at once, or go on with them, and see them end."""
+    async with Runner(folder / "runs.db", machines=[ward.Ward], poll_s=0.01, adopt=False) as runner:
+        say(folder, "at the door")
+        await gates.opened("door")
+        await asyncio.gather(*(runner.start(ward.Ward, ward.Patient(), run_id=run_id) for run_id in runs))
+        await asyncio.gather(*(runner.finished(run_id) for run_id in runs))
+
+
 async def serve(
     folder: Path, *, name: str, lease_s: float = 10.0, stall_s_max: float = 5.0, poll_s: float = 0.01
 ) -> None:
@@ -177,6 +186,7 @@ ROLES: dict[str, Role] = {
     "carry": carry,
     "call": call,
     "buy": buy,
+    "nurse": nurse,
     "serve": serve,
     "saturate": saturate,
     "single": single,

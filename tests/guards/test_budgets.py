@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from fsm import (
     unbound,
 )
 from fsm.core.budget import BudgetRow
+from fsm.define.machine import MachineType
 from fsm.testing import MovableClock
 from guards import CostBudget, LoopCap, TokenBudget
 from tests.helpers import assert_sound, running
@@ -682,3 +684,59 @@ def test_its_row_has_a_name() -> None:
     assert TOKENS.shared() == Share("budget", "tokens:machine")
     assert CostBudget(5, scope="pool:x", window_s=1.5).shared() == Share("budget", "usd_micros:pool:x/1500")
     assert TokenBudget(5).shared() is None
+
+
+# --- changed machines, late outcomes -----------------------------------------------------------------------
+
+
+async def test_a_budget_that_todays_machine_has_no_more_gets_back_what_its_visits_held(db: Path) -> None:
+    class Plain(Machine):
+        draft = State(initial=Brief, agent=unbound, tokens_max=MOST, timeout_s=60)
+        done = State(final="completed")
+        gone = State(final="failed")
+        lost = State(final="failed")
+        ok = draft.to(done, on=Draft)
+        bad = draft.to(lost, on=AgentFailed)
+        limits = everywhere(TokenBudget(LIMIT, scope="pool:other"), otherwise=gone)
+
+    async with bank(db, Desk, held=MOST) as at:
+        at.script["r"] = at.patient
+        await at.start("r")
+        await until(lambda: at.began)
+        assert at.row().reserved == MOST
+    changed: Any = MachineType("Desk", (Plain,), {})
+    async with running(db, changed.with_agents(draft=pay)) as runner:
+        await runner.resume("r", accept=True)
+        assert (await runner.settled("r")).state == "done"
+        assert rows_of(runner.journal.read) == {
+            "tokens:machine=Desk": BudgetRow(),
+            "tokens:pool:other": BudgetRow(spent=BILL),
+        }
+
+
+async def test_what_a_call_spends_after_its_run_has_ended_counts_as_well(db: Path) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def hang(view: Any) -> Draft:
+        def slow() -> None:
+            begun.set()
+            release.wait(10)
+            view.spend(tokens=BILL)
+
+        view.call_sync("model", slow)
+        return Draft()
+
+    class Hasty(Desk):
+        lost = State(final="failed")
+        late = Desk.draft.to(lost, on=TimedOut)
+
+    clock = MovableClock()
+    async with running(db, bound := Hasty.with_agents(draft=hang), clock=clock) as runner:
+        await runner.start(bound, Brief(), run_id="r")
+        await asyncio.to_thread(begun.wait, 10)
+        clock.advance(61)
+        assert (await runner.settled("r")).state == "lost"
+        assert rows_of(runner.journal.read) == {"tokens:machine=Hasty": BudgetRow()}
+        release.set()
+        await until(lambda: rows_of(runner.journal.read)["tokens:machine=Hasty"].spent)
+        assert rows_of(runner.journal.read) == {"tokens:machine=Hasty": BudgetRow(spent=BILL)}

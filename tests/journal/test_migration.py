@@ -14,6 +14,7 @@ from fsm.cli.main import VERBS
 from fsm.core.breaking import BreakerRow
 from fsm.journal.guards import breakers, changes
 from fsm.journal.migrations import migrations
+from fsm.journal.schema import FORMAT
 from guards import Breaker
 from tests.cli.conftest import Fsm, folder, fsm  # noqa: F401 - fixtures
 from tests.helpers import assert_sound, running
@@ -61,15 +62,30 @@ def first(db: Path) -> Path:
             await runner.settled("ended")
 
     asyncio.run(record())
+    return in_format_1(db)
+
+
+def in_format_1(db: Path) -> Path:
+    """The same rows in a file as format 1 was, without what came later."""
+    older = db.with_name("older.db")
     with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as connection:
-        connection.execute("DROP TABLE shared")
-        connection.execute("DROP TABLE shared_log")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'format_2'")
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with contextlib.closing(sqlite3.connect(older, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrations.apply(Database(connection), stop_before="format_2")
+        connection.execute(f"PRAGMA application_id = {application}")
         connection.execute("PRAGMA user_version = 1")
-        with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
-            migrations.apply(Database(fresh), stop_before="format_2")
-            assert schema(connection) == schema(fresh), "just what format 1 was"
-    return db
+        connection.execute("ATTACH ? AS newer", (str(db),))
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table.startswith(("sqlite_", "_sqlite_")):
+                continue
+            columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
+    db.unlink()
+    return older.rename(db)
 
 
 def version(db: Path) -> int:
@@ -95,7 +111,7 @@ def test_no_verb_that_looks_misses_the_tables(verb: str, first: Path, fsm: Fsm):
 
 async def test_opened_for_writing_it_is_brought_up_and_its_runs_go_on(first: Path):
     async with running(first, Talk, Guarded) as runner:
-        assert version(first) == 2
+        assert version(first) == FORMAT
         await runner.send("waits", Word())
         assert (await runner.settled("waits")).state == "done"
         await runner.start(Guarded, Ask(), run_id="new")

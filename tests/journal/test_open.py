@@ -21,6 +21,7 @@ from pydantic import BaseModel
 import fsm.journal.connect
 from fsm import Machine, Record, Run, Runner, SqliteJournal, State, TimedOut, read_journal, replay_run
 from fsm.errors import JournalClosed, JournalError, JournalUnwritable, NewerFormat, NotAJournal
+from fsm.journal.schema import FORMAT
 from fsm.testing import MovableClock
 from guards import LoopCap
 from tests.helpers import FULL, assert_sound, failing
@@ -119,7 +120,7 @@ def test_a_newer_format(db: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     error = refused(db)
     assert isinstance(error, NewerFormat)
-    assert error.what == "it has format 99, this release reads up to 2"
+    assert error.what == f"it has format 99, this release reads up to {FORMAT}"
     assert error.next == "install the release that wrote it, or a later one; the file is untouched"
     with pytest.raises(NewerFormat):
         read_journal(db)

@@ -14,8 +14,9 @@ from fsm.cli.parts.lines import Columns
 from fsm.cli.parts.output import text_of
 from fsm.cli.parts.screen import TICK_S, Screen
 from fsm.clock import Clock
+from fsm.core.counters import with_told
 from fsm.core.record import Record, Spent
-from fsm.core.snapshot import Snapshot, apply, fold, with_told
+from fsm.core.snapshot import Snapshot, apply, fold
 from fsm.define.spec import MachineSpec
 from fsm.errors import FsmError, RunNotFound
 from fsm.journal.reader import Reader
