@@ -71,12 +71,13 @@ class Costs:
 def costs_of(moves: Moves) -> Costs:
     """The costs of a machine's visits."""
     spec = moves.spec
-    deferring = {move.source for move in moves.all if may_defer(spec, move)}
+    deferring = {move.source for move in moves.all if not move.retries and may_defer(spec, move)}
+    pausing = {move.source for move in moves.all if move.retries and may_defer(spec, move)}
     visits = {state.name: _visit(spec, state, state.name in deferring) for state in spec.states}
     visits[START] = (0, 0, 0, 0, spec.bounds.defer_s_max * 1000 if START in deferring else 0)
     put_off = spec.bounds.defer_s_max * 1000
     retries = {
-        state.name: (state.timeout_ms or 0) + state.retry.cap_ms + (put_off if state.name in deferring else 0)
+        state.name: (state.timeout_ms or 0) + state.retry.cap_ms + (put_off if state.name in pausing else 0)
         for state in spec.states
         if state.retry is not None
     }

@@ -49,7 +49,7 @@ def moves_of(spec: MachineSpec) -> Moves:
     """Every move of the machine."""
     counters = dict.fromkeys(guard.counter for guard in spec.guards if guard.counter and is_cap(guard))
     found = _Finding(spec, tuple(counters)).found()
-    if any(guard.shares is not None for guard in spec.guards):
+    if spec.shares:
         found = (move for move in found if seen_by(spec, move) is not None)
     return Moves(spec, tuple(found), tuple(counters))
 

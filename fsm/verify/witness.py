@@ -15,7 +15,7 @@ from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import NO_STRIKES, NOTHING, Record, Spent
-from fsm.core.sharing import ROWS, Apart
+from fsm.core.shares import ROWS, Apart
 from fsm.core.snapshot import Pending, Snapshot
 from fsm.define.events import (
     RUNTIME_BYTES_MAX,
@@ -87,7 +87,7 @@ def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
     seen = seen_by(spec, move)
     assert seen is not None, "a move that is never made is none"
     if seen.rows:
-        world["shared"] = [[share.kind, share.name, row.numbers()] for share, row in seen.rows.items()]
+        world["shared"] = [[share.kind, share.name, json.loads(row.to_json())] for share, row in seen.rows.items()]
     if seen.put_off:
         world["put_off"] = True
     return {
@@ -152,7 +152,7 @@ def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision
         often, since_ms = engine.spec.bounds.defers_max, now.at_ms
         pending = Pending(max(now.seq, 0), told["event"], event_id, told["own"], since_ms, often, since_ms)
         now = evolve(now, pending=pending)
-    rows = {Share(kind, name): ROWS[kind].from_numbers(numbers) for kind, name, numbers in told.get("shared", ())}
+    rows = {Share(kind, name): ROWS[kind].from_json(json.dumps(row)) for kind, name, row in told.get("shared", ())}
     event = Event(
         payload=_payload(told["event"], now.attempt),
         at_ms=max(now.at_ms + 1, now.again.at_ms if now.again else 0, now.started_at_ms + told.get("elapsed_ms", 0)),

@@ -12,7 +12,7 @@ from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
 from fsm.core.plan import PERMIT, Event
 from fsm.core.record import Record
-from fsm.core.sharing import Row
+from fsm.core.shares import Row
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import CallRefused, CallUnsure, PayloadInvalid, RuntimeEvent
 from fsm.define.fallback import with_fallbacks
@@ -364,16 +364,15 @@ class Brute:
         """All that is decided there; what is put off, once more, later."""
         for snapshot in self.snapshots(here):
             for event, total in self.events_in(here):
-                put_off = None
+                put_off: dict[int | None, Decision] = {}
                 for decision in self.decided(snapshot, event):
                     if decision.record is not None and decision.record.kind == "deferred":
-                        put_off = decision
+                        put_off[decision.record.until_ms] = decision
                     yield from self.moved(here, event, decision, total)
-                if put_off is None:
-                    continue
-                for later, spent in self.events_again(here, event, total):
-                    for decision in self.decided(put_off.snapshot, later):
-                        yield from self.moved(here, later, decision, spent, put_off.record)
+                for until_ms, before in put_off.items():
+                    for later, spent in self.events_again(here, event, total, until_ms or 0):
+                        for decision in self.decided(before.snapshot, later):
+                            yield from self.moved(here, later, decision, spent, before.record)
 
     def snapshots(self, here: Situation) -> Iterator[Snapshot]:
         """A run there: what its visit has set aside of budgets depends on how it was entered."""
@@ -407,7 +406,7 @@ class Brute:
         record = decision.record
         if record is not None and record.hop:
             retried = record.kind == "retried"
-            elapsed = event.at_ms - 1
+            elapsed = max(at for at in self.moments if at < event.at_ms)
             late = retried and elapsed + 1 in self.moments  # its pause takes it there
             after = self.situation(decision.snapshot, elapsed + late, total if retried else 0)
             yield Onward(record, after, self.price(here, record, put_off))
@@ -423,15 +422,15 @@ class Brute:
         """Whether a guard puts off a retry beyond its pause."""
         return record.kind == "retried" and any(ruling.verdict.decision == "defer" for ruling in record.rulings)
 
-    def events_again(self, here: Situation, event: Event, total: int) -> Iterator[tuple[Event, int]]:
-        """The same event later; where it came from outside, the visit has gone on."""
-        for at in (at for at in self.moments if at >= event.at_ms - 1):
+    def events_again(self, here: Situation, event: Event, total: int, until_ms: int) -> Iterator[tuple[Event, int]]:
+        """The same event from then on; where it came from outside, the visit has gone on."""
+        for at_ms in [until_ms, *(1 + at for at in self.moments if at >= until_ms)]:
             if event.own:
-                yield evolve(event, at_ms=1 + at, spent=Spent(), strikes={}, charge=0), total
+                yield evolve(event, at_ms=at_ms, spent=Spent(), strikes={}, charge=0), total
                 continue
             for later, spent in self.events_in(here, total):
-                if later.payload.event == event.payload.event and not later.own and later.at_ms == 1 + at:
-                    yield later, spent
+                if (later.payload.event, later.own, later.at_ms) == (event.payload.event, False, event.at_ms):
+                    yield evolve(later, at_ms=at_ms), spent
 
     def events_in(self, here: Situation, known: int | None = None) -> Iterator[tuple[Event, int]]:
         """Each event that may come, with all that its visit has spent by then; `known` of it is recorded."""

@@ -9,12 +9,13 @@ from attrs import define, evolve, field
 from fsm import MachineSpec
 from fsm.core.breaking import BreakerRow
 from fsm.core.budget import BudgetRow
-from fsm.core.sharing import Row, budgeting, share_of
+from fsm.core.rate import RateRow
+from fsm.core.shares import Row, budgeting, rating, share_of
 from fsm.define.guard import Guard, Placed, Share, numbered
 from fsm.define.parts import EverywhereSpec, StateSpec
-from guards import Breaker, CostBudget, TokenBudget
+from guards import Breaker, Bulkhead, CostBudget, RateLimit, TokenBudget
 
-CODES = ("open", "half_open", "token_budget", "budget_warned", "reserved", "unreadable", "defer_exhausted", "guard_error")
+CODES = ("open", "half_open", "token_budget", "budget_warned", "unreadable", "defer_exhausted", "guard_error")
 FAR = 1 << 40
 APART = 100
 """How far the limits of these budgets lie apart: further than what any visit spends or asks."""
@@ -34,6 +35,8 @@ def guard(chance: random.Random) -> Guard:
             TokenBudget(limit, **budget),
             TokenBudget(limit, **budget),
             CostBudget(limit, **budget),
+            RateLimit("tool", chance.randint(1, 3)),
+            Bulkhead("tool", chance.randint(1, 3)),
         ]
     )
 
@@ -44,8 +47,8 @@ def sharing(spec: MachineSpec, seed: int) -> MachineSpec:
     names = [state.name for state in spec.states]
     states = [_state(chance, state, names[at + 1 :]) for at, state in enumerate(spec.states)]
     everywhere = list(spec.everywhere)
-    if chance.random() < 0.5 or states == list(spec.states):
-        placed = [guard(chance).place("run", "pool") for _ in range(chance.choice([1, 1, 2]))]
+    if chance.random() < 0.3 or states == list(spec.states):
+        placed = [guard(chance).place("run", "pool") for _ in range(chance.choice([1, 1, 1, 2]))]
         ways = _ways(chance, names)
         everywhere.insert(
             chance.randint(0, len(everywhere)), EverywhereSpec(name="pool", guards=numbered(placed), otherwise=ways)
@@ -54,7 +57,7 @@ def sharing(spec: MachineSpec, seed: int) -> MachineSpec:
 
 
 def _state(chance: random.Random, state: StateSpec, later: list[str]) -> StateSpec:
-    if chance.random() < 0.7:
+    if chance.random() < 0.8:
         return state
     guards = list(state.guards)
     guards.insert(chance.randint(0, len(guards)), guard(chance).place("state", state.name))
@@ -83,6 +86,9 @@ def rows_of(guards: Iterable[Placed]) -> dict[Share, list[Row]]:
                     for state in ("open", "half_open", "forced_open", "unreadable")
                 ),
             ]
+        elif placed.shares is not None and placed.shares.kind == "rate":
+            rows = found.setdefault(placed.shares, [RateRow(), RateRow(readable=False)])
+            rows += [RateRow(taken=((start, rating(placed).limit),)) for start in (0, FAR)]
         elif placed.shares is not None:
             limits = budgeting(placed)
             whole = limits.limit + APART
@@ -121,3 +127,6 @@ class Chosen:
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most
+
+    def waiting(self, guard: Placed, turn: int = 0) -> int:
+        return 0
