@@ -133,7 +133,7 @@ def in_common(known: Known, found: Iterable[Figure]) -> Iterator[Finding]:
     for cost in unknown:
         shared = next((guard for guard in known.moves.spec.guards if is_shared_budget(guard, cost)), None)
         if shared is not None:
-            what = f"{named(shared)} bounds what many runs spend together, until somebody raises it, and not what one does"
+            what = f"{named(shared)} bounds what many runs spend together, until people raise it, and not what one does"
             instead = f"for a bound of each run give its states {DECLARED[cost]}=, and the machine caps on its loops"
             yield about(known.moves.spec.parts[shared.at], "note", "shared-bound", what, instead)
 

@@ -77,10 +77,9 @@ class _Finding:
 
     def found(self) -> Iterator[Move]:
         for event in self.spec.initial.initial:
-            for course in self._start():
-                move = Move(START, event, "moved" if course.hop else "stopped", (), course)
-                if _can_begin(self.spec, move):
-                    yield move
+            starts = [Move(START, event, "moved" if c.hop else "stopped", (), c) for c in self._start()]
+            late = any(may_defer(self.spec, move) for move in starts if _can_begin(move, late=False))
+            yield from (move for move in starts if _can_begin(move, late))
         heard: dict[str, list[str]] = {}
         for source, event in self.lines:
             heard.setdefault(source, []).append(event)
@@ -212,11 +211,10 @@ class _Finding:
         return (tuple(counter for counter in up if counter.since != target) if reset else up), reset
 
 
-def _can_begin(spec: MachineSpec, move: Move) -> bool:
-    """Whether nothing that has yet to be counted refuses; time has passed where a start may be put off."""
-    time = may_defer(spec, move)
+def _can_begin(move: Move, late: bool) -> bool:
+    """Whether nothing that has yet to be counted refuses; time has passed only if a start may be put off."""
     counted = [asked.guard for asked in move.asked if asked.code and is_counted(asked.guard)]
-    return all((guard.limit or 0) < 1 or (time and _is_time(guard)) for guard in counted)
+    return all((guard.limit or 0) < 1 or (late and _is_time(guard)) for guard in counted)
 
 
 def _is_time(guard: Placed) -> bool:

@@ -137,14 +137,16 @@ def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision
         Ruling(guard, at, standing, Verdict("refuse" if code else "allow", code))
         for guard, at, standing, code in told["guards"]
     )
+    retried = told["outcome"] == "retried"
+    unasked = [(line.name, False) for line in engine.spec.transitions if retried]  # where a retry may yet be refused
     recorded = Record(
         seq=now.seq + 1,
-        kind="taken",
+        kind="retried" if retried else "taken",
         at_ms=0,
         source=now.state,
         state=now.state,
         outcome="running",
-        predicates=tuple((line, answer) for line, answer in told["predicates"]),
+        predicates=tuple((line, answer) for line, answer in [*told["predicates"], *unasked]),
         rulings=rulings,
     )
     event_id = None if told["own"] else f"event-{now.seq + 1}"

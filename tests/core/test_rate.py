@@ -106,7 +106,9 @@ def test_what_cannot_be_read_refuses() -> None:
 
 def test_a_retry_waits_for_its_slot_no_longer_than_anything_may_be_put_off() -> None:
     class Again(Machine, defer_s_max=100):
-        work = State[Any](initial=Word, agent=answer, retry=Retry(attempts_max=2), guards=[RateLimit("model", 1, window_s=1)])
+        work = State[Any](
+            initial=Word, agent=answer, retry=Retry(attempts_max=2), guards=[RateLimit("model", 1, window_s=1)]
+        )
         done = State[Any](final="completed")
         end = work.to(done, on=(Word, AgentFailed))
 
@@ -118,4 +120,5 @@ def test_a_retry_waits_for_its_slot_no_longer_than_anything_may_be_put_off() -> 
         shared = Apart({Share("rate", "model"): row})
         record = decide(trip.engine, trip.snapshot, trip.event(lost), shared=shared).record
         assert record is not None and record.kind == kind
+    assert record is not None
     assert [ruling.verdict.code for ruling in record.rulings] == ["", "defer_exhausted"]

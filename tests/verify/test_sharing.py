@@ -13,9 +13,13 @@ from fsm.verify.check import check
 from fsm.verify.moves import moves_of
 from fsm.verify.witness import Leg, drive, scenario_json, without_code
 from fsm.verify.witness import scenario as told_as
-from guards import Breaker, Bulkhead, CostBudget, LoopCap, RateLimit, TokenBudget
+from guards import Breaker, Bulkhead, CostBudget, LoopCap, PayloadSize, RateLimit, TokenBudget
 from tests.core.trip import Other, Word, answer
 from tests.verify.test_check import codes, found, marks, most
+
+
+def is_odd(failure: AgentFailed) -> bool:
+    raise AssertionError("no predicate is asked")
 
 
 class Loop(Machine):
@@ -174,7 +178,8 @@ def test_who_puts_off_takes_the_time_that_the_machine_allows_for_it(guard: Guard
     class Waiting(Late):
         next = State[Any](timeout_s=10, guards=[guard])
         go = Late.work.to(next, on=Word)
-        end = next.to(Late.done, on=(Word, TimedOut))
+        end = next.to(Late.done, on=Word)
+        over = next.to(Late.done, on=TimedOut)
 
     assert most(check(Waiting.spec))["ms"] == 20_000, "people spend nothing, and wait without a place"
 
@@ -213,3 +218,17 @@ def test_a_scenario_holds_what_the_rows_are_to_be():
     form = json.loads(scenario_json(Shared.spec, [Leg(move, {})]))["events"][0]
     ((kind, name, row),) = form["shared"]
     assert (kind, name, row["state"]) == ("breaker", "model", "open")
+
+
+def test_a_retry_that_a_breaker_lets_pass_steps_on_the_engine():
+    """What it would ask were the retry refused has no answer in the scenario, and needs none."""
+
+    class Again(Machine):
+        work = State(initial=Word, agent=answer, guards=[Breaker("model")], retry=Retry(attempts_max=2))
+        done = State[Any](final="completed")
+        odd = work.to(done, on=AgentFailed, when=is_odd, guards=[PayloadSize(9)])
+        end = work.to(done, on=(Word, AgentFailed))
+
+    legs = [Leg(move, {}) for move in moves_of(Again.spec).all if move.hop in ("start", "work.retry")][:2]
+    after = drive(without_code(Again.spec), told_as(Again.spec, legs)["events"])
+    assert (after.state, after.attempt) == ("work", 2)
