@@ -1,7 +1,7 @@
 """`fsm import`: runs of an export into a journal."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 @verb("fsm import run-42.jsonl --db desk.db")
-@click.argument("file", metavar="FILE|-", type=click.File("rb"))
+@click.argument("file", metavar="FILE|-", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @click.option(
     "--unfinished",
     is_flag=True,
     help="Take in runs that have not ended, too: a runner here goes on with them, so the other journal must not.",
 )
 @db_option
-def command(file: BinaryIO, unfinished: bool, db: str | None, as_json: bool) -> None:
+def command(file: str, unfinished: bool, db: str | None, as_json: bool) -> None:
     """Take runs of an export into a journal, each proven first.
 
     A run is written only once its chain, payloads, calls, snapshots and machine have proven to be what was
@@ -34,14 +34,15 @@ def command(file: BinaryIO, unfinished: bool, db: str | None, as_json: bool) -> 
 
     path, counted, records = journal_path(db), Counter[str](), 0
     refused: list[Arrival] = []
-    for arrival in take_in(file, file.name, path, proof, SystemClock().monotonic(), unfinished):
-        counted[arrival.what] += 1
-        if arrival.what == "taken":
-            records += arrival.records
-        elif arrival.what == "refused":
-            refused.append(arrival)
-            if not as_json:
-                _tell(arrival)
+    with click.open_file(file, "rb") as stream:
+        for arrival in take_in(stream, file, path, proof, SystemClock().monotonic(), unfinished):
+            counted[arrival.what] += 1
+            if arrival.what == "taken":
+                records += arrival.records
+            elif arrival.what == "refused":
+                refused.append(arrival)
+                if not as_json:
+                    _tell(arrival)
     if as_json:
         listed = [{"run_id": a.run_id, "line": a.line, "seq": a.seq, "why": a.why} for a in refused]
         found = {"taken": counted["taken"], "here": counted["here"], "records": records, "refused": listed}

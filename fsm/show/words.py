@@ -65,7 +65,9 @@ def count(number: int, one: str, many: str = "") -> str:
 
 
 def size(octets: int) -> str:
-    """`12 KiB`, `3.4 MiB`."""
+    """`12 bytes`, `12 KiB`, `3.4 MiB`."""
+    if octets < 1024:
+        return count(octets, "byte")
     return f"{octets / (1 << 20):,.1f} MiB" if octets >= 1 << 20 else f"{octets / 1024:,.0f} KiB"
 
 

@@ -30,6 +30,10 @@ async def work(view: View[Job]) -> Done:
     return Done(text=view.payload.text)
 
 
+async def fail(view: View[Job]) -> Done:
+    raise ValueError("no")
+
+
 class Line(Machine):
     work = State(initial=Job, agent=work)
     done = State(final="completed")
@@ -123,7 +127,7 @@ async def test_runs_are_pruned_beside_a_runner_and_only_those_that_have_ended(db
     async with running(db, Line) as runner:
         for run_id in "abc":
             await recorded(runner, run_id, run_id)
-        broken = Line.with_agents(work=lambda view: None)
+        broken = Line.with_agents(work=fail)
         assert (await runner.settled((await runner.start(broken, Job(), run_id="d")).run_id)).outcome == "stuck"
         runs = found(db)
         assert [(run.key, run.outcome, run.records) for run in runs] == [(n, "completed", 2) for n in (1, 2, 3)]
