@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -263,13 +264,19 @@ def edited(lines: list[bytes], edit: Edit) -> None:
     }[what]
 
 
+@cache
+def two_runs(recorded: Path) -> list[bytes]:
+    text = exported(recorded)
+    return [line for run_id in ("otherwise", "straight") for line in of_run(text, run_id)]
+
+
 @settings(max_examples=25)
 @given(edits=st.lists(EDITS, min_size=1, max_size=3))
 def test_whatever_becomes_of_the_bytes_only_whole_runs_come_in(
-    edits: list[Edit], text: bytes, recorded: Path, tmp_path_factory: pytest.TempPathFactory
+    edits: list[Edit], recorded: Path, tmp_path_factory: pytest.TempPathFactory
 ):
     db = tmp_path_factory.mktemp("hostile") / "runs.db"
-    lines = [line for run_id in ("otherwise", "straight") for line in of_run(text, run_id)]
+    lines = list(two_runs(recorded))
     for edit in edits:
         edited(lines, edit)
     known = heads(recorded)
