@@ -80,16 +80,18 @@ def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: 
 
 
 def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "Lines":
+    from attrs import evolve
+
     from fsm.cli.parts.lines import Lines, head, lineage
     from fsm.clock import SystemClock
     from fsm.journal.forks import forks_of, parents
-    from fsm.journal.search import resting, spent
+    from fsm.journal.search import resting, spent, used
     from fsm.show.evidence import left_of
     from fsm.show.path import caps
 
     clock = SystemClock()
     left = bool(left_of(reader, [run], clock.monotonic()))
-    spec, spending = reader.spec(run.fingerprint), spent(reader, [run.key])[run.key]
+    spec, spending = reader.spec(run.fingerprint), evolve(spent(reader, [run.key])[run.key], usage=used(reader, run))
     now_ms = clock.now_ms()
     again_ms = None if left else resting(reader, [run], now_ms).get(run.key)
     head(output, run, left, spending, caps(reader, run, now_ms), now_ms, again_ms)
@@ -117,11 +119,11 @@ def _one(reader: "Reader", run: "Run", seq: int, everything: bool, as_json: bool
 
 
 def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
-    from attrs import asdict
+    from attrs import asdict, evolve
 
     from fsm.clock import SystemClock
     from fsm.journal.forks import forks_of, parents
-    from fsm.journal.search import resting, spent
+    from fsm.journal.search import resting, spent, used
     from fsm.show.data import run_data
     from fsm.show.evidence import left_of
 
@@ -129,7 +131,8 @@ def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
     left = bool(left_of(reader, [run], clock.monotonic()))
     again_ms = resting(reader, [run], clock.now_ms()).get(run.key)
     parent, forks = parents(reader, [run]).get(run.key), [asdict(fork) for fork in forks_of(reader, run.run_id)]
-    return {"run": {**run_data(run, spent(reader, [run.key])[run.key], left, again_ms, parent), "forks": forks}}
+    spending = evolve(spent(reader, [run.key])[run.key], usage=used(reader, run))
+    return {"run": {**run_data(run, spending, left, again_ms, parent), "forks": forks}}
 
 
 def _print_document(reader: "Reader", run: "Run") -> None:

@@ -25,7 +25,7 @@ def of_budgets(spec: MachineSpec, rulings: Iterable[Ruling], decision: Decision)
     return found
 
 
-def holds(spec: MachineSpec, rulings: Iterable[Ruling]) -> Mapping[str, int]:
+def set_aside(spec: MachineSpec, rulings: Iterable[Ruling]) -> Mapping[str, int]:
     """What a move sets aside, by the rulings on the way that is taken."""
     return {share.name: asked for share, asked in of_budgets(spec, rulings, "allow").items()} or NO_HOLDS
 

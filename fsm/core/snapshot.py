@@ -12,7 +12,7 @@ from attrs import asdict, evolve, field, frozen
 
 from fsm.core.counters import with_hop, with_told
 from fsm.core.record import MOVES, NOTHING, Outcome, Record, Spent
-from fsm.core.rulings import NO_HOLDS, deciding, holds, of_move, on_the_way, with_kept
+from fsm.core.rulings import NO_HOLDS, deciding, of_move, on_the_way, set_aside, with_kept
 from fsm.define.guard import Kept, Ruling, Verdict
 from fsm.define.parts import START
 from fsm.define.payload import canonical
@@ -97,6 +97,15 @@ def _still_held(spec: MachineSpec, snapshot: Snapshot) -> Mapping[str, int]:
     return {name: amount for name, amount in snapshot.holds.items() if name in names}
 
 
+def held(spec: MachineSpec, holds: Mapping[str, int], record: Record) -> Mapping[str, int]:
+    """What a visit has set aside of shared budgets after a record, which may begin or end it."""
+    if record.kind in MOVES and record.hop:
+        return set_aside(spec, of_move(spec, record))
+    if record.kind == "retried":
+        return {**holds, **set_aside(spec, record.rulings)}
+    return NO_HOLDS if is_over(record) else holds
+
+
 def failure_seq(snapshot: Snapshot) -> int | None:
     """The record of the failure that this attempt answers to: the one it is a retry after, or a fallback for."""
     if snapshot.again is not None:
@@ -118,9 +127,9 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
         moved = _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
-        return evolve(moved, holds=holds(spec, of_move(spec, record)), settled=moved.spent) if spec.budgets else moved
+        return evolve(moved, holds=held(spec, NO_HOLDS, record), settled=moved.spent) if spec.budgets else moved
     if spec.budgets and is_over(record):
-        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
+        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=evolve(snapshot.spent + record.spent, usage=()))
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
         case "forked":
@@ -190,9 +199,8 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
             counters[counter.key] = counters.get(counter.key, 0) + 1
     again = Again(record.seq, record.until_ms)
     kept = with_kept(after.kept, record.rulings)
-    if spec.budgets:
-        after = evolve(after, holds={**after.holds, **holds(spec, record.rulings)})
-    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again)
+    holds = held(spec, after.holds, record) if spec.budgets else NO_HOLDS
+    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again, holds=holds)
 
 
 def _still(snapshot: Snapshot, record: Record) -> Pending | None:

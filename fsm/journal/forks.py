@@ -6,11 +6,23 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
+from fsm.core.snapshot import Snapshot, snapshot_from
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
 from fsm.journal.search import KEYS_MAX
 
-MEMORY = "json_extract(nullif(detail, ''), '$.memory')"
+
+def _detail(path: str) -> str:
+    """A part of a record's detail, as SQL; none where that is damaged."""
+    return f"CASE WHEN json_valid(detail) THEN json_extract(detail, '$.{path}') END"
+
+
+def _note(name: str) -> str:
+    return _detail(f"note.{name}")
+
+
+MEMORY = _detail("memory")
+INDEX = f"CREATE INDEX record_parent ON record({_note('parent')}) WHERE kind = 'forked';"
 
 
 @frozen
@@ -30,10 +42,6 @@ class Effects:
 
     made: Mapping[str, int]
     keyed: Mapping[str, int]
-
-
-def _note(name: str) -> str:
-    return f"json_extract(nullif(detail, ''), '$.note.{name}')"
 
 
 def parents(reader: Reader, runs: Iterable[Run]) -> dict[int, Fork]:
@@ -75,6 +83,13 @@ def fingerprint_at(reader: Reader, run: Run, seq: int) -> str:
         seq,
     )
     return str(rows[0][0])
+
+
+def position_at(reader: Reader, run: Run, seq: int) -> Snapshot | None:
+    """The last snapshot row until this record."""
+    sql = "SELECT body, memory FROM snapshot WHERE run = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
+    rows = reader.query(sql, run.key, seq)
+    return snapshot_from(*rows[0]) if rows else None
 
 
 def memory_at(reader: Reader, run: Run, seq: int) -> bytes | None:

@@ -6,6 +6,7 @@ from fsm.core.fork import Origin, origin_of
 from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot, apply, snapshot_body
 from fsm.define.payload import Invalid
+from fsm.define.spec import MachineSpec
 from fsm.errors import JournalError, RunNotFound
 from fsm.journal.forks import is_buried
 from fsm.journal.reader import UNFIT, Reader
@@ -14,22 +15,22 @@ from fsm.replay.divergence import differ, short
 from fsm.replay.intact import FOLDED
 
 
-def check_origin(reader: Reader, record: Record) -> None:
+def check_origin(reader: Reader, record: Record, spec: MachineSpec) -> None:
     """Raises `Diverged` where the record 0 of a fork does not hold its parent's position.
 
     A parent that is not in this journal, or was deleted from it, is not missed: its head there is in the record.
     """
     try:
         origin = origin_of(record)
+        assert origin is not None
+        position = origin.snapshot
+        apply(spec, Snapshot(), record)
+        now = snapshot_body(position)
     except (*UNFIT, Invalid) as error:
         now = f"{type(error).__name__}: {error}"
         differ(0, str(record), now, "what it holds of its parent cannot be read")
-    assert origin is not None
-    position = origin.snapshot
-    if snapshot_body(position) != record.note["snapshot"]:
-        differ(
-            0, str(record.note["snapshot"]), snapshot_body(position), "its parent's position is not as it is written"
-        )
+    if now != record.note["snapshot"]:
+        differ(0, str(record.note["snapshot"]), now, "its parent's position is not as it is written")
     embedded = (position.run_id, position.seq, position.state)
     if embedded != (origin.run_id, origin.seq, record.state):
         now = f"a position of run {position.run_id}, record {position.seq}, in {position.state}"
@@ -49,14 +50,13 @@ def _compare(reader: Reader, parent: Run, origin: Origin, record: Record) -> Non
             before = apply(reader.spec(fingerprint), before, each)
             memory, head = each.memory or memory, each.head
     except (*UNFIT, IndexError, JournalError) as error:
-        differ(
-            0, str(record), f"{type(error).__name__}: {error}", f"the records of its parent {parent.run_id} are broken"
-        )
+        now = f"{type(error).__name__}: {error}"
+        differ(0, str(record), now, f"the records of its parent {parent.run_id} are broken")
     if head.hex() != origin.head:
         if is_buried(reader, parent.run_id):  # and another has its id by now
             return
-        was = f"chain head {short(bytes.fromhex(origin.head))}"
-        differ(0, was, f"chain head {short(head)}", f"record {origin.seq} of its parent {parent.run_id} is another")
+        why = f"record {origin.seq} of its parent {parent.run_id} is another: it was written anew, or is another run's"
+        differ(0, f"chain head {origin.head[:16]}…", f"chain head {short(head)}", why)
     for name in FOLDED:
         embedded, folded = getattr(origin.snapshot, name), getattr(before, name)
         if embedded != folded:

@@ -102,7 +102,7 @@ class _Replaying:
             if self.fingerprint != self.intact.fingerprint:  # a `repinned` record is the first of the new definition
                 self._use(self.intact.fingerprint)
             if record.kind == "forked":
-                check_origin(self.intact.reader, record)
+                check_origin(self.intact.reader, record, self.engine.spec)
             if record.kind in UNDECIDED or (record.body is None and "unread" not in record.note):
                 self._follow(record)
             else:

@@ -36,7 +36,7 @@ async def answer(driver: Driver, run: Run, call: str, result: Any, again: bool, 
 def _asked(driver: Driver, run: Run, call: str) -> CallUnsure:
     """The question that `call` names, if the run waits for its answer."""
     record = driver.journal.read.unsure(run.key)
-    if record is None or record.body is None:
+    if record is None or record.body is None or record.kind == "forked":  # its parent had asked
         raise NothingToAnswer(run_id=run.run_id, call=call, why="it has asked nothing")
     asked = CallUnsure.model_validate_json(record.body)
     if call not in (asked.call, asked.key):

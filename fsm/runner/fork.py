@@ -12,7 +12,7 @@ from fsm.core.snapshot import Snapshot, snapshot_body
 from fsm.define.parts import START
 from fsm.define.payload import Invalid, Payload, digest, unseal
 from fsm.define.spec import MachineSpec
-from fsm.journal.forks import Effects, effects, fingerprint_at, memory_at
+from fsm.journal.forks import Effects, effects, fingerprint_at, memory_at, position_at
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
 from fsm.runner.entry import entering
@@ -86,7 +86,7 @@ class _Forking:
 
     def _position(self, fingerprint: str) -> Snapshot:
         """Where the run stood after the record, its memory included."""
-        base = self.read.snapshot(self.run.key, self.at)
+        base = position_at(self.read, self.run, self.at)
         records = self.read.span(self.run.key, base.seq + 1 if base else 0, self.at)
         same = fingerprint == self.spec.fingerprint
         spec = self.spec if same else with_code(self.read.spec(fingerprint), self.spec)

@@ -24,6 +24,7 @@ from fsm.core.record import Record
 from fsm.crash import point
 from fsm.define.machine import Machine
 from fsm.define.payload import Payload
+from fsm.define.prices import Prices
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, NotResumable, RunEnded, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
@@ -46,6 +47,7 @@ log = logging.getLogger("fsm.runner")
 
 POLL_S = 0.05
 
+Id = str | None
 Labels = Mapping[str, str] | None
 T = TypeVar("T")
 
@@ -55,9 +57,9 @@ class Runner:
 
     `journal` is a path or an open journal. Of `machines` it takes up every run that nobody advances; with
     `adopt=False` only those that it was asked to start or resume. `visits_max` bounds the agents at work at
-    once, `sync_threads_max` the threads for those that block. `observers` are called with (run, record)
-    after each commit. `poll_s` is how often other processes' events and timers are looked for, in seconds,
-    and how late a timeout may be noticed.
+    once, `sync_threads_max` the threads for those that block. `observers` are called with (run, record) after each
+    commit; `prices` say what the usage costs that agents report. `poll_s` is how often other processes' events and
+    timers are looked for, in seconds, and how late a timeout may be noticed.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Runner:
         handle_signals: bool = True,
         name: str = "",
         adopt: bool = True,
+        prices: Prices | None = None,
     ) -> None:
         bounded(visits_max=visits_max, sync_threads_max=sync_threads_max, poll_s=poll_s)
         self.journal: Journal = SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
@@ -83,7 +86,8 @@ class Runner:
         self._handle_signals = handle_signals
         threads = Threads(sync_threads_max)
         slots = asyncio.Semaphore(visits_max)
-        self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, Observers(tuple(observers)))
+        watching = Observers(tuple(observers))
+        self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, watching, prices)
         self._outside = Outside(self._driver, None if adopt else set())
         self._signals = Signals(self.stop, lambda: self._heard or self._driver.waiting.count > 0)
         self._pulse = Pulse(self._driver, self._outside, poll_s)
@@ -143,7 +147,7 @@ class Runner:
     # -- runs --------------------------------------------------------------------------------------
 
     async def start(
-        self, machine: type[Machine], payload: BaseModel, *, run_id: str | None = None, labels: Labels = None
+        self, machine: type[Machine], payload: BaseModel, *, run_id: Id = None, labels: Labels = None
     ) -> Run:
         """Start a run; it is durable when this returns.
 
@@ -157,13 +161,7 @@ class Runner:
         return await self._whole(self._begun(start(self._driver, engine, sealed, run_id, tagged)))
 
     async def fork(
-        self,
-        run_id: str,
-        *,
-        at: int,
-        payload: BaseModel | None = None,
-        new_id: str | None = None,
-        labels: Labels = None,
+        self, run_id: str, *, at: int, payload: BaseModel | None = None, new_id: Id = None, labels: Labels = None
     ) -> Run:
         """Continue a run from after its record `at`, as a run of its own; the parent is left as it is.
 

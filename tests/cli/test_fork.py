@@ -119,6 +119,16 @@ def test_lineage_is_told_where_runs_are(stopped: Fsm):
     assert "stopped: LoopCap" in stopped("why", "child").output
 
 
+def test_a_fork_goes_into_another_journal_without_its_parent(stopped: Fsm):
+    stopped("fork", "42", "--at", "3", "--as", "child", *CODE)
+    assert stopped("export", "child", "--out", "child.jsonl").exit_code == 0
+    taken = stopped("import", "child.jsonl", "--db", "other.db")
+    assert taken.exit_code == 0, taken.output
+    assert "✓ run child: 2 records, all agree" in stopped("replay", "--all", "--db", "other.db", *CODE).output
+    assert "42 at record 3" in stopped("runs", "--db", "other.db").output
+    assert stopped("fork", "child", "--at", "0", "--db", "other.db", *CODE).exit_code == 1  # the cap stops it again
+
+
 @needs_terminal
 def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     shutil.copy(DESK.partition(":")[0], tmp_path / "desk.py")
