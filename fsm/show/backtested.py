@@ -20,8 +20,8 @@ FORMS: Mapping[Standing, str] = {
 TOGETHER = "all of them"
 IN_A_ROW_MIN = 0.25
 HEAD = (
-    ("", "stopped", "at step", "saved", "", "good killed", "the mistake"),
-    ("guard", "runs", "(median)", "steps", "", "(95 %)", "before/at/after"),
+    ("", "stopped", "step", "saved", "", "good killed", "the mistake"),
+    ("guard", "runs", "median", "steps", "", "(95 %)", "before/at/after"),
 )
 UNIT = 4
 
