@@ -29,9 +29,13 @@ from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal
 from fsm.journal.reader import Reader, read_journal
+from fsm.replay.against import Today
+from fsm.replay.comparison import Held, compared
 from fsm.replay.replay import replay_run
 from fsm.runner.calls import VisitOver
 from fsm.runner.stub import StubView
+from fsm.show.against import lines as against_lines
+from fsm.show.here import Here
 from fsm.show.verdict import lines, way
 from fsm.verify.check import Report, check
 from fsm.verify.promises import Promised
@@ -171,20 +175,56 @@ def trace(journal: Reader, run_id: str) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def assert_replays(db: str | os.PathLike[str], machine: type[Machine] | None = None) -> int:
-    """Every run of this journal (of `machine`, if given) replays and agrees; how many. For your CI.
+def assert_replays(kept: str | os.PathLike[str], machine: type[Machine] | None = None) -> int:
+    """Every kept run (of `machine`, if given) replays under today's code; how many there are. For your CI.
 
-    Raises `AssertionError` with each run that does not, and what differs there.
+    `kept` is a journal, or a folder of journals (`*.db`), opened for reading only. A run of today's definition has to
+    agree record by record, and so has every run where no machine is given; one that was recorded under another
+    definition of the machine has to go the same way today (`fsm replay --against`), whatever limits it did not meet.
+    Raises `AssertionError` with what has changed, each kind of difference with its first runs, and what to do next.
     """
-    reader = read_journal(db)
-    try:
-        runs = reader.runs(machine.spec.name if machine else None)
-        replays = [replay_run(reader, run.run_id, machine) for run in runs]
-    finally:
-        reader.close()
-    if told := [str(replay) for replay in replays if not replay.agreed]:
-        raise AssertionError("\n".join(told))
-    return len(replays)
+    today = Today(machine.spec) if machine is not None else None
+    held: list[Held] = []
+    for path in _journals(Path(kept)):
+        reader = read_journal(path)
+        try:
+            for run in reader.runs(today.spec.name if today is not None else None):
+                changed = today is not None and run.fingerprint != today.spec.fingerprint
+                replay = today.holds(reader, run) if today and changed else replay_run(reader, run.run_id, machine)
+                held.append(Held(str(path), replay))
+        finally:
+            reader.close()
+    differing = [str(one.replay) for one in held if not one.replay.agreed and one.kind is None]
+    if today is not None:
+        found = compared(today, [one for one in held if one.kind is not None or one.replay.agreed])
+        differing += [line.text for line in against_lines(found, _onward)] if found.diverging else []
+        differing += [AS_WANTED] if differing else []
+    if differing:
+        raise AssertionError("\n".join(differing))
+    return len(held)
+
+
+AS_WANTED = (
+    "-> if the machine is to be as it is now, fork what should go on, and replace the kept runs by new ones;"
+    " else undo the change"
+)
+
+
+def _journals(kept: Path) -> list[Path]:
+    """The journals of a folder; a folder without any keeps nothing, and its test would say nothing."""
+    found = sorted(kept.glob("*.db")) if kept.is_dir() else [kept]
+    if not found:
+        raise AssertionError(f"{kept} holds no journal (*.db)\n-> copy one there: fsm backup {kept / 'runs.db'}")
+    return found
+
+
+def _onward(held: Held) -> list[str]:
+    divergence = held.replay.divergence
+    assert divergence is not None
+    run_id, seq = held.replay.run_id, divergence.seq
+    here = Here(held.journal)
+    fork = [here.command("fork", run_id, "--at", str(seq - 1))] if seq else []
+    return [here.command("show", run_id, "--seq", str(seq)), *fork]
 
 
 def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: int) -> Report:
