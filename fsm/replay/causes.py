@@ -9,7 +9,7 @@ from attrs import field, frozen
 from fsm.core.plan import ESCALATED
 from fsm.core.record import Record
 from fsm.core.strikes import struck_out
-from fsm.define.events import RUNTIME_EVENTS, CallRefused
+from fsm.define.events import RUNTIME_EVENTS, AgentFailed, CallRefused, refused_call
 from fsm.define.guard import Placed, Ruling, Share
 from fsm.define.parts import START, TransitionSpec, retry_id
 from fsm.define.payload import Payload
@@ -59,8 +59,9 @@ class Against:
         if record.event not in RUNTIME_EVENTS and len(payload.body) > bytes_max:
             told = f"{record.event} has {len(payload.body):,} bytes; today's payload_bytes_max is {bytes_max:,}"
             return "bound_moved", told
-        if isinstance(payload.value, CallRefused):
-            return self._of_call(record.source, payload.value)
+        cause = self._of_call(record.source, payload.value)
+        if cause is not None:
+            return cause
         former = str(record.note.get(ESCALATED, ""))
         new = [line.name for line in _lines(self.today, record.source, former)]
         new = [name for name in new if name not in {line.name for line in _lines(self.then, record.source, former)}]
@@ -69,15 +70,21 @@ class Against:
             return "transition_new", told
         return None
 
-    def _of_call(self, source: str, refused: CallRefused) -> Cause | None:
+    def _of_call(self, source: str, failure: object) -> Cause | None:
         """A call, or spending, that was refused in the midst of a visit, and would not be so soon today."""
-        code, numbers, state = refused.code, refused.numbers, self.today.state[source]
-        what = f"call {refused.call}" if refused.call else "the visit's spending"
+        match failure:
+            case CallRefused(call=call, code=code, numbers=numbers):
+                pass
+            case AgentFailed(error_type="CallRefused", message=text) if refused := refused_call(text):
+                call, code, numbers = refused
+            case _:
+                return None
+        state, what = self.today.state[source], f"call {call}" if call else "the visit's spending"
         if code == "strikes":
-            passes = struck_out(self.today, source, refused.call, numbers.get(code, 0)) is None
+            passes = struck_out(self.today, source, call, numbers.get(code, 0)) is None
             return ("bound_moved", f"Strikes refused {what}{_numbers(numbers)}; today it is made") if passes else None
         if code in BREAKER_CODES:
-            named = Share("breaker", refused.call)
+            named = Share("breaker", call)
             asked = any(guard.shares == named for guard in (*state.guards, *self.today.machine_wide))
             return None if asked else ("guard_flips", f"a breaker refused {what} ({code}); today none is asked of it")
         if code not in ("calls_max", "tokens_max", "usd_micros_max"):

@@ -64,7 +64,7 @@ def _changed(found: Comparison, changed: Changed) -> Iterator[Line]:
 
 
 def _follows(change: str, changes: Sequence[str]) -> bool:
-    """Whether another says as much: a guard's limit is one of its parameters, and who comes or goes changes the order."""
+    """Whether another says as much: a limit is one of the guard's parameters, and lines that come change the order."""
     guard, limit, _ = change.partition(".limit:")
     lines = [other for other in changes if other.startswith("transitions.") and other.endswith((": gone", ": new"))]
     is_order = change.startswith("order:") and any(line.count(".") == 1 for line in lines)
