@@ -1,4 +1,4 @@
-"""`python -m examples.incident`: services fail in six ways, and each time a run tells what it did about it."""
+"""`python -m examples.incident`: services fail in six ways, each time a run tells what it did, and then many do."""
 
 import asyncio
 import secrets
@@ -10,17 +10,21 @@ from pathlib import Path
 
 import click
 
+from examples.incident.acts import Told, outage
 from examples.incident.scenes import SCENES, Scene, Story, play
 from fsm import FsmError, Record, Runner
+from fsm.cli import guards
 from fsm.show.telling import words
 
 JOURNAL = "runs.db"
 MACHINE = "examples.incident.machine:Incident"
+OUTAGE = "outage"
+TITLE = "Part two: many runs at once, which share a circuit breaker and a budget."
 SAYS = {"500": "500", "429": "429, Retry-After: 1", "hang": "no answer", "garbage": "HTML", "wrong": "wrong JSON"}
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([scene.name for scene in SCENES]), metavar="[SCENE]...")
+@click.argument("names", nargs=-1, type=click.Choice([*(scene.name for scene in SCENES), OUTAGE]), metavar="[SCENE]...")
 @click.option(
     "--db",
     default=JOURNAL,
@@ -29,28 +33,41 @@ SAYS = {"500": "500", "429": "429, Retry-After: 1", "hang": "no answer", "garbag
     help="The journal of all runs.",
 )
 def main(names: Sequence[str], db: Path) -> None:
-    """Play these scenes, or all of them, and tell what became of each.
+    """Play these scenes, or all of them and the outage, and tell what became of each.
 
     Exits with 1 if a run did not file its report, or if journal and services do not tell the same.
     """
     chosen = [scene for scene in SCENES if scene.name in names or not names]
     try:
-        good = asyncio.run(told(chosen, db))
+        good = asyncio.run(played(chosen, OUTAGE in names or not names, db))
     except FsmError as error:
         raise click.ClickException(str(error)) from error
     sys.exit(0 if good else 1)
 
 
-async def told(scenes: Sequence[Scene], db: Path) -> bool:
-    """Play and tell scene after scene; whether all came out well."""
-    good = True
+async def played(scenes: Sequence[Scene], with_outage: bool, db: Path) -> bool:
+    """Play and tell scene after scene, and act after act; whether all came out well."""
+    good, options = True, [] if db == Path(JOURNAL) else ["--db", str(db)]
     async with Runner(db, adopt=False) as runner:
         for scene in scenes:
             click.secho(f"{scene.name}: {scene.title}", bold=True)
-            story = await play(runner, scene, f"{scene.name}-{secrets.token_hex(3)}")
-            tell(story, [] if db == Path(JOURNAL) else ["--db", str(db)])
+            story = await play(runner, scene, named(scene.name))
+            tell(story, options)
             good = good and story.agreed and story.run.outcome == "completed"
+        if with_outage:
+            click.secho(f"{OUTAGE}: {TITLE}", bold=True)
+            incident = named(OUTAGE)
+            async for told in outage(runner, incident):
+                tell_act(told, db)
+                good = good and told.agreed and all(run.outcome == "completed" for run in told.runs)
+            further(
+                f"why {incident}-refused-1", "breaker metrics", f"runs --label incident={incident}", options=options
+            )
     return good
+
+
+def named(what: str) -> str:
+    return f"{what}-{secrets.token_hex(3)}"
 
 
 def tell(story: Story, options: Sequence[str]) -> None:
@@ -65,9 +82,27 @@ def tell(story: Story, options: Sequence[str]) -> None:
     same = "= attempts in the journal" if seen == attempts else f"but attempts in the journal: {attempts}"
     click.echo(f"  requests seen by the services: {seen} {same}; filed: {story.filed}")
     click.echo(f"  {story.replay}")
-    for verb in ("show", "why", "replay"):
-        more = ["-m", MACHINE] if verb == "replay" else []
-        click.echo(f"  → {' '.join(['fsm', verb, story.run.run_id, *more, *options])}")
+    run = story.run.run_id
+    further(f"show {run}", f"why {run}", f"replay {run} -m {MACHINE}", options=options)
+
+
+def tell_act(told: Told, db: Path) -> None:
+    """Which ways the runs went, what the services saw of them, and how the breaker stands once it has refused."""
+    click.echo(f"  {told.act.title}")
+    for way, runs in told.ways.most_common():
+        click.echo(f"    {runs} x {way}")
+    out = f"; of them while the probe was out: {told.while_out} to metrics" if told.act.probe else ""
+    same = "all replayed" if told.agreed else f"but attempts in the journal: {counted(told.attempts)}"
+    click.echo(f"    requests seen by the services: {counted(told.seen)}{out}; {same}")
+    if told.act.name == "refused":
+        click.echo(f"  $ fsm guards {db}")
+        guards.command.main([str(db)], standalone_mode=False)
+
+
+def further(*commands: str, options: Sequence[str]) -> None:
+    """Where to look further."""
+    for command in commands:
+        click.echo(f"  → {' '.join(['fsm', command, *options])}")
     click.echo()
 
 

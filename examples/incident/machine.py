@@ -7,7 +7,7 @@ as a model with a tool would. What keeps it from hammering is declared below, in
 from pydantic import BaseModel
 
 from examples.incident.client import get, post
-from fsm import AgentFailed, CallFailed, CallRefused, Machine, Retry, State, View, everywhere, minutes
+from fsm import AgentFailed, CallFailed, CallRefused, Machine, Retry, Ruling, State, View, everywhere, minutes
 from guards import Deadline, LoopCap, Strikes, TokenBudget
 
 SIGNALS = ("errors", "latency", "traffic", "saturation")
@@ -56,6 +56,10 @@ class Case(BaseModel):
     site: str = ""
 
 
+Known = Findings | CallRefused | AgentFailed | Alert
+"""What there is to report: what was found, or why nothing was; the bare alert, where looking was refused."""
+
+
 def note_alert(case: Case, alert: Alert) -> Case:
     return Case(service=alert.service, site=alert.site)
 
@@ -79,12 +83,12 @@ def look(view: View[Alert]) -> Findings:
     return Findings(readings=readings)
 
 
-def report(view: View[Findings | CallRefused | AgentFailed]) -> Filed:
+def report(view: View[Known]) -> Filed:
     """File what was found, or why nothing was."""
     return tell(view, "reports")
 
 
-def page(view: View[Findings | CallRefused | AgentFailed]) -> Filed:
+def page(view: View[Known]) -> Filed:
     """The same, by the pager: it wakes somebody, so it is for when reports cannot be filed."""
     return tell(view, "pages")
 
@@ -93,11 +97,11 @@ def measure(site: str, signal: str) -> Reading:
     return get(f"{site}/metrics/{signal}", Reading)
 
 
-def tell(view: View[Findings | CallRefused | AgentFailed], place: str) -> Filed:
+def tell(view: View[Known], place: str) -> Filed:
     """The report, under one key: a service that took it before its answer was lost does not take it twice."""
     case: Case = view.memory
     view.spend(tokens=REPORT_TOKENS)
-    text = words(view.payload)
+    text = words(view.payload, view.refusal)
     filed: Filed = view.call_sync(place, send, case.site, place, case.service, text, returns=Filed, key="report")
     return filed
 
@@ -106,14 +110,17 @@ def send(site: str, place: str, service: str, text: str, idempotency_key: str) -
     return post(f"{site}/{place}", Report(service=service, text=text), idempotency_key, Filed)
 
 
-def words(found: Findings | CallRefused | AgentFailed) -> str:
+def words(found: Known, refusal: Ruling | None) -> str:
     match found:
         case Findings(readings=readings):
             return ", ".join(f"{reading.signal} {reading.value:g}" for reading in readings)
         case CallRefused(call=call, numbers=numbers):
-            return f"nobody can see: {call} failed {numbers.get('strikes', 0)} times in a row"
+            times = numbers.get("strikes") or numbers.get("failures")
+            return f"nobody can see: {call} failed {times} times in a row"
         case AgentFailed(message=message):
             return f"nobody can see: {message}"
+        case Alert():
+            return f"nobody has looked: {refusal}"
 
 
 # --- the machine ----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from types import TracebackType
 from typing import Any, Literal, Self
 
-Trouble = Literal["ok", "500", "429", "hang", "garbage", "wrong"]
+Trouble = Literal["ok", "500", "429", "hang", "late", "garbage", "wrong"]
 
 HANG_S = 5.0  # far beyond the patience of any client here
 IDLE_S = 10.0
@@ -28,7 +28,8 @@ class Services:
     """A context: the server listens inside it, at `site`, and is gone after it.
 
     `seen` counts the requests of each service, `log` has what came of each in order, `filed` holds the number of
-    what was filed under each idempotency key. A service that hangs has done its work and only does not say so.
+    what was filed under each idempotency key. A service that hangs has done its work and only does not say so; one that
+    is late sets `asked`, and answers once `answer` is set.
     """
 
     def __init__(self, *, retry_after_s: int = 1, **troubles: Iterable[Trouble]) -> None:
@@ -36,7 +37,7 @@ class Services:
         self.log: list[tuple[str, Trouble]] = []
         self.filed: dict[str, int] = {}
         self.retry_after_s = retry_after_s
-        self.closing = threading.Event()
+        self.closing, self.asked, self.answer = threading.Event(), threading.Event(), threading.Event()
         self._troubles = {name: chain(script, WELL) for name, script in troubles.items()}
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), partial(_Handler, self))
@@ -105,6 +106,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(good, json.dumps(work()))
             case "500":
                 self._answer(500, "out of order")
+            case "late":
+                self.services.asked.set()
+                self.services.answer.wait(HANG_S)
+                self._answer(good, json.dumps(work()))
             case "429":
                 self._answer(429, "not now", {"Retry-After": str(self.services.retry_after_s)})
             case "hang":

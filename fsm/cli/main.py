@@ -24,8 +24,10 @@ VERBS = {
     "diagram": "Draw a machine, or a run on its machine.",
     "check": "Prove a machine before it runs: mistakes, endings, worst case, promises.",
     "machines": "List the machines at hand, and those of a journal.",
-    "guards": "Show the guards that runs share: breakers, what they have counted, when they let pass again.",
+    "guards": "Show the guards that runs share: how each stands, who asks it, whose visits hold some of it.",
     "breaker": "Show what has become of a breaker, or have your word on it.",
+    "budget": "Show what is spent of a budget and who holds some of it, or raise it.",
+    "rate": "Show how many visits of a rate have begun lately, or have it begin as new.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",
     "backup": "Copy a journal, also while it is being written.",
 }

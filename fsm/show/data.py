@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
-from fsm.core.breaker import seen
 from fsm.core.record import Record, Spent
 from fsm.define.guard import Ruling
 from fsm.errors import Mistake
 from fsm.journal.rows import Call, Run
 
 if TYPE_CHECKING:  # to list runs needs none of these
-    from fsm.journal.guards import Breaker, Change
+    from fsm.journal.guards import Change, Stored
     from fsm.replay.replay import Replay
     from fsm.show.diagram import Diagram
     from fsm.show.health import Health
@@ -116,37 +115,28 @@ def _flat(found: "Overlay | Tally") -> Data:
     return {**told.pop("spent"), **told}
 
 
-def breaker_data(found: "Breaker", now_ms: int) -> Data:
-    """A breaker as it stands at that moment; `last` is its last change of state."""
-    row = seen(found.row, found.breaking, now_ms)
-    results, failed = row.volume
+def shared_data(found: "Stored", now_ms: int) -> Data:
+    """A row that guards share as it stands at that moment; `last` is its last change of state."""
+    from fsm.show.kinds import KINDS
+
     return {
         "name": found.name,
-        "state": row.state,
-        "generation": row.generation,
-        "failures": row.failures,
-        "window_results": results,
-        "window_failures": failed,
-        "trips": row.trips,
-        "retry_at_ms": row.retry_at_ms or None,
-        "until_ms": row.until_ms or None,
+        **KINDS[found.share.kind].data(found, now_ms),
         "at_ms": found.at_ms,
         "now_ms": now_ms,
-        "parameters": asdict(found.breaking),
-        "disagreeing": found.disagreeing,
         "askers": [{"machine": asker.machine, "at": asker.at} for asker in found.askers],
-        "last": change_data(found.last) if found.last is not None else None,
+        "last": change_data(found, found.last) if found.last is not None else None,
     }
 
 
-def change_data(change: "Change") -> Data:
-    """A change of a breaker's state; of a person's act, with its name and reason."""
+def change_data(found: "Stored", change: "Change") -> Data:
+    """A change of a row's state; of a person's act, with its name and reason."""
+    from fsm.show.kinds import KINDS
+
     return {
         "at_ms": change.at_ms,
         "run_id": change.run_id,
-        "before": change.before.state,
-        "after": change.after.state,
-        "generation": change.after.generation,
+        **KINDS[found.share.kind].change_data(change),
         **{name: change.note.get(name) for name in ("act", "by", "reason")},
     }
 

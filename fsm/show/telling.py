@@ -9,7 +9,8 @@ from fsm.define.events import RUNTIME_EVENTS, invalid_words, refused_call
 from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
-from fsm.show.breaking import answered, is_breaker, is_of_breaker, stands
+from fsm.show.breaking import is_of_breaker, stands
+from fsm.show.kinds import kind_of
 from fsm.show.rulings import given
 from fsm.show.words import block, count, duration, moment, money, safe
 
@@ -165,8 +166,8 @@ def watched(guard: Placed | None) -> str:
 def said(ruling: Ruling, guard: Placed | None = None) -> str:
     """What a guard answered, with its numbers: `refused firing 4 of 3`, `allowed 120 of 200,000 tokens`."""
     verdict = ruling.verdict
-    if is_breaker(guard):
-        return answered(verdict)
+    if guard is not None and (kind := kind_of(guard)) is not None:
+        return kind.answered(guard, verdict)
     word = {"allow": "allowed", "refuse": "refused", "defer": "put it off"}[verdict.decision]
     counted = tally(ruling)
     first = f"{word} {of_limit(*counted, watched(guard))}" if counted else word

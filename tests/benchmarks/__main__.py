@@ -19,24 +19,37 @@ from attrs import asdict
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks import convoy, guard_costs, hops, looking_back, memory, parts, proofs, sampled, sharing, size
+from tests.benchmarks import (
+    budget,
+    convoy,
+    guard_costs,
+    hops,
+    looking_back,
+    memory,
+    parts,
+    proofs,
+    sampled,
+    sharing,
+    size,
+)
 from tests.benchmarks.compare import FULL, PEERS_PYTHON, QUICK, compare
 from tests.benchmarks.loop import Figure
 from tests.benchmarks.report import RESULTS, markdown
 
 ENGINES = "engines"
 
-MEASURES: dict[str, tuple[str, Callable[[int], list[Figure]]]] = {
-    "hops": ("A hop", hops.measure),
-    "size": ("Bytes in the file", lambda rounds: size.measure()),
-    "parts": ("A hop by part", parts.measure),
-    "guards": ("A guard", guard_costs.measure),
-    "samples": ("Where the threads are found at work", sampled.measure),
-    "replay": ("Looking back", lambda rounds: looking_back.measure()),
-    "proofs": ("Proofs", lambda rounds: proofs.measure()),
-    "memory": ("Memory", lambda rounds: memory.measure()),
-    "convoy": ("Company", convoy.measure),
-    "sharing": ("What runs share", sharing.measure),
+MEASURES: dict[str, tuple[str, Callable[[argparse.Namespace], list[Figure]]]] = {
+    "hops": ("A hop", lambda asked: hops.measure(asked.rounds)),
+    "size": ("Bytes in the file", lambda asked: size.measure()),
+    "parts": ("A hop by part", lambda asked: parts.measure(asked.rounds)),
+    "guards": ("A guard", lambda asked: guard_costs.measure(asked.rounds)),
+    "samples": ("Where the threads are found at work", lambda asked: sampled.measure(asked.rounds)),
+    "replay": ("Looking back", lambda asked: looking_back.measure()),
+    "proofs": ("Proofs", lambda asked: proofs.measure()),
+    "memory": ("Memory", lambda asked: memory.measure()),
+    "convoy": ("Company", lambda asked: convoy.measure(asked.rounds)),
+    "sharing": ("What runs share", lambda asked: sharing.measure(asked.rounds)),
+    "budget": ("One limit for many runs", lambda asked: budget.measure(asked.peers)),
 }
 
 
@@ -54,7 +67,7 @@ def main() -> None:
             if name == ENGINES:
                 engines = compare(scale, arguments.peers, status.update)
             else:
-                found[name] = MEASURES[name][1](1 if arguments.quick else arguments.rounds)
+                found[name] = MEASURES[name][1](arguments)
     results = {"machine": machine, "scale": asdict(scale), ENGINES: engines, "figures": _plain(found)}
     if engines:
         print(markdown(results))
@@ -77,6 +90,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--table", action="store_true", help="print the README's tables from the last full run")
     parser.add_argument("--peers", type=Path, default=PEERS_PYTHON, help="the Python that has the others' packages")
     arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds = 1
     if unknown := [name for name in arguments.measures if name not in known]:
         parser.error(f"no measure {', '.join(unknown)}; there are {', '.join(known)}")
     return arguments

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.budget import BILL, LIMIT, RUNS
+
 RESULTS = Path(__file__).with_name("results.json")
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
@@ -31,8 +33,9 @@ def markdown(results: Found | None = None) -> str:
     """Everything between the README's markers."""
     results = results or json.loads(RESULTS.read_text("utf-8"))
     engines, scale = results["engines"], results["scale"]
-    guards = results.get("figures", {}).get("guards", ())
-    parts = (_machine(results), *_speed(engines, scale), "", *_history(engines, max(scale["sizes"])), *_guards(guards))
+    figures = results.get("figures", {})
+    beside = *_guards(figures.get("guards", ())), *_budget(figures.get("budget", ()))
+    parts = (_machine(results), *_speed(engines, scale), "", *_history(engines, max(scale["sizes"])), *beside)
     return "\n".join([BEGIN, *parts, END]) + "\n"
 
 
@@ -115,6 +118,18 @@ def _guards(figures: Sequence[Found]) -> Iterator[str]:
     )
     for figure in guards:
         yield _row(figure["what"], f"{figure['value']:,.0f} ({figure['beside']})")
+
+
+def _budget(figures: Sequence[Found]) -> Iterator[str]:
+    if not figures:
+        return
+    yield from (
+        "",
+        _row(f"{RUNS} runs of {BILL} tokens, {LIMIT:,} for all of them together", "tokens spent", "runs"),
+        "| --- | ---: | --- |",
+    )
+    for figure in figures:
+        yield _row(figure["what"], f"{figure['value']:,.0f}", figure["beside"])
 
 
 def _row(*cells: str) -> str:

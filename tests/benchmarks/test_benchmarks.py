@@ -8,6 +8,7 @@ from attrs import asdict
 
 import guards
 from fsm.core.conclude import decide
+from tests.benchmarks import budget
 from tests.benchmarks.compare import ENGINES, OURS, PEERS, Scale, compare
 from tests.benchmarks.guard_costs import BARE, cases
 from tests.benchmarks.loop import Figure
@@ -49,6 +50,18 @@ def test_each_guard_that_was_measured_has_a_row(found: dict[str, Any]) -> None:
     measured = [asdict(Figure("bare", 20.4, "us")), asdict(Figure("LoopCap", 3.1, "us more", "+15%"))]
     text = markdown({"machine": MACHINE, "scale": scale, "engines": found, "figures": {"guards": measured}})
     assert "| a guard, on one transition | µs more than the 20 without |" in text and "| LoopCap | 3 (+15%) |" in text
+
+
+def test_many_runs_at_once_spend_no_more_than_their_budget_and_that_has_its_rows(found: dict[str, Any]) -> None:
+    measured = budget.measure(Path("no-python-here"))
+    assert [(figure.what, figure.value) for figure in measured] == [
+        ("Turnstile: all at once", 1_950),
+        ("Turnstile: one after another", 1_950),
+    ]
+    scale = {"many": 3, "hops": 4, "one": 4, "sizes": [4], "live": [2, 3]}
+    figures = {"budget": [asdict(figure) for figure in measured]}
+    text = markdown({"machine": MACHINE, "scale": scale, "engines": found, "figures": figures})
+    assert "| Turnstile: all at once | 1,950 | 13 of 50 asked the model, 37 were refused before |" in text
 
 
 def test_every_guard_of_one_run_is_measured_and_makes_the_move_it_is_measured_on() -> None:

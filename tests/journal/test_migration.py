@@ -12,7 +12,8 @@ from sqlite_utils import Database
 from fsm import Machine, State, read_journal, replay_run
 from fsm.cli.main import VERBS
 from fsm.core.breaking import BreakerRow
-from fsm.journal.guards import breakers, changes
+from fsm.define.guard import Share
+from fsm.journal.guards import changes, stored
 from fsm.journal.migrations import migrations
 from fsm.journal.schema import FORMAT
 from guards import Breaker
@@ -96,7 +97,7 @@ def version(db: Path) -> int:
 def test_who_only_reads_finds_all_of_it_and_leaves_it_as_it_is(first: Path):
     assert_sound(first, Talk)
     reader = read_journal(first)
-    assert not breakers(reader) and not changes(reader, "tool", 9)
+    assert not stored(reader) and not changes(reader, Share("breaker", "tool"), 9)
     reader.close()
     assert version(first) == 1
 
@@ -117,7 +118,7 @@ async def test_opened_for_writing_it_is_brought_up_and_its_runs_go_on(first: Pat
         await runner.start(Guarded, Ask(), run_id="new")
         assert (await runner.settled("new")).state == "done"
     reader = read_journal(first)
-    assert [found.row for found in breakers(reader)] == [BreakerRow()]
+    assert [found.row for found in stored(reader)] == [BreakerRow()]
     assert all(replay_run(reader, run_id).agreed for run_id in ("ended", "waits", "new"))
     reader.close()
 
