@@ -11,7 +11,7 @@ from fsm.core.record import Record
 from fsm.core.strikes import struck_out
 from fsm.define.events import RUNTIME_EVENTS, AgentFailed, CallRefused, refused_call
 from fsm.define.guard import Placed, Ruling, Share
-from fsm.define.parts import START, TransitionSpec, retry_id
+from fsm.define.parts import START, START_HOP, TransitionSpec, retry_id
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
 from fsm.replay.divergence import ANSWERS, Kind
@@ -245,10 +245,10 @@ def _candidate(spec: MachineSpec, record: Record) -> str:
     """The line that a record's event was for; "" where there was none."""
     if record.kind == "retried":
         return retry_id(record.source)
-    if record.source == START:
-        return way_of(record.hop)[0]
-    answers = dict(record.predicates)
     named = spec.formerly.get(record.event, record.event)
+    if record.source == START and named in spec.initial.initial:
+        return START_HOP
+    answers = dict(record.predicates)
     for line in _lines(spec, record.source, named):
         if line.when is None or answers.get(line.name) is not False:
             return line.name

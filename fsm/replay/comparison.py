@@ -27,9 +27,12 @@ KINDS: dict[Kind, str] = {
 }
 
 
+SITUATIONS_MAX = 20_000  # a tenth of what `fsm check` looks at: it is done for each definition met
+
+
 @frozen
 class Lost:
-    """What `fsm check` proved of the recorded machine and does not prove of today's."""
+    """What `fsm check` proves of the recorded machine and does not prove of today's, within SITUATIONS_MAX."""
 
     what: Literal["ends", "worst", "promise"]
     then: str
@@ -90,12 +93,12 @@ def compared(today: Today, held: Iterable[Held]) -> Comparison:
     """These runs, held against today's machine one after the other, and the definitions met on the way."""
     found = tuple(held)
     others = [pair for pair in today.pairs.values() if pair.then.fingerprint != today.spec.fingerprint]
-    report = check(today.spec) if others else None
+    report = check(today.spec, SITUATIONS_MAX) if others else None
     changed = []
     for pair in others:
         assert report is not None
         unseen = tuple(dict.fromkeys(f"{guard.name} on {guard.at}" for guard in pair.unseen()))
-        proofs = tuple(lost(check(pair.then), report))
+        proofs = tuple(lost(check(pair.then, SITUATIONS_MAX), report))
         changed.append(Changed(pair.then.fingerprint, pair.then.changes(today.spec), proofs, unseen))
     return Comparison(today.spec.name, found, tuple(changed))
 

@@ -19,12 +19,14 @@ from fsm.journal.reader import Reader
 from fsm.replay.against import Today
 from fsm.replay.comparison import Comparison, Held, compared
 from fsm.replay.divergence import Kind
-from guards import Bulkhead, Deadline, LoopCap, PayloadSize, Strikes, TokenBudget
+from guards import Bulkhead, CostBudget, Deadline, LoopCap, PayloadSize, RateLimit, Strikes, TokenBudget
+from tests.kept.shop import Shop
 from tests.replay.test_changed_code import CHANGED
 from tests.replay.workshop import Ledger, Older, Part, Workshop, is_weather
 
 REPINNED = {"repinned", "repinned-halted"}
-SPEC = Workshop.spec
+SPEC, SHOP = Workshop.spec, Shop.spec
+KEPT = Path(__file__).parent.parent / "kept" / "0.1.0" / "shop.db"
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +309,13 @@ CASES: dict[str, Case] = {
         "payload_invalid",
         "its payload is no valid Check now",
     ),
+    "another payload to start with": (
+        state("make", initial=("Part",)),
+        "straight",
+        0,
+        "leads_elsewhere",
+        "start took it in (start); nothing takes Order today",
+    ),
     "a payload that is gone": (
         reading("Check", None),
         "straight",
@@ -345,6 +354,96 @@ def test_each_kind_of_difference(reader: Reader, case: str):
 def test_every_kind_but_those_of_the_journal_has_a_case():
     kinds = set(Kind.__args__) - {"unknown", "damaged"}  # type: ignore[attr-defined]
     assert {kind for _, _, _, kind, _ in CASES.values()} == kinds
+
+
+# -- guards that runs share: by the rows as they were seen ------------------------------------------
+
+MAKE, TEST = SHOP.state["make"], SHOP.state["test"]
+
+
+def shop(name: str, *guards: Guard, **changes: Any) -> MachineSpec:
+    """With other guards on a state; those of the same kind are replaced."""
+    own = SHOP.state[name]
+    kinds = {type(guard).__name__ for guard in guards}
+    kept = tuple(guard for guard in own.guards if guard.name not in kinds)
+    states = [
+        evolve(one, guards=(*kept, *placed("state", name, *guards)), **changes) if one is own else one
+        for one in SHOP.states
+    ]
+    return evolve(SHOP, states=tuple(states))
+
+
+SHARED: dict[str, Case] = {
+    "a budget that was raised": (
+        shop("test", TokenBudget(2_500, scope="label:tenant", warn_at=2_000)),
+        "warned",
+        1,
+        "bound_moved",
+        "TokenBudget(1500, warn_at=1000) on test refused here (budget_warned: ",
+    ),
+    "a budget in money that was raised": (
+        shop("test", CostBudget(2_000_000, scope="machine", window_s=3_600)),
+        "too-dear",
+        1,
+        "bound_moved",
+        "CostBudget(900000) on test refused here (cost_budget: ",
+    ),
+    "a visit that may spend less": (
+        shop("test", tokens_max=20),
+        "warned",
+        1,
+        "guard_flips",
+        "TokenBudget on test refused (budget_warned: ",
+    ),
+    "a visit that may spend more": (
+        shop("test", tokens_max=700),
+        "overspent",
+        2,
+        "bound_moved",
+        "tokens_max 500 refused the visit's spending here; today's tokens_max is 700",
+    ),
+    "more at once": (
+        shop("make", Bulkhead("mill", 3)),
+        "third",
+        0,
+        "bound_moved",
+        "Bulkhead(2) on make put it off here (full: ",
+    ),
+    "more in a while": (
+        shop("make", RateLimit("mill", 9, window_s=10)),
+        "crowd-6",
+        0,
+        "bound_moved",
+        "RateLimit(visits_max=6) on make put it off here (rate_limited: ",
+    ),
+    "no breaker": (
+        evolve(SHOP, states=tuple(evolve(one, guards=MAKE.guards[1:]) if one is MAKE else one for one in SHOP.states)),
+        "refused-at-the-door",
+        0,
+        "guard_flips",
+        "Breaker on make refused (open: ",
+    ),
+    "more failures": (
+        shop("test", Strikes("gauge", 5)),
+        "struck",
+        2,
+        "bound_moved",
+        "Strikes refused call gauge (strikes 2, strikes_max 2); today it is made",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SHARED, ids=str)
+def test_guards_that_share_rows_decide_again_by_what_they_saw(case: str):
+    spec, run_id, seq, kind, why = SHARED[case]
+    reader = read_journal(KEPT)
+    try:
+        divergence = Today(spec).holds(reader, reader.run(run_id)).divergence
+    finally:
+        reader.close()
+    assert divergence is not None
+    assert (divergence.seq, divergence.kind) == (seq, kind), str(divergence)
+    assert divergence.why.startswith(why), divergence.why
 
 
 # -- no difference ---------------------------------------------------------------------------------
