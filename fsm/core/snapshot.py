@@ -148,7 +148,7 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         moved = _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
         return evolve(moved, holds=held(spec, NO_HOLDS, record), settled=moved.spent) if spec.budgets else moved
     if spec.budgets and is_over(record):
-        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
+        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=evolve(snapshot.spent + record.spent, usage=()))
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
         case "started":

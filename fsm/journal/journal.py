@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fsm.clock import Clock, boot_id
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
-from fsm.core.plan import Asked, Plan, Told
+from fsm.core.plan import Plan, Told
 from fsm.core.record import NOTHING, Record, Spent
 from fsm.core.shares import Row
 from fsm.core.snapshot import Snapshot
@@ -82,8 +82,8 @@ class Journal(Protocol):
         """A record that decides nothing, after a `call` row; a run whose runner is dead is taken over with it."""
         ...
 
-    async def call(self, call: Call, *, ask: Sequence[Asked] = (), tell: Sequence[Told] = (), time_ms: int = 0) -> Call:
-        """A row of the ledger. `NotPermitted` if a shared guard refuses an intent that would take `time_ms` at most."""
+    async def call(self, call: Call, **more: Any) -> Call:
+        """A row of the ledger, with `more` of what `WriteCall` takes. `NotPermitted` if a shared guard refuses it."""
         ...
 
     async def tell(self, run: Run, told: Sequence[Told], at_ms: int) -> None:

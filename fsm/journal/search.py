@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from fsm.core.record import Spent
 from fsm.core.snapshot import Snapshot
+from fsm.core.used import Uses, used_from_json
 from fsm.define.guard import Counter
 from fsm.define.parts import START
 from fsm.journal.reader import Reader
@@ -67,6 +68,15 @@ def spent(reader: Reader, runs: Sequence[int]) -> dict[int, Spent]:
         rows = reader.query(f"SELECT key, {totals} FROM run WHERE key IN ({', '.join('?' * len(keys))})", *keys)
         found |= {key: Spent(tokens, usd_micros) for key, tokens, usd_micros in rows}
     return found
+
+
+def used(reader: Reader, run: Run) -> Uses:
+    """The usage that a run's agents told of, by model and price version: that of its records, and of rows since."""
+    told = reader.query(
+        "SELECT json_extract(detail, '$.usage') FROM record WHERE run = ? AND instr(detail, '\"usage\":') > 0", run.key
+    )
+    rows = reader.query("SELECT usage FROM call WHERE run = ? AND seq >= ? AND usage != ''", run.key, run.seq)
+    return used_from_json(*(text for (text,) in (*told, *rows) if text))
 
 
 def _total(name: str, place: int) -> str:

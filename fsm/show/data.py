@@ -33,10 +33,16 @@ def run_data(run: Run, spent: Spent, left: bool, again_at_ms: int | None) -> Dat
         "again_at_ms": again_at_ms,
         "records": run.seq + 1,
         "labels": run.labels,
-        **asdict(spent),
+        **_spent_data(spent),
         "started_at_ms": run.started_at_ms,
         "at_ms": run.at_ms,
     }
+
+
+def _spent_data(spent: Spent) -> Data:
+    """Spending flat; the usage behind it, by model and price version, where any was told."""
+    usage = {"usage": [asdict(one) for one in spent.usage]} if spent.usage else {}
+    return {"tokens": spent.tokens, "usd_micros": spent.usd_micros, **usage}
 
 
 def record_data(record: Record) -> Data:
@@ -55,7 +61,7 @@ def record_data(record: Record) -> Data:
         "outcome": record.outcome,
         "predicates": dict(record.predicates),
         "verdicts": [_verdict_data(ruling) for ruling in record.rulings],
-        **asdict(record.spent),
+        **_spent_data(record.spent),
         "strikes": dict(record.strikes),
         "until_ms": record.until_ms,
         "note": dict(record.note),
@@ -87,7 +93,8 @@ def call_data(call: Call) -> Data:
         "name": call.name,
         "key": call.key,
         "status": call.status,
-        **asdict(call.spent),
+        **_spent_data(call.spent),
+        **{name: most for name in ("tokens_max", "usd_micros_max") if (most := getattr(call, name)) is not None},
         "at_ms": call.at_ms,
         "body": json.loads(call.body) if call.body is not None else None,
     }
@@ -112,7 +119,8 @@ def _overlay_data(overlay: "Overlay") -> Data:
 
 def _flat(found: "Overlay | Tally") -> Data:
     told: Data = asdict(found)
-    return {**told.pop("spent"), **told}
+    del told["spent"]
+    return {**_spent_data(found.spent), **told}
 
 
 def shared_data(found: "Stored", now_ms: int) -> Data:

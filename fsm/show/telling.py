@@ -92,8 +92,10 @@ def _refused_call(body: dict[str, Any]) -> str:
     if is_of_breaker(code, numbers):
         return f"call {body.get('call')}: {stands(code, numbers)}"
     counted = counted_in(numbers)
-    told = f"{of_limit(*counted)} ({code})" if counted else code
-    return f"{'call ' + body['call'] if body.get('call') else 'spending'}: {told}"
+    more = "".join(f", {numbers[name]:,} {name}" for name in ("reserved", "asked") if name in numbers)
+    told = f"{of_limit(*counted)}{more} ({code})" if counted else code
+    text = f": {body['text']}" if body.get("text") else ""
+    return f"{'call ' + body['call'] if body.get('call') else 'spending'}: {told}{text}"
 
 
 def _value(value: Any) -> str:
