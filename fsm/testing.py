@@ -191,7 +191,7 @@ def assert_replays(kept: str | os.PathLike[str], machine: type[Machine] | None =
             for run in reader.runs(today.spec.name if today is not None else None):
                 changed = today is not None and run.fingerprint != today.spec.fingerprint
                 replay = today.holds(reader, run) if today and changed else replay_run(reader, run.run_id, machine)
-                held.append(Held(str(path), replay))
+                held.append(Held(str(path), run.machine, replay))
         finally:
             reader.close()
     differing = [str(one.replay) for one in held if not one.replay.agreed and one.kind is None]
@@ -223,7 +223,7 @@ def _onward(held: Held) -> list[str]:
     assert divergence is not None
     run_id, seq = held.replay.run_id, divergence.seq
     here = Here(held.journal)
-    fork = [here.command("fork", run_id, "--at", str(seq - 1))] if seq else []
+    fork = [here.command("fork", run_id, "--at", str(seq - 1), machine=held.machine)] if seq else []
     return [here.command("show", run_id, "--seq", str(seq)), *fork]
 
 

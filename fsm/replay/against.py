@@ -23,6 +23,7 @@ from fsm.core.select import select
 from fsm.core.shares import Recorded
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.guard import Placed
+from fsm.define.parts import START
 from fsm.define.payload import excerpt
 from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader
@@ -88,12 +89,18 @@ class _Held:
         for record in self.intact.records():
             pair = self.today.against(self.intact.spec())
             if record.kind in UNDECIDED:
-                self.snapshot = apply(self.spec, self.snapshot, record)
+                self._adopt(record)
             elif record.body is None and "unread" not in record.note:
                 self._follow(record)
             else:
                 self._decide(record, pair)
             self.agreed += 1
+
+    def _adopt(self, record: Record) -> None:
+        """What somebody did, or the runtime, without deciding anything."""
+        if record.state not in (START, *self.spec.state):
+            differ(record.seq, str(record), "nothing", f"state {record.state} is gone", "state_gone")
+        self.snapshot = apply(self.spec, self.snapshot, record)
 
     def _follow(self, record: Record) -> None:
         """A record whose payload was erased is not decided again; only its effect is looked at."""

@@ -57,9 +57,10 @@ class Changed:
 
 @frozen
 class Held:
-    """What became of one run, and the journal that holds it."""
+    """What became of one run of this machine, and the journal that holds it."""
 
     journal: str
+    machine: str
     replay: Replay
 
     @property
@@ -92,14 +93,15 @@ class Comparison:
 def compared(today: Today, held: Iterable[Held]) -> Comparison:
     """These runs, held against today's machine one after the other, and the definitions met on the way."""
     found = tuple(held)
-    others = [pair for pair in today.pairs.values() if pair.then.fingerprint != today.spec.fingerprint]
+    others = [pair for pair in today.pairs.values() if pair.then != today.spec]
     report = check(today.spec, SITUATIONS_MAX) if others else None
     changed = []
     for pair in others:
         assert report is not None
         unseen = tuple(dict.fromkeys(f"{guard.name} on {guard.at}" for guard in pair.unseen()))
-        proofs = tuple(lost(check(pair.then, SITUATIONS_MAX), report))
-        changed.append(Changed(pair.then.fingerprint, pair.then.changes(today.spec), proofs, unseen))
+        changes, proofs = pair.then.changes(today.spec), tuple(lost(check(pair.then, SITUATIONS_MAX), report))
+        if changes or proofs:  # what is no part of the fingerprint, as a timeout, may be what a proof rested on
+            changed.append(Changed(pair.then.fingerprint, changes, proofs, unseen))
     return Comparison(today.spec.name, found, tuple(changed))
 
 

@@ -38,7 +38,7 @@ def reader(recorded: Path) -> Iterator[Reader]:
 
 def comparison(reader: Reader, spec: MachineSpec) -> Comparison:
     today = Today(spec)
-    return compared(today, [Held(reader.path, today.holds(reader, run)) for run in reader.runs(spec.name)])
+    return compared(today, [Held(reader.path, run.machine, today.holds(reader, run)) for run in reader.runs(spec.name)])
 
 
 # -- the machine of the recorded runs, with one thing changed --------------------------------------

@@ -23,7 +23,7 @@ def replay_against(run_ids: Sequence[str], target: str, db: str | None, as_json:
     today = Today(machine(target).spec)
     with reading(db) as reader:
         runs = list(_chosen(reader, run_ids, today.spec.name))
-        found = compared(today, (Held(reader.path, today.holds(reader, run)) for run in runs))
+        found = compared(today, (Held(reader.path, run.machine, today.holds(reader, run)) for run in runs))
 
     def onward(held: Held) -> list[str]:
         divergence = held.replay.divergence
