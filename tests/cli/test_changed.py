@@ -153,12 +153,12 @@ def test_programs_get_every_run(fsm: Fsm, folder: Path, desk: type[Machine]):
         (
             "guards=[LoopCap(3)], otherwise=person",
             "",
-            "every run ends or halts (by its caps); today a run may go on for ever",
+            "ends or halts (by its caps); today a run may go on for ever",
         ),
         (
             "timeout_s=days(2)",
             "",
-            "every run ends or halts (by its caps); today every run ends or halts, or waits at `person`",
+            "(by its caps); today every run ends or halts, or waits at `person`",
         ),
         ("    is_reviewed = never(published, before=submit)\n", "", "is kept; today nobody promises it"),
         ("before=submit", "before=drop", "is kept; today it is broken"),
