@@ -190,7 +190,9 @@ def test_what_cannot_be_held_against_it_is_said(
 
 
 def test_a_folder_without_journals_keeps_nothing(tmp_path: Path):
-    with pytest.raises(AssertionError, match=r"holds no journal \(\*\.db\)\n-> copy one there: fsm backup"):
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no journal \(\*\.db\) and no export \(\*\.jsonl\)\n  -> fsm backup"
+    ):
         assert_replays(tmp_path)
 
 
@@ -200,6 +202,23 @@ def test_runs_of_several_journals_are_told_together(folder: Path, desk: type[Mac
     raised = rewritten(folder, "LoopCap(3)", "LoopCap(4)")
     with pytest.raises(AssertionError, match="4 of 12 runs would go another way today; 8 go as recorded"):
         assert_replays("kept", raised)
+
+
+def test_exports_are_kept_runs_as_well(fsm: Fsm, folder: Path, desk: type[Machine]):
+    (folder / "exported").mkdir()
+    assert fsm("export", "--all", "--db", "kept/runs.db", "--out", "exported/runs.jsonl").exit_code == 0
+    assert assert_replays("exported", desk) == len(RUNS)
+    text = (folder / "exported" / "runs.jsonl").read_text()
+    raised = rewritten(folder, "LoopCap(3)", "LoopCap(5)")
+    with pytest.raises(AssertionError) as caught:
+        assert_replays("exported", raised)
+    told = str(caught.value)
+    assert "Desk: 2 of 6 runs would go another way today" in told
+    assert "    → fsm import exported/runs.jsonl --unfinished\n    → fsm show run-5 --seq 8\n" in told
+    (folder / "exported" / "runs.jsonl").write_text(text.replace("take 2", "take 7"))
+    with pytest.raises(AssertionError, match=r"exported/runs\.jsonl: line \d+, run run-2: "):
+        assert_replays("exported", raised)
+    assert [file.name for file in (folder / "exported").iterdir()] == ["runs.jsonl"]
 
 
 def test_nothing_is_written(desk: type[Machine]):
