@@ -100,7 +100,8 @@ class _Held:
         """What somebody did, or the runtime, without deciding anything."""
         if record.state not in (START, *self.spec.state):
             differ(record.seq, str(record), "nothing", f"state {record.state} is gone", "state_gone")
-        self.snapshot = apply(self.spec, self.snapshot, record)
+        memory = self.intact.memory_at(record.seq) if record.kind == "forked" else None  # its parent's
+        self.snapshot = apply(self.spec, self.snapshot, record, memory)
 
     def _follow(self, record: Record) -> None:
         """A record whose payload was erased is not decided again; only its effect is looked at."""
