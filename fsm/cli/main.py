@@ -24,6 +24,7 @@ VERBS = {
     "replay": "Decide every record of a run again, without agents, and compare.",
     "diagram": "Draw a machine, or a run on its machine.",
     "check": "Prove a machine before it runs: mistakes, endings, worst case, promises.",
+    "backtest": "Say where guards would have stopped recorded runs of any system.",
     "machines": "List the machines at hand, and those of a journal.",
     "guards": "Show the guards that runs share: how each stands, who asks it, whose visits hold some of it.",
     "breaker": "Show what has become of a breaker, or have your word on it.",

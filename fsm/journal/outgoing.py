@@ -87,7 +87,7 @@ class Outgoing:
 
     def _pages(self, kind: str, standing: _Standing, last: int | None) -> Iterator[tuple[Any, ...]]:
         """The rows of a kind in the order of the run, and within a seq in the order written."""
-        place = f"{kind}.rowid"
+        place = "call.id" if kind == "call" else f"{kind}.rowid"  # of a file of an older format `call` is a view
         bound = f"AND {place} <= {last}" if last is not None else ""
         rest = f"AND (seq, {place}) > (?, ?) AND seq <= ? {bound} ORDER BY seq, {place} LIMIT {PAGE}"
         sql, after = self._select(kind, rest, f", seq, {place}"), (-(1 << 62), 0)
