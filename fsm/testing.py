@@ -28,10 +28,15 @@ from fsm.define.machine import Machine
 from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal
-from fsm.journal.reader import Reader, read_journal
+from fsm.journal.reader import Reader
+from fsm.replay.against import Today
+from fsm.replay.comparison import Held, compared
+from fsm.replay.kept import EXPORTED, files, reading
 from fsm.replay.replay import replay_run
 from fsm.runner.calls import VisitOver
 from fsm.runner.stub import StubView
+from fsm.show.against import lines as against_lines
+from fsm.show.here import Here
 from fsm.show.verdict import lines, way
 from fsm.verify.check import Report, check
 from fsm.verify.promises import Promised
@@ -171,20 +176,50 @@ def trace(journal: Reader, run_id: str) -> list[tuple[str, str, str, str, str]]:
     ]
 
 
-def assert_replays(db: str | os.PathLike[str], machine: type[Machine] | None = None) -> int:
-    """Every run of this journal (of `machine`, if given) replays and agrees; how many. For your CI.
+def assert_replays(kept: str | os.PathLike[str], machine: type[Machine] | None = None) -> int:
+    """Every kept run (of `machine`, if given) replays under today's code; how many there are. For your CI.
 
-    Raises `AssertionError` with each run that does not, and what differs there.
+    `kept` is a journal, an export (`fsm export`), or a folder of them (`*.db`, `*.jsonl`); nothing in it is changed. A
+    run of today's definition has to agree record by record, and so has every run where no machine is given; one that
+    was recorded under another definition of the machine has to go the same way today (`fsm replay --against`), whatever
+    limits it did not meet. Raises `AssertionError` with what has changed, each kind of difference with its first runs,
+    and what to do next; `FileNotFoundError` for a folder that keeps nothing.
     """
-    reader = read_journal(db)
-    try:
-        runs = reader.runs(machine.spec.name if machine else None)
-        replays = [replay_run(reader, run.run_id, machine) for run in runs]
-    finally:
-        reader.close()
-    if told := [str(replay) for replay in replays if not replay.agreed]:
-        raise AssertionError("\n".join(told))
-    return len(replays)
+    today = Today(machine.spec) if machine is not None else None
+    held: list[Held] = []
+    differing: list[str] = []
+    for file in files(Path(kept)):
+        with reading(file) as (reader, refused):
+            differing += refused
+            for run in reader.runs(today.spec.name if today is not None else None):
+                changed = today is not None and run.fingerprint != today.spec.fingerprint
+                replay = today.holds(reader, run) if today and changed else replay_run(reader, run.run_id, machine)
+                held.append(Held(str(file), run.machine, replay))
+    differing += [str(one.replay) for one in held if not one.replay.agreed and one.kind is None]
+    if today is not None:
+        found = compared(today, [one for one in held if one.kind is not None or one.replay.agreed])
+        differing += [line.text for line in against_lines(found, _onward)] if found.diverging else []
+        differing += [AS_WANTED] if differing else []
+    if differing:
+        raise AssertionError("\n".join(differing))
+    return len(held)
+
+
+AS_WANTED = (
+    "-> if the machine is to be as it is now, fork what should go on, and replace the kept runs by new ones;"
+    " else undo the change"
+)
+
+
+def _onward(held: Held) -> list[str]:
+    divergence = held.replay.divergence
+    assert divergence is not None
+    run_id, seq = held.replay.run_id, divergence.seq
+    exported = held.journal.endswith(EXPORTED)
+    here = Here(None if exported else held.journal)
+    taken_in = [f"fsm import {held.journal} --unfinished"] if exported else []
+    fork = [here.command("fork", run_id, "--at", str(seq - 1), machine=held.machine)] if seq else []
+    return [*taken_in, here.command("show", run_id, "--seq", str(seq)), *fork]
 
 
 def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: int) -> Report:

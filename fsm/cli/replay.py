@@ -5,11 +5,16 @@ import click
 from fsm.cli.parts.options import FAILED, db_option, emit, leave, machine_option, verb
 
 
-@verb("fsm replay 42 --machine desk.py:Desk")
+@verb("fsm replay 42 --machine desk.py:Desk\nfsm replay --all --against desk.py:Desk")
 @click.argument("run_ids", metavar="RUN...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Every run of the journal.")
 @click.option("--scenario", metavar="FILE.json", help="A run that `fsm check` drew, instead of one in a journal.")
 @machine_option
+@click.option(
+    "--against",
+    metavar="TARGET",
+    help="Hold them against this machine as it is today: FILE.py:Machine. Without RUN: all.",
+)
 @click.option("--alone", is_flag=True, help="From the journal alone, even where the machine's code is at hand.")
 @db_option
 def command(
@@ -17,6 +22,7 @@ def command(
     everything: bool,
     scenario: str | None,
     targets: tuple[str, ...],
+    against: str | None,
     alone: bool,
     db: str | None,
     as_json: bool,
@@ -26,7 +32,19 @@ def command(
     With the machine's code (--machine, or [tool.fsm]) predicates and guards are asked again; without it they
     answer as recorded, and no code of yours is imported. Exits with 1 at the first record that differs,
     saying what was recorded, what would be decided now, and why.
+
+    After you have changed a machine, --against tells which recorded runs would go another way under it, and in which
+    way: a limit that was moved, a guard or predicate that answers otherwise, a transition or state that is gone, a
+    payload that is no longer valid. Limits that no run met make no difference. Exits with 1 if any would.
     """
+    if against is not None:
+        from fsm.cli.parts.against import replay_against
+
+        if targets or alone or scenario is not None:
+            raise click.UsageError(
+                "--against names the machine and decides by its code: leave out -m, --alone, --scenario"
+            )
+        return replay_against(run_ids, against, db, as_json)
     if scenario is not None:
         from fsm.cli.parts.scenario import replay_scenario
 

@@ -5,6 +5,8 @@ What a state does not handle escalates: `PayloadInvalid`, `TimedOut` and `CallRe
 to a person, not a failure.
 """
 
+import ast
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -109,3 +111,21 @@ def escalated(event: RuntimeEvent) -> AgentFailed | None:
         case _:
             return None
     return AgentFailed(error_type=type(event).__name__, message=text, attempt=event.attempt)
+
+
+_REFUSED = re.compile(
+    r"(?:call (?P<call>['\"].*['\"])|spending) refused: (?P<code>\w+) \((?P<numbers>(?:\w+ -?\d+(?:, )?)*)\)"
+)
+
+
+def refused_call(message: str) -> tuple[str, str, dict[str, int]] | None:
+    """Call, code and numbers of the `CallRefused` that became a failure of this text; None where none did."""
+    found = _REFUSED.fullmatch(message)
+    if found is None:
+        return None
+    pairs = (told.split(" ") for told in found["numbers"].split(", ") if told)
+    try:
+        call = ast.literal_eval(found["call"] or "''")
+    except (SyntaxError, ValueError):
+        return None
+    return str(call), found["code"], {name: int(number) for name, number in pairs}

@@ -1,7 +1,7 @@
 """What a replay says: the first record that differs, in words."""
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from attrs import frozen
 
@@ -10,15 +10,36 @@ from fsm.define.guard import Ruling
 
 ANSWERS = {True: "yes", False: "no", None: "an error"}
 
+Kind = Literal[
+    "guard_flips",
+    "bound_moved",
+    "predicate_differs",
+    "transition_gone",
+    "transition_new",
+    "leads_elsewhere",
+    "state_gone",
+    "outcome_differs",
+    "payload_invalid",
+    "memory_differs",
+    "unknown",
+    "damaged",
+]
+"""In which way a run would go otherwise; `unknown` where what it takes to know was erased, `damaged` where the journal
+is not what was written."""
+
 
 @frozen
 class Divergence:
-    """The first record that differs: what was recorded, what is there or would be decided now, and why."""
+    """The first record that differs: what was recorded, what is there or would be decided now, and why.
+
+    `kind` says in which way a changed machine decides otherwise; None where record and decision were compared in all.
+    """
 
     seq: int
     recorded: str
     decided: str
     why: str
+    kind: Kind | None = None
 
     def __str__(self) -> str:
         return f"record {self.seq}: {self.why}\n  recorded: {self.recorded}\n  now:      {self.decided}"
@@ -32,8 +53,8 @@ class Diverged(Exception):
         self.divergence = divergence
 
 
-def differ(seq: int, recorded: str, decided: str, why: str) -> NoReturn:
-    raise Diverged(Divergence(seq, recorded, decided, why))
+def differ(seq: int, recorded: str, decided: str, why: str, kind: Kind | None = None) -> NoReturn:
+    raise Diverged(Divergence(seq, recorded, decided, why, kind))
 
 
 def short(digest: bytes | None) -> str:

@@ -128,6 +128,11 @@ class Intact:
         was = f"machine {self.run.machine} with fingerprint {self.fingerprint[:16]}…"
         differ(max(0, self.count - 1), was, now, "the stored machine was changed")
 
+    def memory_at(self, seq: int) -> bytes | None:
+        """The memory that the snapshot row at this record holds, taken as it is."""
+        row = self._snapshots.get(seq)
+        return row.memory if row is not None else None
+
     def compare(self, snapshot: Snapshot) -> Snapshot | None:
         """The snapshot row at this point, if there is one, proven to be the fold of the records."""
         row = self._snapshots.pop(snapshot.seq, None)

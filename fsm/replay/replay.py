@@ -8,7 +8,6 @@ what follows a divergence means nothing.
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
 from operator import attrgetter
 
 from attrs import frozen
@@ -16,15 +15,15 @@ from attrs import frozen
 from fsm.core.asking import NotRecorded
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine, Undeclared
-from fsm.core.plan import ESCALATED, Event
-from fsm.core.record import NO_NOTE, Record
+from fsm.core.record import Record
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.machine import Machine
-from fsm.define.payload import Invalid, Payload, excerpt
+from fsm.define.payload import excerpt
 from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader, read_journal
 from fsm.journal.rows import Run
 from fsm.replay.divergence import Diverged, Divergence, cause, differ, short, told
+from fsm.replay.event import event_of
 from fsm.replay.intact import Intact
 from fsm.replay.origin import check_origin
 
@@ -135,7 +134,7 @@ class _Replaying:
 
     def _decide(self, record: Record) -> None:
         engine = self.alone if self.lost else self.engine
-        event = self._event(engine.spec, record)
+        event = event_of(engine.spec, record)
         try:
             decision = decide(engine, self.snapshot, event, record)
         except NotRecorded as missing:
@@ -156,36 +155,6 @@ class _Replaying:
             after = f"memory {short(now.memory)}{text}"
             differ(record.seq, f"memory {short(record.memory)}", after, "the memory after it is another")
         self.snapshot = decision.snapshot
-
-    def _event(self, spec: MachineSpec, record: Record) -> Event:
-        unread = str(record.note.get("unread", ""))
-        gone = Payload(record.event, None, b"", record.digest or b"")
-        return Event(
-            payload=gone if unread else self._payload(spec, record),
-            at_ms=record.at_ms,
-            own=record.own,
-            event_id=record.event_id,
-            spent=record.spent,
-            strikes=record.strikes,
-            charge=int(record.note.get("charge", 0)),
-            unread=unread,
-            note=record.note if record.seq == 0 else _escalated(record),
-        )
-
-    def _payload(self, spec: MachineSpec, record: Record) -> Payload:
-        assert record.body is not None and record.digest is not None
-        try:
-            payload = spec.stored(record.event, record.body, record.digest)
-        except Invalid as invalid:
-            differ(record.seq, str(record), "; ".join(invalid.problems), f"its payload is no valid {record.event} now")
-        if payload.value is None and spec.classes:
-            near = f"a class that was renamed says formerly = ({record.event!r},)"
-            differ(record.seq, str(record), near, f"the machine no longer has payload {record.event}")
-        return payload
-
-
-def _escalated(record: Record) -> Mapping[str, str | int]:
-    return {ESCALATED: record.note[ESCALATED]} if ESCALATED in record.note else NO_NOTE
 
 
 _engines: OrderedDict[int, Engine] = OrderedDict()

@@ -1,12 +1,11 @@
 """How payloads, events, guards and verdicts are said in few words, and safe on any terminal."""
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fsm.core.record import Record
-from fsm.define.events import RUNTIME_EVENTS, invalid_words
+from fsm.define.events import RUNTIME_EVENTS, invalid_words, refused_call
 from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
@@ -28,7 +27,6 @@ ANSWERED = {True: "answered yes", False: "answered no", None: "raised"}  # what 
 AMOUNTS: dict[str, Callable[[int], str]] = {"usd_micros": money, "elapsed_ms": duration}  # with units of their own
 VALUE_MAX, WORD_MAX = 200, 24
 MANUAL = "For further information visit "
-REFUSED = re.compile(r"(?:call '(.*)'|spending) refused: (\w+) \((\w+ -?\d+(?:, \w+ -?\d+)*)\)")  # as `escalated` says
 
 
 def told_fork(fork: Fork | None) -> str:
@@ -87,10 +85,9 @@ def own_words(record: Record) -> str:
 
 def _brief(message: str) -> str:
     """An error's text, as long as a line bears; pydantic's references to its manual left out; a refusal in words."""
-    if refused := REFUSED.fullmatch(message):
-        call, code, numbers = refused.groups()
-        pairs = (pair.rpartition(" ") for pair in numbers.split(", "))
-        return _refused_call({"call": call, "code": code, "numbers": {name: int(value) for name, _, value in pairs}})
+    if refused := refused_call(message):
+        call, code, numbers = refused
+        return _refused_call({"call": call, "code": code, "numbers": numbers})
     lines = (line for line in message.splitlines() if not line.strip().startswith(MANUAL))
     return safe(" ".join(lines), VALUE_MAX)
 
