@@ -19,14 +19,12 @@ def command(path: str | None, db: str | None, as_json: bool) -> None:
     A breaker is one row for all runs, processes and machines of the journal that name it. `fsm breaker NAME` shows
     what has become of one, and moves it.
     """
-    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.journals import once, reading
     from fsm.clock import SystemClock
     from fsm.journal.guards import breakers
     from fsm.show.data import breaker_data
 
-    if path is not None and db is not None:
-        raise click.UsageError("name the journal once: as DB, or with --db")
-    with reading(path or db) as reader:
+    with reading(once(path, db)) as reader:
         found, now_ms = breakers(reader), SystemClock().now_ms()
     if as_json:
         emit({"breakers": [breaker_data(one, now_ms) for one in found]})
