@@ -29,9 +29,12 @@ from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal
 from fsm.journal.reader import Reader, read_journal
+from fsm.journal.tallies import tallies
+from fsm.replay.coverage import Coverage, coverage
 from fsm.replay.replay import replay_run
 from fsm.runner.calls import VisitOver
 from fsm.runner.stub import StubView
+from fsm.show.covering import never
 from fsm.show.verdict import lines, way
 from fsm.verify.check import Report, check
 from fsm.verify.promises import Promised
@@ -40,6 +43,7 @@ __all__ = [
     "MovableClock",
     "StubView",
     "VisitOver",
+    "assert_covered",
     "assert_ends",
     "assert_keeps_promises",
     "assert_replays",
@@ -185,6 +189,27 @@ def assert_replays(db: str | os.PathLike[str], machine: type[Machine] | None = N
     if told := [str(replay) for replay in replays if not replay.agreed]:
         raise AssertionError("\n".join(told))
     return len(replays)
+
+
+def assert_covered(
+    journal: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], machine: type[Machine], *, min: float = 100
+) -> Coverage:
+    """At least `min` percent of what this machine declares was taken by the runs of these journals. For your CI.
+
+    Counted as `fsm coverage` does: states, ways, each code of each guard, timeouts. Raises `AssertionError` with each
+    that never was, and what would take it.
+    """
+    counted = []
+    for path in [journal] if isinstance(journal, str | os.PathLike) else journal:
+        reader = read_journal(path)
+        try:
+            counted.append(tallies(reader, machine.spec.name))
+        finally:
+            reader.close()
+    found = coverage(machine.spec, counted)
+    if found.is_below(min):
+        raise AssertionError("\n".join(never(found)))
+    return found
 
 
 def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: int) -> Report:

@@ -6,6 +6,9 @@ from attrs import frozen
 
 from fsm.journal.reader import Reader
 
+Objection = tuple[str, str, str]
+"""A guard, the attribute it stands on, and the code that it refused or put off with."""
+
 _OBJECTING = "(instr(detail, '\"refuse\"') OR instr(detail, '\"defer\"'))"
 
 
@@ -21,8 +24,14 @@ class Tallies:
     records: int
     hops: dict[str, int]
     entered: dict[str, int]
-    verdicts: dict[tuple[str, str, str], int]
+    verdicts: dict[Objection, int]
     timed_out: dict[str, int]
+
+
+def recorded(reader: Reader) -> dict[str, tuple[int, str]]:
+    """Of each machine that has runs the definition last recorded under: when that was, and its fingerprint."""
+    rows = reader.query("SELECT machine, max(at_ms), fingerprint FROM run GROUP BY machine ORDER BY machine")
+    return {name: (at_ms, fingerprint) for name, at_ms, fingerprint in rows}
 
 
 def tallies(reader: Reader, machine: str) -> Tallies:
