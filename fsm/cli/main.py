@@ -23,6 +23,7 @@ VERBS = {
     "replay": "Decide every record of a run again, without agents, and compare.",
     "diff": "Lay two runs side by side: where they part and why, and what differs on the way.",
     "coverage": "Tell which states, ways and refusals the runs of a journal ever came to, and which never.",
+    "migrate": "Say which unfinished runs can go on with a changed machine, and let them.",
     "diagram": "Draw a machine, or a run on its machine.",
     "check": "Prove a machine before it runs: mistakes, endings, worst case, promises.",
     "machines": "List the machines at hand, and those of a journal.",

@@ -4,7 +4,7 @@ import shlex
 
 from attrs import frozen
 
-NEED_CODE = frozenset({"resume", "send", "answer", "cancel"})
+NEED_CODE = frozenset({"resume", "send", "answer", "cancel", "fork"})
 
 
 @frozen
