@@ -15,11 +15,13 @@ _NAMES = {
     "fsm.define.guard": "Counter Facts Guard Kind Ruling Share Standing Verdict allow defer refuse",
     "fsm.define.machine": "Machine",
     "fsm.define.parts": "Bounds",
+    "fsm.define.prices": "Prices",
     "fsm.define.promise": "always_after never unreachable",
     "fsm.define.retry": "Retry retriable",
     "fsm.define.spec": "MachineSpec",
     "fsm.define.state": "State any_of days hours minutes",
     "fsm.define.transition": "Transition everywhere",
+    "fsm.define.usage": "Usage",
     "fsm.define.volatile": "Volatile",
     "fsm.errors": "AgentsMissing Busy CallFailed DefinitionError EventConflict FsmError JournalError MachineChanged"
     " MachineUnknown NothingToAnswer NotResumable PayloadRefused RunConflict RunEnded RunHalted RunNotFound"

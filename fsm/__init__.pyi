@@ -7,11 +7,13 @@ from fsm.define.events import AgentFailed, CallRefused, CallUnsure, Cancelled, P
 from fsm.define.guard import Counter, Facts, Guard, Kind, Ruling, Share, Standing, Verdict, allow, defer, refuse
 from fsm.define.machine import Machine
 from fsm.define.parts import Bounds
+from fsm.define.prices import Prices
 from fsm.define.promise import always_after, never, unreachable
 from fsm.define.retry import Retry, retriable
 from fsm.define.spec import MachineSpec
 from fsm.define.state import State, any_of, days, hours, minutes
 from fsm.define.transition import Transition, everywhere
+from fsm.define.usage import Usage
 from fsm.define.volatile import Volatile
 from fsm.errors import (
     AgentsMissing,
@@ -69,6 +71,7 @@ __all__ = [
     "NothingToAnswer",
     "PayloadInvalid",
     "PayloadRefused",
+    "Prices",
     "Record",
     "Replay",
     "Retry",
@@ -89,6 +92,7 @@ __all__ = [
     "State",
     "TimedOut",
     "Transition",
+    "Usage",
     "Verdict",
     "View",
     "Volatile",

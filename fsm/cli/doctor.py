@@ -22,16 +22,15 @@ def command(path: str | None, db: str | None, quick: bool, as_json: bool) -> Non
     Every run is replayed from the journal alone, so a changed, missing or added row is found and named.
     Exits with 1 if the journal is not sound.
     """
-    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.journals import once, reading
     from fsm.cli.parts.project import here
     from fsm.clock import SystemClock
     from fsm.show.data import health_data
     from fsm.show.health import examine
 
-    if path is not None and db is not None:
-        raise click.UsageError("name the journal once: as DB, or with --db")
-    with reading(path or db) as reader:
-        health = examine(reader, SystemClock(), here(path or db))
+    where = once(path, db)
+    with reading(where) as reader:
+        health = examine(reader, SystemClock(), here(where))
         if not as_json:
             _tell_file(health)
         diverged = [] if quick else _replayed(reader, as_json)
@@ -67,10 +66,10 @@ def _replayed(reader: "Reader", quiet: bool) -> "list[Replay]":
 
 
 def _tell_file(health: "Health") -> None:
-    from fsm.show.words import count, safe
+    from fsm.show.words import count, safe, size
 
     file = health.file
-    sizes = f"{_size(file.size)}, {_size(file.wal_size)} in its -wal file, {_size(file.free_size)} of it free"
+    sizes = f"{size(file.size)}, {size(file.wal_size)} in its -wal file, {size(file.free_size)} of it free"
     outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in file.outcomes.items()) or "none"
     workers = [f"{safe(worker.name)} (process {worker.pid})" for worker in health.workers]
     lines = {
@@ -84,7 +83,3 @@ def _tell_file(health: "Health") -> None:
     }
     for name, text in lines.items():
         click.echo(f"{name:<9} {text}")
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 20):,.1f} MiB" if count >= 1 << 20 else f"{count / 1024:,.0f} KiB"

@@ -80,15 +80,17 @@ def _path(reader: "Reader", run: "Run", everything: bool, with_calls: bool, db: 
 
 
 def _head(reader: "Reader", run: "Run", output: "Output", with_calls: bool) -> "Lines":
+    from attrs import evolve
+
     from fsm.cli.parts.lines import Lines, head
     from fsm.clock import SystemClock
-    from fsm.journal.search import resting, spent
+    from fsm.journal.search import resting, spent, used
     from fsm.show.evidence import left_of
     from fsm.show.path import caps
 
     clock = SystemClock()
     left = bool(left_of(reader, [run], clock.monotonic()))
-    spec, spending = reader.spec(run.fingerprint), spent(reader, [run.key])[run.key]
+    spec, spending = reader.spec(run.fingerprint), evolve(spent(reader, [run.key])[run.key], usage=used(reader, run))
     now_ms = clock.now_ms()
     again_ms = None if left else resting(reader, [run], now_ms).get(run.key)
     head(output, run, left, spending, caps(reader, run, now_ms), now_ms, again_ms)
@@ -115,15 +117,18 @@ def _one(reader: "Reader", run: "Run", seq: int, everything: bool, as_json: bool
 
 
 def _about(reader: "Reader", run: "Run") -> dict[str, Any]:
+    from attrs import evolve
+
     from fsm.clock import SystemClock
-    from fsm.journal.search import resting, spent
+    from fsm.journal.search import resting, spent, used
     from fsm.show.data import run_data
     from fsm.show.evidence import left_of
 
     clock = SystemClock()
     left = bool(left_of(reader, [run], clock.monotonic()))
     again_ms = resting(reader, [run], clock.now_ms()).get(run.key)
-    return {"run": run_data(run, spent(reader, [run.key])[run.key], left, again_ms)}
+    spending = evolve(spent(reader, [run.key])[run.key], usage=used(reader, run))
+    return {"run": run_data(run, spending, left, again_ms)}
 
 
 def _print_document(reader: "Reader", run: "Run") -> None:

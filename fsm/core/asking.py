@@ -26,13 +26,16 @@ class NotRecorded(Exception):
 
 @define
 class Asking:
-    """The guards asked for one event; `pending` is that event, if it was put off before; `kept` what guards keep."""
+    """The guards asked for one event; `pending` is that event, if it was put off before; `kept` what guards keep.
+
+    `answered` says how often those alike at one place have answered from the record.
+    """
 
     bounds: Bounds
     pending: Pending | None
     recorded: Record | None
     kept: Mapping[str, Kept]
-    _answered: dict[tuple[str, str], int] = field(factory=dict)
+    answered: Mapping[tuple[str, str], int] = field(factory=dict)
 
     def ruling(self, guard: Placed, counters: Mapping[str, int], facts: Callable[[Kept], Facts]) -> Answer:
         """What `guard` rules on these counters, or on the facts, which come with what it keeps.
@@ -64,10 +67,10 @@ class Asking:
         """What the record holds of this guard; of several alike at one place each gets its own."""
         rulings = self.recorded.rulings if self.recorded else ()
         same = [ruling for ruling in rulings if (ruling.guard, ruling.at) == (guard.name, guard.at)]
-        nth = self._answered.get((guard.name, guard.at), 0)
+        nth = self.answered.get((guard.name, guard.at), 0)
         if nth >= len(same):
             raise NotRecorded(f"{guard.name} on {guard.at}")
-        self._answered[guard.name, guard.at] = nth + 1
+        self.answered = {**self.answered, (guard.name, guard.at): nth + 1}
         return same[nth]
 
 

@@ -120,8 +120,13 @@ def settled(row: BudgetRow, budgeting: Budgeting, spent: int, held: int, at_ms: 
 
 
 def raised(row: BudgetRow, amount: int) -> BudgetRow:
-    """The row after a person's increase; one that could not be read begins anew with nothing spent."""
-    return evolve(row, raised=row.raised + amount) if row.readable else BudgetRow(raised=amount)
+    """The row after a person's increase."""
+    return evolve(row, raised=row.raised + amount)
+
+
+def recounted(row: BudgetRow, held: int) -> BudgetRow:
+    """The row with just that much set aside."""
+    return evolve(row, reserved=held)
 
 
 def seen(row: BudgetRow, budgeting: Budgeting, at_ms: int) -> BudgetRow:

@@ -11,6 +11,7 @@ from typing import Literal
 from attrs import field
 from pydantic_core import to_json
 
+from fsm.core.used import Uses, joined, used_forms, without
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.value import value
 
@@ -36,22 +37,25 @@ HALTED: frozenset[str] = frozenset({"stopped", "stuck"})
 
 @value
 class Spent:
-    """Spending: tokens, and millionths of a dollar."""
+    """Spending: tokens, and millionths of a dollar; and the usage behind them, as far as agents told it."""
 
     tokens: int = 0
     usd_micros: int = 0
+    usage: Uses = ()
 
     def __add__(self, other: "Spent") -> "Spent":
         if not (self and other):
             return self or other
-        return Spent(self.tokens + other.tokens, self.usd_micros + other.usd_micros)
+        usage = joined(self.usage, other.usage) if self.usage and other.usage else self.usage or other.usage
+        return Spent(self.tokens + other.tokens, self.usd_micros + other.usd_micros, usage)
 
     def __sub__(self, other: "Spent") -> "Spent":
         """What goes beyond `other`; never less than nothing."""
-        return Spent(max(0, self.tokens - other.tokens), max(0, self.usd_micros - other.usd_micros))
+        usage = without(self.usage, other.usage) if self.usage and other.usage else self.usage
+        return Spent(max(0, self.tokens - other.tokens), max(0, self.usd_micros - other.usd_micros), usage)
 
     def __bool__(self) -> bool:
-        return bool(self.tokens or self.usd_micros)
+        return bool(self.tokens or self.usd_micros or self.usage)
 
 
 NOTHING = Spent()
@@ -113,6 +117,8 @@ class Record:
             found["rulings"] = [_ruling_form(ruling) for ruling in self.rulings]
         if self.spent:
             found["spent"] = [self.spent.tokens, self.spent.usd_micros]
+        if self.spent.usage:
+            found["usage"] = used_forms(self.spent.usage)
         if self.strikes:
             found["strikes"] = dict(self.strikes)
         if self.calls:

@@ -185,7 +185,8 @@ class _Selection:
         """The way of a transition that its own predicate or `remember` refused; guards may have `opened` others."""
         refusal = refusing(answers)
         assert refusal is not None
-        after = self._after(line.name, line.otherwise, refusal.verdict.code, event)
+        sure = not any(isinstance(answer, Placed) for answer in answers)
+        after = self._after(line.name, line.otherwise, refusal.verdict.code, event, sure)
         return Way(line.name, line.target, answers, {**opened, **after})
 
     def _remember(self, remember: Named | None, owner: str, event: Event) -> tuple[bytes | None, Ruling | None]:
@@ -228,16 +229,27 @@ class _Selection:
         codes += [(refusal.at, refusal.verdict.code)] if refusal is not None else []
         after: dict[tuple[str, str], Way] = {}
         for at, code in dict.fromkeys(codes):
-            after |= self._after(at, leads[at], code, event)
+            after |= self._after(at, leads[at], code, event, sure=not may_refuse)
         return Way(hop, target, answers, after)
 
-    def _after(self, at: str, ways: Ways, code: str, event: Event) -> dict[tuple[str, str], Way]:
-        """The way that a refusal opens: the target's entry guards are asked there, the machine's are not."""
+    def _after(self, at: str, ways: Ways, code: str, event: Event, sure: bool) -> dict[tuple[str, str], Way]:
+        """The way that a refusal opens: the target's entry guards are asked there, the machine's are not.
+
+        Of ways of which one at most is taken (not `sure`) a record has the answers of that one alone.
+        """
         key = way_for(ways, code)
         if key is None:
             return {}
-        hop = way_id(at, key)
-        return {(at, code): self._way(hop, ways[key], (), {}, event, everywhere=False)}
+        hop, before = way_id(at, key), self.asking.answered
+        try:
+            return {(at, code): self._way(hop, ways[key], (), {}, event, everywhere=False)}
+        except NotRecorded:
+            if sure:
+                raise
+            return {}
+        finally:
+            if not sure:
+                self.asking.answered = before
 
     def _counters(self, event: Event, at_ms: int) -> Mapping[str, int]:
         """What a run will have counted when this happens, at `at_ms`."""

@@ -120,13 +120,14 @@ class Sharing:
         return self._bounded(verdict)
 
     def _ask_rate(self, guard: Placed, target: StateSpec, begins_ms: int, again: bool, turn: int) -> Verdict:
-        """An attempt that begins again waits for its slot anyway; any other event comes back for it."""
+        """An attempt that begins again waits for its slot, and keeps none; any other event comes back for it."""
         if target.kind != "agent":
             return Verdict("allow")
         slot_ms = 0 if again else self.snapshot.kept.get(guard.kept_as, NOTHING_KEPT).get(rate.SLOT, 0)
         verdict, after = rate.ask(self._row(guard, turn), rating(guard), begins_ms, slot_ms)
         self._after[id(guard)] = after
-        return evolve(verdict, keep=NOTHING_KEPT) if again else self._bounded(verdict)
+        held = self._bounded(verdict)
+        return evolve(held, keep=NOTHING_KEPT) if again else held
 
     def _bounded(self, verdict: Verdict) -> Verdict:
         """A deferral within the machine's bounds."""

@@ -116,6 +116,15 @@ def _still_held(spec: MachineSpec, snapshot: Snapshot) -> Mapping[str, int]:
     return {name: amount for name, amount in snapshot.holds.items() if name in names}
 
 
+def held(spec: MachineSpec, holds: Mapping[str, int], record: Record) -> Mapping[str, int]:
+    """What a visit has set aside of shared budgets after a record, which may begin or end it."""
+    if record.kind in MOVES and record.hop:
+        return _holds(spec, _of_move(spec, record))
+    if record.kind == "retried":
+        return {**holds, **_holds(spec, record.rulings)}
+    return NO_HOLDS if is_over(record) else holds
+
+
 def failure_seq(snapshot: Snapshot) -> int | None:
     """The record of the failure that this attempt answers to: the one it is a retry after, or a fallback for."""
     if snapshot.again is not None:
@@ -137,9 +146,9 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
         moved = _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
-        return evolve(moved, holds=_holds(spec, _of_move(spec, record)), settled=moved.spent) if spec.budgets else moved
+        return evolve(moved, holds=held(spec, NO_HOLDS, record), settled=moved.spent) if spec.budgets else moved
     if spec.budgets and is_over(record):
-        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=snapshot.spent + record.spent)
+        snapshot = evolve(snapshot, holds=NO_HOLDS, settled=evolve(snapshot.spent + record.spent, usage=()))
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
     match record.kind:
         case "started":
@@ -224,9 +233,8 @@ def _again(spec: MachineSpec, after: Snapshot, record: Record) -> Snapshot:
             counters[counter.key] = counters.get(counter.key, 0) + 1
     again = Again(record.seq, record.until_ms)
     kept = _with_kept(after.kept, record.rulings)
-    if spec.budgets:
-        after = evolve(after, holds={**after.holds, **_holds(spec, record.rulings)})
-    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again)
+    holds = held(spec, after.holds, record) if spec.budgets else NO_HOLDS
+    return evolve(after, counters=counters, kept=kept, attempt=attempt, fresh=attempt, again=again, holds=holds)
 
 
 def deciding(rulings: Iterable[Ruling], owner: str) -> Ruling | None:

@@ -70,11 +70,17 @@ class View(Protocol[P_co]):
         """What caps and this visit's limits leave of `tokens`, `usd_micros` and `hops`; an unlimited one is absent."""
         ...
 
-    def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
+    def spend(self, usage: Any = ..., /, *, tokens: int = 0, usd_micros: int | None = None, model: str = "") -> None:
         """Report spending; it is recorded with the next call, decision or failure.
 
+        `usage` is a `Usage`, or a response that `Usage.of` reads: its tokens count, and it is recorded by `model` (the
+        one that the response names, if none is given) and price version. Its money is what the runner's `prices` say,
+        or `usd_micros`. `ValueError` where it cannot be read, is None, or nobody knows its price in a machine that
+        bounds money. Without a usage `tokens` and `usd_micros` are what was spent.
+
         Inside a call's `fn` it is that call's, recorded with its outcome. Beyond the visit's `tokens_max` or
-        `usd_micros_max` the attempt is over: it is recorded, and the state hears `CallRefused`.
+        `usd_micros_max` the attempt is over: it is recorded, and the state hears `CallRefused`; so also, with code
+        `price_unknown`, where the prices refuse what they do not know.
         """
         ...
 
@@ -88,6 +94,8 @@ class View(Protocol[P_co]):
         key: str | None = None,
         timeout_s: float | None = None,
         unsure: Unsure = "repeat",
+        tokens_max: int | None = None,
+        usd_micros_max: int | None = None,
     ) -> Any:
         """Run `fn(*args)` as a recorded effect and return its result as the journal holds it.
 
@@ -98,6 +106,11 @@ class View(Protocol[P_co]):
         and `runner.answer` goes on with it. `key` names the call across retries, for one set of arguments; of
         two at once under one key the second waits and gets the outcome of the first. An async `fn` is
         awaited, any other runs on a thread.
+
+        `tokens_max` and `usd_micros_max` declare the most that `fn` spends. Where that, with what the visit has spent
+        and what calls in flight have declared, goes beyond a limit of the state or a budget of the run, the call is not
+        made (`CallRefused` with that limit's code); so calls at once cannot overshoot together. What a call spent that
+        was cut off, or in flight when its process died, nobody knows: what it declared is booked.
         """
         ...
 
@@ -111,6 +124,8 @@ class View(Protocol[P_co]):
         key: str | None = None,
         timeout_s: float | None = None,
         unsure: Unsure = "repeat",
+        tokens_max: int | None = None,
+        usd_micros_max: int | None = None,
     ) -> Any:
         """`call`, for agents that are not async; `fn` runs on the agent's own thread."""
         ...

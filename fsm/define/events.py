@@ -52,12 +52,16 @@ class PayloadInvalid(RuntimeEvent):
 
 
 class CallRefused(RuntimeEvent):
-    """A call of the visit was refused, or (`call` is "") its own spending; the agent was stopped there."""
+    """A call of the visit was refused, or (`call` is "") its own spending; the agent was stopped there.
+
+    `text` says more where code and numbers do not say it all.
+    """
 
     call: str
     code: str
     numbers: dict[str, int]
     attempt: int
+    text: str = ""
 
 
 class CallUnsure(RuntimeEvent):
@@ -101,7 +105,7 @@ def escalated(event: RuntimeEvent) -> AgentFailed | None:
         case CallRefused():
             told = ", ".join(f"{name} {value}" for name, value in event.numbers.items())
             refused = f"call {event.call!r}" if event.call else "spending"
-            text = f"{refused} refused: {event.code} ({told})"
+            text = f"{refused} refused: {event.code} ({told})" + (f": {event.text}" if event.text else "")
         case _:
             return None
     return AgentFailed(error_type=type(event).__name__, message=text, attempt=event.attempt)

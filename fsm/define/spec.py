@@ -128,6 +128,13 @@ class MachineSpec:
         return any(guard.counter is not None and guard.counter.of == "elapsed_ms" for guard in self.guards)
 
     @cached_property
+    def bounds_money(self) -> bool:
+        """Whether a state or a guard, of this run or of many, limits what may be spent in money."""
+        counted = [guard.counter.of for guard in self.guards if guard.counter is not None]
+        shared = [guard.shares.name.partition(":")[0] for guard in self.guards if guard.shares is not None]
+        return "usd_micros" in (*counted, *shared) or any(state.usd_micros_max is not None for state in self.states)
+
+    @cached_property
     def deadlines_ms(self) -> tuple[int, ...]:
         """After how many milliseconds the whole machine refuses to go on."""
         return tuple(

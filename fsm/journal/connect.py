@@ -17,6 +17,9 @@ from fsm.journal.schema import APPLICATION_ID, FORMAT, PAGE_SIZE
 Connect = Callable[..., sqlite3.Connection]
 BUSY_S = 10.0
 KNOCK_S = 0.0004
+CALLS_OF_TODAY = (  # for who reads a file of before format 4
+    "CREATE TEMP VIEW call AS SELECT *, '' AS usage, NULL AS tokens_max, NULL AS usd_micros_max FROM main.call"
+)
 
 ON = "a runner at work then goes on by itself, others resume"
 
@@ -81,10 +84,13 @@ def open_reader(path: str, connect: Connect = sqlite3.connect) -> sqlite3.Connec
 def _reading(connect: Connect, path: str, mode: str) -> sqlite3.Connection:
     connection = connect(_uri(path, mode), uri=True, isolation_level=None, timeout=BUSY_S, check_same_thread=False)
     try:
-        connection.execute("PRAGMA query_only = ON")
         _check(connection, path)
         if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise NotAJournal(path=path, what="it holds no journal", next="check the path, or start a run there first")
+        if connection.execute("PRAGMA user_version").fetchone()[0] < 4:
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute(CALLS_OF_TODAY)
+        connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
         raise

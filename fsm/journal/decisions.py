@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from attrs import define, evolve, field
 
 from fsm.core.conclude import conclude
-from fsm.core.record import ENDED, HALTED, NOTHING, Record, Spent, link
+from fsm.core.record import ENDED, HALTED, Record, link
 from fsm.core.snapshot import Snapshot
 from fsm.errors import Fenced
 from fsm.journal import bulk, timers
+from fsm.journal.booking import NOTHING_BOOKED, Booked, booked
 from fsm.journal.operations import ARTIFACT_SQL, Decide, Decided, Overlooked
 from fsm.journal.rows import record_row, snapshot_body, snapshot_bytes
 from fsm.journal.schema import RECORD_COLUMNS
@@ -25,10 +26,6 @@ SNAPSHOT_BYTES_MIN = 256 << 10
 RUN_CHANGES = ("state", "seq", "entered", "attempt", "head", "calls", "dropped", "at_ms")
 INDEXED_CHANGES = ("outcome", "owner")  # naming them rewrites two indexes, even if they stay as they are
 _STANDING = "SELECT key, owner, outcome, seq, head, calls, dropped FROM run"
-_SPENT = (
-    "SELECT run.key, sum(call.tokens), sum(call.usd_micros) FROM run JOIN call ON call.run = run.key"
-    " AND call.seq = run.seq WHERE run.key IN ({keys}) GROUP BY run.key"
-)
 _BODY = RECORD_COLUMNS.index("body")
 
 
@@ -36,7 +33,7 @@ _BODY = RECORD_COLUMNS.index("body")
 class _Standing:
     """What a decision needs of its run's row; the whole row would be read and rebuilt for every hop.
 
-    `spent` is what its call rows since the last record hold.
+    `booked` is what its call rows since the last record hold.
     """
 
     key: int
@@ -46,7 +43,7 @@ class _Standing:
     head: bytes
     calls: bytes | None
     dropped: int
-    spent: Spent = NOTHING
+    booked: Booked = NOTHING_BOOKED
 
 
 @define
@@ -70,8 +67,8 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
     keys = [member.run for member in members]
     runs = {row[0]: _Standing(*row) for row in bulk.select_in(connection, f"{_STANDING} WHERE key IN ({{keys}})", keys)}
     called = [run.key for run in runs.values() if run.calls]
-    for key, tokens, usd_micros in bulk.select_in(connection, _SPENT, called):
-        runs[key].spent = Spent(tokens, usd_micros)
+    for key, found in booked(connection, called).items():
+        runs[key].booked = found
     changes, shared = _Changes(), SharedRows(connection)
     for member in members:
         run = runs[member.run]
@@ -79,8 +76,8 @@ def apply_decisions(connection: sqlite3.Connection, members: Sequence[Decide]) -
         if why is not None:
             member.error = Fenced(run_id=member.run_id, why=why)
             continue
-        if run.spent and (found := run.spent - member.booked):
-            member.error = Overlooked(found)
+        if run.booked.spent and (more := run.booked.spent - member.booked):
+            member.error = Overlooked(more)
             continue
         machine, at_ms = member.engine.spec.name, member.plan.event.at_ms
         shared.enter(member.run, at_ms, member.lease_ms, machine, member.labels)
@@ -111,7 +108,7 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided, s
     else:
         if run.calls or run.dropped:
             note = {**record.note, "dropped": run.dropped} if run.dropped else record.note
-            record = evolve(record, calls=run.calls, note=note)
+            record = evolve(record, calls=run.calls, note={**note, **run.booked.note})
             decided.decision = evolve(decided.decision, record=record)
         detail = record.detail
         run.head = link(run.head, record.header(detail))
@@ -119,7 +116,7 @@ def _note(changes: _Changes, run: _Standing, member: Decide, decided: Decided, s
         if (run.outcome, run.owner) != (record.outcome, owner):
             changes.turned.add(run.key)
         run.seq, run.outcome, run.owner = record.seq, record.outcome, owner
-        run.calls, run.dropped, run.spent = None, 0, NOTHING
+        run.calls, run.dropped, run.booked = None, 0, NOTHING_BOOKED
         _note_record(changes, member, record, detail, run.head)
         _note_timers(changes, member, record, after, shared)
         _note_deaf(changes, member.run, record)

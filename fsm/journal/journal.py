@@ -11,17 +11,17 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from fsm.clock import Clock, boot_id
-from fsm.core.breaking import BreakerRow
 from fsm.core.conclude import Decision
 from fsm.core.engine import Engine
-from fsm.core.plan import Asked, Plan, Told
+from fsm.core.plan import Plan, Told
 from fsm.core.record import NOTHING, Record, Spent
+from fsm.core.shares import Row
 from fsm.core.snapshot import Snapshot
 from fsm.define.payload import Payload
 from fsm.define.spec import MachineSpec
 from fsm.errors import JournalClosed, JournalError
 from fsm.journal import flock
-from fsm.journal.acts import Force, Tell
+from fsm.journal.acts import Act, Tell
 from fsm.journal.burial import Bury
 from fsm.journal.connect import Connect, open_reader, open_writer
 from fsm.journal.inbox import Post
@@ -82,16 +82,16 @@ class Journal(Protocol):
         """A record that decides nothing, after a `call` row; a run whose runner is dead is taken over with it."""
         ...
 
-    async def call(self, call: Call, *, ask: Sequence[Asked] = (), tell: Sequence[Told] = (), time_ms: int = 0) -> Call:
-        """A row of the ledger. `NotPermitted` if a shared guard refuses an intent that would take `time_ms` at most."""
+    async def call(self, call: Call, **more: Any) -> Call:
+        """A row of the ledger, with `more` of what `WriteCall` takes. `NotPermitted` if a shared guard refuses it."""
         ...
 
     async def tell(self, run: Run, told: Sequence[Told], at_ms: int) -> None:
         """What came of what shared guards had permitted, where no record or row says so."""
         ...
 
-    async def force(self, force: Force) -> tuple[BreakerRow, BreakerRow]:
-        """A person's act on a breaker; its row before and after."""
+    async def act(self, act: Act) -> tuple[Row, Row]:
+        """A person's act on a row that guards share; that row before and after."""
         ...
 
     async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None: ...
@@ -206,8 +206,8 @@ class SqliteJournal:
     async def tell(self, run: Run, told: Sequence[Told], at_ms: int) -> None:
         await self._write(Tell(run=run.key, told=told, at_ms=at_ms))
 
-    async def force(self, force: Force) -> tuple[BreakerRow, BreakerRow]:
-        return await self._write(force)  # type: ignore[no-any-return]
+    async def act(self, act: Act) -> tuple[Row, Row]:
+        return await self._write(act)  # type: ignore[no-any-return]
 
     async def post(self, run_id: str, event_id: str, payload: Payload, at_ms: int, inbox_max: int) -> Record | None:
         post = Post(

@@ -5,7 +5,18 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from fsm.journal.schema import APPLICATION_ID, FORMAT, SHARED, TABLES, VIEWS, WAITS, triggers
+from fsm.journal.schema import (
+    APPLICATION_ID,
+    CALL_COLUMNS,
+    FORMAT,
+    SHARED,
+    TABLES,
+    USAGE,
+    VIEWS,
+    WAITS,
+    erasable_only,
+    triggers,
+)
 
 migrations = Migrations("turnstile")
 
@@ -28,6 +39,13 @@ def format_2(db: Database) -> None:
 def format_3(db: Database) -> None:
     """What an event waits for that was put off."""
     for statement in _statements(WAITS):
+        db.execute(statement)
+
+
+@migrations()
+def format_4(db: Database) -> None:
+    """What calls declare, and the usage behind what they spent."""
+    for statement in _statements(USAGE + erasable_only("call", CALL_COLUMNS)):
         db.execute(statement)
 
 

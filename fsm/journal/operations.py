@@ -21,7 +21,7 @@ from fsm.core.record import ENDED, NOTHING, Record, Spent, link
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, RunConflict
-from fsm.journal import bulk, timers
+from fsm.journal import booking, bulk, timers
 from fsm.journal.rows import (
     CALL_SQL,
     RECORD_SQL,
@@ -154,9 +154,10 @@ class Begin(Operation):
 class Append(Operation):
     """A record that decides nothing: resumed, or repinned. A dead runner's run is taken over with it.
 
-    The spending that calls reported since the last record is booked into it. `call` is a row to write before
-    it: an answer. `timeout_ms` starts the wait of a resumed waiting state anew; `spec` and `snapshot` are the
-    new definition, and where the run stands before the record: the snapshot row has that after it.
+    The spending that calls reported since the last record is booked into it, and what those in flight had declared:
+    nobody knows what became of them. `call` is a row to write before it: an answer. `timeout_ms` starts the wait of a
+    resumed waiting state anew; `spec` and `snapshot` are the new definition, and where the run stands before the
+    record: the snapshot row has that after it.
     """
 
     run: int
@@ -177,13 +178,11 @@ class Append(Operation):
             raise Fenced(run_id=run.run_id, why=f"it has moved on to record {run.seq}")
         if run.owner not in (0, self.epoch) and is_alive(connection, run.owner, self.now, self.boot):
             raise Fenced(run_id=run.run_id, why="another runner advances it")
-        if self.call is not None:
-            run = evolve(run, calls=insert_call(connection, run, self.call))
-        tokens, usd_micros = connection.execute(
-            "SELECT coalesce(sum(tokens), 0), coalesce(sum(usd_micros), 0) FROM call WHERE run = ? AND seq = ?",
-            (run.key, run.seq),
-        ).fetchone()
-        record = evolve(self.record, calls=run.calls, spent=Spent(tokens, usd_micros))
+        for call in (*([self.call] if self.call else []), *booking.unknown(connection, run.key, self.record.at_ms)):
+            run = evolve(run, calls=insert_call(connection, run, call))
+        found = booking.booked(connection, [run.key]).get(run.key, booking.NOTHING_BOOKED)
+        note = {**self.record.note, **found.note}
+        record = evolve(self.record, calls=run.calls, spent=found.spent, note=note)
         detail = record.detail
         head = link(run.head, record.header(detail))
         insert_record(connection, run.key, record, detail, head)
@@ -214,7 +213,8 @@ class WriteCall(Operation):
     """A row of the call ledger. An intent is fenced by owner, visit and attempt; an outcome is always kept.
 
     The result is the row; for an outcome the one that counts: the first good one under its key. Shared guards are
-    asked for an intent, which has the generations they permit it in, and told of an outcome.
+    asked for an intent, which has the generations they permit it in, and told of an outcome. `reported` is what the
+    attempt has reported so far in a call that declares the most it spends: what was booked of that already counts once.
     """
 
     call: Call
@@ -223,6 +223,7 @@ class WriteCall(Operation):
     ask: Sequence[Asked] = ()
     tell: Sequence[Told] = ()
     time_ms: int = 0
+    reported: Spent = NOTHING
 
     def apply(self, connection: sqlite3.Connection) -> Call:
         run = get_run(connection, self.call.run)
@@ -233,11 +234,12 @@ class WriteCall(Operation):
                 raise Fenced(run_id=run.run_id, why="the visit this call belongs to is over")
         permits = self._shared(connection) if self.ask or self.tell else ()
         counts = self._first(connection) if self.call.kind == "outcome" and self.call.attempt > 1 else None
-        calls = insert_call(connection, run, self.call)
+        call = booking.netted(connection, self.call, self.reported) if self.reported else self.call
+        calls = insert_call(connection, run, call)
         connection.execute("UPDATE run SET calls = ? WHERE key = ?", (calls, run.key))
-        if run.outcome in ENDED and self.call.spent:
-            settle_late(connection, run, self.call)
-        return counts or evolve(self.call, seq=run.seq, permits=permits)
+        if run.outcome in ENDED and call.spent:
+            settle_late(connection, run, call)
+        return counts or evolve(call, seq=run.seq, permits=permits)
 
     def _shared(self, connection: sqlite3.Connection) -> tuple[int, ...]:
         """The generations of the permits; raises `NotPermitted` before anything is written."""

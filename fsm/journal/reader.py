@@ -16,12 +16,13 @@ from fsm.define.spec import MachineSpec
 from fsm.errors import Damaged, JournalError
 from fsm.journal.connect import explained, no_run, open_reader
 from fsm.journal.rows import CALL_SQL, RECORD_SQL, RUN_SQL, Call, Run, call_from, record_from, run_from, snapshot_from
-from fsm.journal.schema import RECORD_COLUMNS
+from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
 
 PAGE = 2_000
 UNFIT = (ValueError, TypeError, KeyError, AttributeError)
 
 _SEQ, _DETAIL = RECORD_COLUMNS.index("seq"), RECORD_COLUMNS.index("detail")
+_CALL_SEQ = 1 + CALL_COLUMNS.index("seq")
 
 
 @frozen
@@ -157,23 +158,31 @@ class Reader:
 
     def calls(self, run: int, since: int = -1) -> list[Call]:
         """The call rows of a run, or those written since record `since`, in the order written."""
-        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND seq >= ? ORDER BY id", run, since)]
+        return self._calls("run = ? AND seq >= ?", run, since)
 
     def calls_at(self, run: int, seq: int) -> list[Call]:
         """The call rows written after record `seq` and before the next."""
-        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE run = ? AND seq = ? ORDER BY id", run, seq)]
+        return self._calls("run = ? AND seq = ?", run, seq)
 
     def calls_between(self, run: int, first: int, last: int) -> list[Call]:
-        """The call rows written after record `first`, and before the one that follows `last`."""
-        sql = f"{CALL_SQL} WHERE run = ? AND seq BETWEEN ? AND ? ORDER BY id"
-        return [call_from(row) for row in self.query(sql, run, first, last)]
+        """The call rows written after record `first`, before the one that follows `last`."""
+        return self._calls("run = ? AND seq BETWEEN ? AND ?", run, first, last)
 
     def calls_counted(self, run: int) -> dict[int, int]:
         """How many call rows there are after which record."""
         return dict(self.query("SELECT seq, count(*) FROM call WHERE run = ? GROUP BY seq", run))
 
     def calls_of(self, run: int, key: str) -> list[Call]:
-        return [call_from(row) for row in self.query(f"{CALL_SQL} WHERE key = ? AND run = ? ORDER BY id", key, run)]
+        return self._calls("key = ? AND run = ?", key, run)
+
+    def _calls(self, where: str, *parameters: Any) -> list[Call]:
+        found: list[Call] = []
+        for row in self.query(f"{CALL_SQL} WHERE {where} ORDER BY id", *parameters):
+            try:
+                found.append(call_from(row))
+            except UNFIT as error:
+                raise self._damaged("a call row after record", row[_CALL_SEQ], error) from error
+        return found
 
     def snapshot(self, run: int) -> Snapshot | None:
         """The last snapshot row of a run."""
@@ -199,14 +208,12 @@ class Reader:
     def machines(self) -> list[tuple[str, str, int]]:
         """The machines recorded: name, fingerprint, and how many runs are under it today."""
         sql = "SELECT name, machine.fingerprint, count(run.key) FROM machine LEFT JOIN run USING (fingerprint)"
-        rows = self.query(f"{sql} GROUP BY machine.fingerprint ORDER BY name")
-        return [(name, fingerprint, runs) for name, fingerprint, runs in rows]
+        return self.query(f"{sql} GROUP BY machine.fingerprint ORDER BY name")
 
     def inbox(self, run: int, limit: int = 1_000) -> list[Posted]:
         """Events from outside that wait for a run, oldest first."""
         sql = "SELECT id, run, event_id, event, digest, body FROM inbox WHERE run = ? ORDER BY id LIMIT ?"
-        rows = self.query(sql, run, limit)
-        return [Posted(*row) for row in rows]
+        return [Posted(*row) for row in self.query(sql, run, limit)]
 
     def called(
         self, epoch: int, fingerprints: Sequence[str], but: Collection[int] = (), limit: int = 1_000
@@ -270,8 +277,8 @@ class Reader:
         return [epoch for (epoch,) in self.query(sql, boot_id(), now)]
 
     def runners(self) -> list[RunnerRow]:
-        rows = self.query("SELECT epoch, name, pid, boot, expires, closed, hung FROM runner ORDER BY epoch")
-        return [RunnerRow(*row) for row in rows]
+        sql = "SELECT epoch, name, pid, boot, expires, closed, hung FROM runner ORDER BY epoch"
+        return [RunnerRow(*row) for row in self.query(sql)]
 
     def tombstone(self, run: int) -> tuple[int, bytes] | None:
         """How many records a deleted run had, and their head."""

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from fsm.core.record import ENDED, HALTED, NO_NOTE, NO_STRIKES, NOTHING, Outcome, Record, Spent, ruling_from
 from fsm.core.snapshot import Again, Pending, Snapshot
+from fsm.core.used import used_forms, used_from, used_from_json, used_json
 from fsm.define.guard import Ruling, Verdict
 from fsm.define.payload import canonical, digest
 from fsm.journal.schema import CALL_COLUMNS, RECORD_COLUMNS
@@ -120,7 +121,7 @@ def record_from(row: RecordRow) -> Record:
         digest=digest_,
         predicates=tuple([(name, result) for name, result in predicates]) if predicates else (),
         rulings=tuple([ruling_from(form) for form in rulings]) if rulings else (),
-        spent=Spent(*detail["spent"]) if "spent" in detail else NOTHING,
+        spent=_spent(detail) if "spent" in detail else NOTHING,
         strikes=detail.get("strikes", NO_STRIKES),
         calls=bytes.fromhex(calls) if calls else None,
         memory=bytes.fromhex(memory) if memory else None,
@@ -131,14 +132,20 @@ def record_from(row: RecordRow) -> Record:
     )
 
 
+def _spent(detail: dict[str, Any]) -> Spent:
+    tokens, usd_micros = detail["spent"]
+    return Spent(tokens, usd_micros, used_from(detail["usage"]) if "usage" in detail else ())
+
+
 @frozen(kw_only=True)
 class Call:
     """One row of the call ledger: an intent, an outcome, or spending that came without either.
 
     `seq` is the run's last record when it was written, `key` the idempotency key. `body` holds the
     arguments of an intent, the result or the error of an outcome. An outcome `undone` takes the intents
-    before it back: somebody knows that the call was not made. `permits` are the generations in which shared guards
-    let it be made; no row holds them.
+    before it back: somebody knows that the call was not made. `tokens_max` and `usd_micros_max` are what an intent
+    declares that the call spends at most; spending of status `unknown` is the rest of that, booked as nobody knows
+    what became of the call. `permits` are the generations in which shared guards let it be made; no row holds them.
     """
 
     id: int = 0
@@ -149,8 +156,10 @@ class Call:
     kind: Literal["intent", "outcome", "spent"]
     key: str
     name: str
-    status: Literal["", "ok", "failed", "undone"]
+    status: Literal["", "ok", "failed", "undone", "unknown"]
     spent: Spent
+    tokens_max: int | None = None
+    usd_micros_max: int | None = None
     at_ms: int
     digest: bytes
     body: bytes | None
@@ -159,7 +168,15 @@ class Call:
     def sealed(self) -> bytes:
         """What the chain covers of this row."""
         parts = (self.seq, self.entered, self.attempt, self.kind, self.key, self.name, self.status)
-        return canonical((*parts, self.spent.tokens, self.spent.usd_micros, self.at_ms)) + self.digest
+        since = {"usage": used_forms(self.spent.usage), "max": [self.tokens_max, self.usd_micros_max]}
+        told = since if self.spent.usage or self.declares else None  # absent from rows that have none: as it was
+        rest = (self.spent.tokens, self.spent.usd_micros, self.at_ms, *([told] if told else []))
+        return canonical((*parts, *rest)) + self.digest
+
+    @property
+    def declares(self) -> bool:
+        """Whether it says what the call spends at most."""
+        return self.tokens_max is not None or self.usd_micros_max is not None
 
 
 def call_row(call: Call) -> tuple[Any, ...]:
@@ -175,6 +192,9 @@ def call_row(call: Call) -> tuple[Any, ...]:
         call.status,
         call.spent.tokens,
         call.spent.usd_micros,
+        used_json(call.spent.usage),
+        call.tokens_max,
+        call.usd_micros_max,
         call.at_ms,
         call.digest,
         kept,
@@ -182,7 +202,8 @@ def call_row(call: Call) -> tuple[Any, ...]:
 
 
 def call_from(row: tuple[Any, ...]) -> Call:
-    id, run, seq, entered, attempt, kind, key, name, status, tokens, usd_micros, at_ms, digest_, body = row
+    id, run, seq, entered, attempt, kind, key, name, status, *spent, tokens_max, usd_micros_max, at_ms = row[:-2]
+    digest_, body = row[-2:]
     return Call(
         id=id,
         run=run,
@@ -193,11 +214,18 @@ def call_from(row: tuple[Any, ...]) -> Call:
         key=key,
         name=name,
         status=status,
-        spent=Spent(tokens, usd_micros),
+        spent=spent_from(*spent),
+        tokens_max=tokens_max,
+        usd_micros_max=usd_micros_max,
         at_ms=at_ms,
         digest=digest_,
         body=body.encode() if body is not None else None,
     )
+
+
+def spent_from(tokens: int, usd_micros: int, *usages: str) -> Spent:
+    """Spending as call rows hold it; of several with the usage of each."""
+    return Spent(tokens, usd_micros, used_from_json(*usages))
 
 
 def rolled(before: bytes | None, call: Call) -> bytes:

@@ -6,8 +6,10 @@ otherwise delete without asking. Deletion is for runs with a tombstone only, and
 record or call refers to any more. A body may be erased (set to NULL): the chain covers its digest.
 """
 
+from collections.abc import Sequence
+
 APPLICATION_ID = 0x5455524E  # "TURN"
-FORMAT = 3
+FORMAT = 4
 PAGE_SIZE = 8192
 
 TABLES = """
@@ -188,6 +190,21 @@ CREATE VIEW calls AS
   ORDER BY call.id;
 """
 
+USAGE_COLUMNS = ("usage", "tokens_max", "usd_micros_max")
+USAGE = """
+ALTER TABLE call ADD COLUMN usage TEXT NOT NULL DEFAULT '';
+ALTER TABLE call ADD COLUMN tokens_max INTEGER;
+ALTER TABLE call ADD COLUMN usd_micros_max INTEGER;
+CREATE INDEX call_declared ON call(run) WHERE tokens_max IS NOT NULL OR usd_micros_max IS NOT NULL;
+DROP VIEW calls;
+CREATE VIEW calls AS
+  SELECT run.run_id, call.entered, call.attempt, call.kind, call.name, call.key, call.status, call.tokens,
+         call.usd_micros, call.usage, call.tokens_max, call.usd_micros_max, coalesce(call.body, artifact.body) AS body
+  FROM call JOIN run ON run.key = call.run LEFT JOIN artifact ON artifact.digest = call.digest
+  ORDER BY call.id;
+DROP TRIGGER call_fixed;
+"""
+
 _APPEND_ONLY = {
     "record": "id = NEW.id OR (run = NEW.run AND seq = NEW.seq)",
     "call": "id = NEW.id",
@@ -198,16 +215,15 @@ _APPEND_ONLY = {
 
 
 def triggers() -> str:
-    """The append-only rules."""
+    """The append-only rules of the first format."""
     once = (
         f"CREATE TRIGGER {table}_once BEFORE INSERT ON {table} WHEN EXISTS (SELECT 1 FROM {table} WHERE {same}) "
         f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END;"
         for table, same in _APPEND_ONLY.items()
     )
     erasable = (
-        f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} WHEN NEW.body IS NOT NULL OR {_changed(table)} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only; only its body may be erased'); END;"
-        for table in ("record", "call")
+        erasable_only("record", RECORD_COLUMNS),
+        erasable_only("call", tuple(column for column in CALL_COLUMNS if column not in USAGE_COLUMNS)),
     )
     fixed = (
         f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} "
@@ -229,6 +245,15 @@ def triggers() -> str:
         "BEGIN SELECT RAISE(ABORT, 'artifact is append-only; only its body may be erased'); END;",
     )
     return "\n".join((*once, *erasable, *fixed, *kept, *others))
+
+
+def erasable_only(table: str, columns: Sequence[str]) -> str:
+    """The rule that of a row nothing changes but that its body may be erased."""
+    changed = " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in ("id", *columns) if column != "body")
+    return (
+        f"CREATE TRIGGER {table}_fixed BEFORE UPDATE ON {table} WHEN NEW.body IS NOT NULL OR {changed} "
+        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only; only its body may be erased'); END;"
+    )
 
 
 def referred(artifact: str) -> str:
@@ -268,12 +293,8 @@ CALL_COLUMNS = (
     "status",
     "tokens",
     "usd_micros",
+    *USAGE_COLUMNS,
     "at_ms",
     "digest",
     "body",
 )
-
-
-def _changed(table: str) -> str:
-    columns = ("id", *(RECORD_COLUMNS if table == "record" else CALL_COLUMNS))
-    return " OR ".join(f"NEW.{column} IS NOT OLD.{column}" for column in columns if column != "body")

@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from fsm.core.record import Spent
 from fsm.core.snapshot import Snapshot
+from fsm.core.used import Uses, used_from_json
 from fsm.define.guard import Counter
 from fsm.define.parts import START
 from fsm.journal.reader import Reader
@@ -19,12 +20,16 @@ _ENTERS = "hop != '' AND kind != 'retried'"
 
 @frozen(kw_only=True)
 class Search:
-    """What the runs have in common; everything left out matches. `outcomes` are alternatives, labels all hold."""
+    """What the runs have in common; everything left out matches. `outcomes` are alternatives, labels all hold.
+
+    `before_ms`: their last record is older.
+    """
 
     machine: str | None = None
     state: str | None = None
     outcomes: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(factory=dict)
+    before_ms: int | None = None
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition on the table of runs, and its parameters."""
@@ -34,6 +39,9 @@ class Search:
             if value is not None:
                 parts.append(f"{column} = ?")
                 parameters.append(value)
+        if self.before_ms is not None:
+            parts.append("at_ms < ?")
+            parameters.append(self.before_ms)
         if self.outcomes:
             parts.append(f"outcome IN ({', '.join('?' * len(self.outcomes))})")
             parameters += sorted(self.outcomes)
@@ -68,6 +76,15 @@ def spent(reader: Reader, runs: Sequence[int]) -> dict[int, Spent]:
         rows = reader.query(f"SELECT key, {totals} FROM run WHERE key IN ({', '.join('?' * len(keys))})", *keys)
         found |= {key: Spent(tokens, usd_micros) for key, tokens, usd_micros in rows}
     return found
+
+
+def used(reader: Reader, run: Run) -> Uses:
+    """The usage that a run's agents told of, by model and price version: that of its records, and of rows since."""
+    told = reader.query(
+        "SELECT json_extract(detail, '$.usage') FROM record WHERE run = ? AND instr(detail, '\"usage\":') > 0", run.key
+    )
+    rows = reader.query("SELECT usage FROM call WHERE run = ? AND seq >= ? AND usage != ''", run.key, run.seq)
+    return used_from_json(*(text for (text,) in (*told, *rows) if text))
 
 
 def _total(name: str, place: int) -> str:

@@ -32,6 +32,23 @@ WAKE_SQL = (  # in their order as many as there is room for; one whose runner is
 LOG_COLUMNS = ("kind", "name", "at_ms", "run", "before", "after", "note")
 
 
+def row_of(share: Share, machine: str, labels: Mapping[str, str]) -> Share:
+    """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
+    if share.kind != "budget":
+        return share
+    scope = share.name.partition(":")[2].partition("/")[0]
+    if scope == "machine":
+        return Share("budget", f"{share.name}={machine}")
+    if scope.startswith("label:"):
+        return Share("budget", f"{share.name}={labels.get(scope.removeprefix('label:'), '')}")
+    return share
+
+
+def share_of_row(row: Share) -> Share:
+    """What a machine names of this row: without the machine, or the label's value, that it is for."""
+    return Share(row.kind, row.name.partition("=")[0]) if row.kind == "budget" else row
+
+
 @define(eq=False)
 class SharedRows:
     """`fsm.core.sharing.Shared` on one transaction; `write` leaves in the file what its members did."""
@@ -60,15 +77,7 @@ class SharedRows:
         return self.of(self.resolved(share_of(guard)))
 
     def resolved(self, share: Share) -> Share:
-        """The row of this run: one for its machine, or for the value of its label, where the guard says so."""
-        if share.kind != "budget":
-            return share
-        scope = share.name.partition(":")[2].partition("/")[0]
-        if scope == "machine":
-            return Share("budget", f"{share.name}={self._machine}")
-        if scope.startswith("label:"):
-            return Share("budget", f"{share.name}={self._labels.get(scope.removeprefix('label:'), '')}")
-        return share
+        return row_of(share, self._machine, self._labels)
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most
@@ -98,8 +107,12 @@ class SharedRows:
     def put(self, guard: Placed, row: Row) -> None:
         share = self.resolved(share_of(guard))
         if share.kind == "budget" and row.reserved < self.of(share).reserved:
-            self._freed[share] = budgeting(guard).limit
+            self.wake(share, budgeting(guard).limit)
         self.change(share, row)
+
+    def wake(self, share: Share, limit: int) -> None:
+        """Those who wait for room in a budget of that limit are asked again at once, as many as there is room for."""
+        self._freed[share] = limit
 
     def change(self, share: Share, row: Row, note: Mapping[str, str] | None = None) -> None:
         """The row from now on; logged with `note` if it is another state, or an act of somebody's."""

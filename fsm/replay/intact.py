@@ -95,7 +95,11 @@ class Intact:
 
     def _calls_after(self, seq: int) -> bytes | None:
         found: bytes | None = None
-        for call in self.reader.calls_at(self.run.key, seq) if seq in self._calls else ():
+        try:
+            calls = self.reader.calls_at(self.run.key, seq) if seq in self._calls else []
+        except Damaged as damage:
+            differ(seq + 1, f"the call rows after record {seq}", damage.what, "a call row before it was changed")
+        for call in calls:
             if seq == self.run.seq and found == self.run.calls and self._has_moved():
                 break
             self._check_body(call)

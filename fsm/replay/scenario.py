@@ -38,6 +38,8 @@ class EventForm(TypedDict):
     counters: dict[str, int]
     strikes: NotRequired[dict[str, int]]
     elapsed_ms: NotRequired[int]
+    shared: NotRequired[list[tuple[str, str, dict[str, Any]]]]
+    put_off: NotRequired[bool]
 
 
 class ScenarioForm(TypedDict):

@@ -26,9 +26,11 @@ from fsm.errors import Fenced, JournalError
 from fsm.journal.journal import Journal
 from fsm.journal.rows import Call
 from fsm.runner.bodies import arguments_body, decoded, outcome_body, prepared, said_of
+from fsm.runner.declared import too_much
 from fsm.runner.faults import NAME_MAX
 from fsm.runner.known import known_of
 from fsm.runner.live import Live, Purse, calling
+from fsm.runner.most import UNDECLARED, Most
 from fsm.runner.task import within
 from fsm.runner.threads import Threads
 from fsm.runner.ticket import Ticket, inside
@@ -71,9 +73,10 @@ class CallDesk:
         key: str | None,
         timeout_s: float | None,
         unsure: Unsure,
+        most: Most,
     ) -> Any:
         """The whole of a call on the event loop; a blocking `fn` runs on a thread."""
-        known, ticket = await self.intend(name, arguments, returns, key, unsure)
+        known, ticket = await self.intend(name, arguments, returns, key, unsure, most)
         if ticket is None:
             return known
         try:
@@ -112,7 +115,7 @@ class CallDesk:
         return await self.settle(ticket, answer, None)
 
     async def intend(
-        self, name: str, arguments: tuple[Any, ...], returns: Any, key: str | None, unsure: Unsure
+        self, name: str, arguments: tuple[Any, ...], returns: Any, key: str | None, unsure: Unsure, most: Most
     ) -> tuple[Any, Ticket | None]:
         """Either the recorded result of this very call, or the ticket to make it, its intent committed."""
         await self._check()
@@ -142,19 +145,23 @@ class CallDesk:
         struck = struck_out(self.live.engine.spec, now.state, name, self.live.streak(name))
         if struck is not None:
             self._refuse(name, struck.code, dict(struck.numbers))
+        if (over := too_much(self.live, most)) is not None:
+            self._refuse(name, *over)
         self._made += 1
         self._keys.add(full_key)
         ticket = self._ticket(full_key, name, arguments, returns, digest(body))
+        ticket.purse.declare(most)
         try:
             asked = asked_of(self.live.engine.spec, now, name)
             time_ms = self._left_ms()
-            row = await self._write("intent", full_key, name, "", body, self._general(), ask=asked, time_ms=time_ms)
+            row = self._row("intent", full_key, name, "", body, self._general(), most)
+            row = await self._write(row, ask=asked, time_ms=time_ms)
             ticket.purse.permits += [(guard, given) for (guard, _), given in zip(asked, row.permits, strict=True)]
         except NotPermitted as refused:
-            self.leave(ticket)
+            self.leave(ticket, made=False)
             self._refuse(name, refused.code, dict(refused.numbers))
         except BaseException:
-            self.leave(ticket)
+            self.leave(ticket, made=False)
             raise
         point("call.intended")
         return None, ticket
@@ -188,7 +195,8 @@ class CallDesk:
             spent = self.live.close(ticket.purse)
             permits, ticket.purse.permits = ticket.purse.permits, []
             tell = [(guard, generation, said_of(status, body)) for guard, generation in permits]
-            outcome = await self._write("outcome", ticket.key, ticket.name, status, body, spent, tell=tell)
+            row = self._row("outcome", ticket.key, ticket.name, status, body, spent)
+            outcome = await self._write(row, tell=tell, reported=ticket.purse.gross)
             if self.live.token == self.token:
                 self.live.tried(ticket.name, said_of(outcome.status, outcome.body or b"null"))
         finally:
@@ -198,8 +206,10 @@ class CallDesk:
         assert outcome is not None
         return _decoded(outcome, ticket.returns)
 
-    def leave(self, ticket: Ticket, outcome: Call | None = None) -> None:
+    def leave(self, ticket: Ticket, outcome: Call | None = None, made: bool = True) -> None:
         """The call is over; whoever wanted to make the same is told its outcome, if it has one."""
+        if not made:
+            ticket.purse.declare(UNDECLARED)
         self.live.leave(ticket.purse)
         self._under_way.pop(ticket.key, None)
         if not ticket.outcome.done():
@@ -214,11 +224,11 @@ class CallDesk:
         """What was spent outside of calls; what others spend is not booked with an attempt that is over."""
         return self.live.book() if self.live.token == self.token else NOTHING
 
-    async def _write(
-        self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent, **shared: Any
+    def _row(
+        self, kind: Any, key: str, name: str, status: Any, body: bytes, spent: Spent, most: Most = UNDECLARED
     ) -> Call:
         """A row of this attempt."""
-        call = Call(
+        return Call(
             run=self.live.run.key,
             seq=self.live.snapshot.seq,
             entered=self.entered,
@@ -228,18 +238,21 @@ class CallDesk:
             name=name,
             status=status,
             spent=spent,
+            tokens_max=most.tokens_max,
+            usd_micros_max=most.usd_micros_max,
             at_ms=self.clock.now_ms(),
             digest=digest(body),
             body=body,
         )
+
+    async def _write(self, row: Call, **shared: Any) -> Call:
         try:
-            return await self.journal.call(call, **shared)
-        except NotPermitted:
-            raise
-        except Fenced as fenced:
-            raise VisitOver(str(fenced)) from None
-        except JournalError as error:
-            if self.live.token == self.token:
+            return await self.journal.call(row, **shared)
+        except (NotPermitted, Fenced, JournalError) as error:
+            self.live.unbook(row.spent)
+            if isinstance(error, NotPermitted):
+                raise
+            if not isinstance(error, Fenced) and self.live.token == self.token:
                 self.lost(error)
             raise VisitOver(str(error)) from None
 

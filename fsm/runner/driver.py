@@ -22,6 +22,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.events import RUNTIME_BYTES_MAX, RuntimeEvent, TimedOut
 from fsm.define.payload import Payload, excerpt, seal
+from fsm.define.prices import Prices
 from fsm.errors import Fenced, JournalClosed
 from fsm.journal.journal import Journal
 from fsm.journal.operations import Decided, Overlooked
@@ -52,6 +53,7 @@ class Driver:
     threads: Threads
     slots: asyncio.Semaphore
     observers: Observers
+    prices: Prices | None = None
     stopping: bool = False
     lost: Exception | None = None
     lives: dict[int, Live] = field(factory=dict)
@@ -120,7 +122,7 @@ class Driver:
         try:
             cut = partial(self._cut, live)
             lost = partial(self.give_up, live)
-            return await attempt(live, self.journal, self.clock, self.threads, deadline_ms, cut, lost)
+            return await attempt(live, self.journal, self.clock, self.threads, self.prices, deadline_ms, cut, lost)
         finally:
             if live.token == token:
                 self._leave(live)
@@ -183,7 +185,7 @@ class Driver:
         """
         async with live.turn:
             if live.purses:
-                await self.books.calls(live)
+                await self.books.calls(live, ended=token is not None and token == live.token)
             given_up = self.lives.get(live.run.key) is not live
             if given_up or token not in (None, live.token) or (still is not None and not still(live.snapshot)):
                 return None
@@ -249,6 +251,7 @@ class Driver:
     def park(self, live: Live) -> None:
         """The run stands still by itself: it needs no memory here."""
         self.let_go(live)
+        self.books.left(live)
         self.waiting.wake(live.run.key)
 
     def let_go(self, live: Live) -> None:

@@ -15,6 +15,7 @@ from fsm.core.strikes import Outcome
 from fsm.define.events import RuntimeEvent
 from fsm.define.payload import Payload
 from fsm.journal.rows import Call, Run
+from fsm.runner.most import UNDECLARED, Most
 from fsm.runner.task import RunTask
 
 
@@ -24,6 +25,9 @@ class Purse:
 
     It is `over` once the call has ended without an outcome. `permits` are the generations in which shared guards
     let it be made, until they are told what came of it.
+
+    Of one that `declares`, `most` is what it may still spend, and `reported` all that it reported so far. Once `most`
+    is booked, as nobody knows what became of it, it is `presumed`: what is reported after all counts beyond that only.
     """
 
     key: str
@@ -34,6 +38,30 @@ class Purse:
     spent: Spent = NOTHING
     over: bool = False
     permits: list[Asked] = field(factory=list)
+    declares: bool = False
+    most: Spent = NOTHING
+    reported: Spent = NOTHING
+    presumed: Spent = NOTHING
+
+    def declare(self, most: Most) -> None:
+        self.declares, self.most = most != UNDECLARED, most.spent
+
+    @property
+    def gross(self) -> Spent:
+        """What it has reported, whatever is booked of it already; told with its rows where that may be."""
+        return self.reported if self.declares else NOTHING
+
+    def report(self, spent: Spent) -> None:
+        self.reported += spent
+        self.most -= spent
+        if self.presumed:
+            spent, self.presumed = spent - self.presumed, self.presumed - spent
+        self.spent += spent
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended and nothing of it is to be written, nor to be taken from what still comes."""
+        return self.over and not (self.spent or self.most or self.presumed)
 
 
 calling: ContextVar[Purse | None] = ContextVar("calling", default=None)
@@ -93,7 +121,7 @@ class Live:
         with self._lock:
             if purse in self.purses:
                 assert purse is not None
-                purse.spent += spent
+                purse.report(spent)
             elif counts:
                 if self.covered:
                     spent, self.covered = spent - self.covered, self.covered - spent
@@ -104,6 +132,12 @@ class Live:
         """All that was spent since the last record, calls in flight included."""
         with self._lock:
             return sum((purse.spent for purse in self.purses), self.spent)
+
+    @property
+    def held(self) -> Spent:
+        """What calls in flight may still spend of what they declared."""
+        with self._lock:
+            return sum((purse.most for purse in self.purses), NOTHING)
 
     @property
     def unbooked(self) -> Spent:
@@ -170,6 +204,8 @@ class Live:
         """Another visit, or a fresh attempt of this one: what brought it is what it works on, or what it is after."""
         now = self.snapshot
         self.earlier, self.covered, self.failure, self.called = [], NOTHING, None, set()
+        with self._lock:
+            self.purses = {purse for purse in self.purses if purse.spent or purse.most or not purse.over}
         if now.seq == failure_seq(now):
             assert isinstance(payload.value, RuntimeEvent)
             self.failure = payload.value
@@ -194,6 +230,11 @@ class Live:
             spent, self.in_rows = self.unbooked, self.spent
         return spent
 
+    def unbook(self, spent: Spent) -> None:
+        """The row was not written: the next record holds it, or another row."""
+        with self._lock:
+            self.in_rows -= spent
+
     def open(self, purse: Purse) -> None:
         """A call begins; what is spent in it goes there, from any thread."""
         with self._lock:
@@ -206,6 +247,21 @@ class Live:
             self.spent += spent
             self.in_rows += spent
         return spent
+
+    def presume(self, purse: Purse) -> Spent:
+        """The rest of what a call declared, about to be written into a row of it: nobody knows what became of it."""
+        with self._lock:
+            purse.presumed, purse.most = purse.most, NOTHING
+            self.spent += purse.presumed
+            self.in_rows += purse.presumed
+            return purse.presumed
+
+    def unpresume(self, purse: Purse, presumed: Spent) -> None:
+        """The row could not be written. If it was after all, the next one adds nothing."""
+        with self._lock:
+            purse.presumed, purse.most = NOTHING, purse.presumed
+            self.spent -= presumed
+            self.in_rows -= presumed
 
     def close(self, purse: Purse) -> Spent:
         """The same, with its outcome: the call has ended."""
@@ -220,5 +276,5 @@ class Live:
         purse.permits = []
         with self._lock:
             purse.over = True
-            if not purse.spent:
+            if purse.is_done:
                 self.purses.discard(purse)

@@ -9,6 +9,7 @@ from functools import partial
 from pydantic import BaseModel
 
 from fsm.define.machine import Machine
+from fsm.define.prices import Prices
 from fsm.journal.rows import Run
 from fsm.runner.observers import Observer
 from fsm.runner.runner import Runner
@@ -22,6 +23,7 @@ def run(
     run_id: str | None = None,
     labels: Mapping[str, str] | None = None,
     observers: Sequence[Observer] = (),
+    prices: Prices | None = None,
 ) -> Run:
     """Start a run of `machine` and wait until it stands still: ended, halted or waiting.
 
@@ -32,7 +34,7 @@ def run(
     stops: list[Callable[[], object]] = []
 
     async def settle() -> Run:
-        async with Runner(db, adopt=False, observers=observers) as runner:
+        async with Runner(db, adopt=False, observers=observers, prices=prices) as runner:
             stops.append(partial(asyncio.get_running_loop().call_soon_threadsafe, runner.stop))
             started = await runner.start(machine, payload, run_id=run_id, labels=labels)
             return await runner.settled(started.run_id)

@@ -28,6 +28,7 @@ from fsm.core.snapshot import Snapshot
 from fsm.crash import point
 from fsm.define.machine import Machine
 from fsm.define.payload import Payload
+from fsm.define.prices import Prices
 from fsm.define.spec import MachineSpec
 from fsm.errors import Fenced, NotResumable, RunEnded, RunnerStopped
 from fsm.journal.journal import Journal, SqliteJournal
@@ -58,9 +59,9 @@ class Runner:
 
     `journal` is a path or an open journal. Of `machines` it takes up every run that nobody advances; with
     `adopt=False` only those that it was asked to start or resume. `visits_max` bounds the agents at work at
-    once, `sync_threads_max` the threads for those that block. `observers` are called with (run, record)
-    after each commit. `poll_s` is how often other processes' events and timers are looked for, in seconds,
-    and how late a timeout may be noticed.
+    once, `sync_threads_max` the threads for those that block. `observers` are called with (run, record) after each
+    commit; `prices` say what the usage costs that agents report. `poll_s` is how often other processes' events and
+    timers are looked for, in seconds, and how late a timeout may be noticed.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Runner:
         handle_signals: bool = True,
         name: str = "",
         adopt: bool = True,
+        prices: Prices | None = None,
     ) -> None:
         bounded(visits_max=visits_max, sync_threads_max=sync_threads_max, poll_s=poll_s)
         self.journal: Journal = SqliteJournal(journal) if isinstance(journal, str | os.PathLike) else journal
@@ -86,7 +88,8 @@ class Runner:
         self._handle_signals = handle_signals
         threads = Threads(sync_threads_max)
         slots = asyncio.Semaphore(visits_max)
-        self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, Observers(tuple(observers)))
+        watching = Observers(tuple(observers))
+        self._driver = Driver(self.journal, self._clock, self._machines, threads, slots, watching, prices)
         self._outside = Outside(self._driver, None if adopt else set())
         self._signals = Signals(self.stop, lambda: self._heard or self._driver.waiting.count > 0)
         self._pulse = Pulse(self._driver, self._outside, poll_s)

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Protocol
 
 from attrs import define, evolve, field
 
@@ -16,26 +15,9 @@ from fsm.journal.journal import Journal
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Call
 from fsm.runner.live import Live, Purse
+from fsm.runner.most import Limited, Refusal, limits
 
 log = logging.getLogger("fsm.runner")
-
-
-class Limited(Protocol):
-    """What bounds the spending of one visit: a state, or what stands for one."""
-
-    @property
-    def tokens_max(self) -> int | None: ...
-
-    @property
-    def usd_micros_max(self) -> int | None: ...
-
-
-def reported(tokens: int, usd_micros: int) -> Spent:
-    """What an agent reports; `ValueError` unless both are whole numbers, 0 or more."""
-    for name, amount in (("tokens", tokens), ("usd_micros", usd_micros)):
-        if type(amount) is not int or amount < 0:
-            raise ValueError(f"spend({name}={amount!r}): give a whole number, 0 or more")
-    return Spent(tokens, usd_micros)
 
 
 def look_back(live: Live, read: Reader) -> None:
@@ -65,12 +47,6 @@ def is_limited(live: Live) -> bool:
     return state is not None and (bool(limits(state)) or state.tokens_min > 0)
 
 
-def limits(of: Limited) -> dict[str, int]:
-    """The most that a visit may report, by what is spent; what is not limited is absent."""
-    declared = {"tokens": of.tokens_max, "usd_micros": of.usd_micros_max}
-    return {name: limit for name, limit in declared.items() if limit is not None}
-
-
 def left(of: Limited, spent: Spent, otherwise: Mapping[str, int]) -> dict[str, int]:
     """What a visit may still spend, having spent so much; no more than `otherwise` leaves."""
     found = dict(otherwise)
@@ -80,11 +56,11 @@ def left(of: Limited, spent: Spent, otherwise: Mapping[str, int]) -> dict[str, i
     return found
 
 
-def beyond(of: Limited, spent: Spent) -> tuple[str, dict[str, int]] | None:
-    """The code and numbers of the limit that a visit has gone beyond, if it has."""
+def beyond(of: Limited, spent: Spent) -> Refusal | None:
+    """The refusal by the limit that a visit has gone beyond, if it has."""
     for name, limit in limits(of).items():
         if getattr(spent, name) > limit:
-            return f"{name}_max", {name: getattr(spent, name), f"{name}_max": limit}
+            return f"{name}_max", {name: getattr(spent, name), f"{name}_max": limit}, ""
     return None
 
 
@@ -110,12 +86,28 @@ class Books:
     clock: Clock
     _tasks: "set[asyncio.Task[None]]" = field(factory=set)
 
-    async def calls(self, live: Live) -> None:
-        """What calls in flight have reported, as rows of theirs: nothing else may hold it."""
-        for purse in [purse for purse in live.purses if purse.spent]:
-            await self.journal.call(_row(live, purse, live.empty(purse), self.clock.now_ms()))
+    async def calls(self, live: Live, *, ended: bool = False) -> None:
+        """What calls in flight have reported, as rows of theirs: nothing else may hold it.
+
+        Of those that are over, and where their attempt has `ended` of all, also what they declared: nobody knows.
+        """
+        for purse in list(live.purses):
+            if purse.spent:
+                row = _row(live, purse, live.empty(purse), self.clock.now_ms())
+                await self.journal.call(row, reported=purse.gross)
+            if purse.most and (ended or purse.over):
+                await self._presume(live, purse)
             if purse.over:
                 live.leave(purse)  # unless more was spent in it meanwhile
+
+    async def _presume(self, live: Live, purse: Purse) -> None:
+        presumed = live.presume(purse)
+        row = evolve(_row(live, purse, presumed, self.clock.now_ms()), status="unknown")
+        try:
+            await self.journal.call(row, reported=purse.gross + presumed)
+        except BaseException:
+            live.unpresume(purse, presumed)
+            raise
 
     async def all(self, live: Live, *, again: bool = False) -> None:
         """What a run that stops here has spent since its last record; `again`: another runner has taken it over.
@@ -127,7 +119,7 @@ class Books:
             async with live.turn:
                 if told := (*live.hung, *live.unsettled()):
                     await self.journal.tell(live.run, told, self.clock.now_ms())
-                await self.calls(live)
+                await self.calls(live, ended=not again)
                 if live.unbooked and not again:
                     outside = Purse("", "", live.snapshot.entered, live.snapshot.attempt)
                     await self.journal.call(_row(live, outside, live.book(), self.clock.now_ms()))
@@ -140,6 +132,20 @@ class Books:
             task = asyncio.get_running_loop().create_task(self.all(live, again=again))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def left(self, live: Live) -> None:
+        """A run that needs no memory any more may leave calls in flight: what they had declared is booked."""
+        if any(purse.most or purse.spent for purse in live.purses):
+            task = asyncio.get_running_loop().create_task(self._left(live))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _left(self, live: Live) -> None:
+        try:
+            async with live.turn:
+                await self.calls(live, ended=True)
+        except FsmError as error:
+            log.warning("what calls of run %s may have spent could not be recorded: %s", live.run.run_id, error)
 
     async def close(self) -> None:
         while self._tasks:

@@ -20,7 +20,9 @@ from fsm.define.spec import MachineSpec
 from fsm.runner.bodies import prepared
 from fsm.runner.calls import CallDesk, VisitOver
 from fsm.runner.live import Live, calling
-from fsm.runner.spending import beyond, left, reported
+from fsm.runner.most import declared
+from fsm.runner.pricing import UNTOLD, Till
+from fsm.runner.spending import beyond, left
 from fsm.runner.ticket import inside
 
 
@@ -30,6 +32,7 @@ class LiveView:
 
     _live: Live
     _desk: CallDesk
+    _till: Till
     _payload: BaseModel
     deadline_ms: int | None
     _loop: asyncio.AbstractEventLoop
@@ -69,25 +72,26 @@ class LiveView:
 
     @property
     def remaining(self) -> Mapping[str, int]:
-        spec = self._live.engine.spec
-        counters = with_told(spec, self._live.snapshot.counters, self._live.reported)
+        spec, held = self._live.engine.spec, self._live.held
+        counters = with_told(spec, self._live.snapshot.counters, self._live.reported + held)
         counted: dict[str, int] = {}
         for guard in _run_caps(spec):
             assert guard.counter is not None and guard.limit is not None
             rest = max(0, guard.limit - counters.get(guard.counter.key, 0))
             counted[guard.counter.of] = min(rest, counted.get(guard.counter.of, rest))
-        return left(self._state, self._live.in_visit, counted)
+        return left(self._state, self._live.in_visit + held, counted)
 
     @property
     def _state(self) -> StateSpec:
         return self._live.engine.spec.state[self._live.snapshot.state]
 
-    def spend(self, *, tokens: int = 0, usd_micros: int = 0) -> None:
+    def spend(self, usage: Any = UNTOLD, /, *, tokens: int = 0, usd_micros: int | None = None, model: str = "") -> None:
         now, desk = self._live.snapshot, self._desk
+        report = self._till.read(usage, tokens, usd_micros, model, self._live.in_visit.usage)
         counts = (now.entered, now.attempt) == (desk.entered, desk.attempt)  # also while it is being cut off
-        self._live.spend(reported(tokens, usd_micros), calling.get(), counts)
+        self._live.spend(report.spent, calling.get(), counts)
         here = counts and self._live.token == desk.token
-        over = beyond(self._state, self._live.in_visit) if here else None
+        over = (beyond(self._state, self._live.in_visit) or report.refusal) if here else None
         if over is not None:
             if threading.get_ident() == self._thread:
                 self._refuse(*over)
@@ -95,10 +99,12 @@ class LiveView:
                 with contextlib.suppress(RuntimeError):  # the loop is closed: nothing goes on here
                     self._loop.call_soon_threadsafe(self._refuse, *over)
             raise VisitOver(f"its spending is refused: {over[0]}")
+        if report.mistake:
+            raise ValueError(report.mistake)
 
-    def _refuse(self, code: str, numbers: dict[str, int]) -> None:
+    def _refuse(self, code: str, numbers: dict[str, int], text: str = "") -> None:
         if self._live.token == self._desk.token:
-            self._desk.cut(CallRefused(call="", code=code, numbers=numbers, attempt=self._desk.attempt))
+            self._desk.cut(CallRefused(call="", code=code, numbers=numbers, attempt=self._desk.attempt, text=text))
 
     async def call(
         self,
@@ -110,8 +116,11 @@ class LiveView:
         key: str | None = None,
         timeout_s: float | None = None,
         unsure: Unsure = "repeat",
+        tokens_max: int | None = None,
+        usd_micros_max: int | None = None,
     ) -> Any:
-        return await self._desk.call(name, fn, args, returns, key, timeout_s, unsure)
+        most = declared(name, tokens_max, usd_micros_max)
+        return await self._desk.call(name, fn, args, returns, key, timeout_s, unsure, most)
 
     def call_sync(
         self,
@@ -123,12 +132,15 @@ class LiveView:
         key: str | None = None,
         timeout_s: float | None = None,
         unsure: Unsure = "repeat",
+        tokens_max: int | None = None,
+        usd_micros_max: int | None = None,
     ) -> Any:
         if threading.get_ident() == self._thread:
             raise RuntimeError("call_sync in an async agent would block every run\n  -> await view.call(...)")
+        most = declared(name, tokens_max, usd_micros_max)
         if timeout_s is not None or inspect.iscoroutinefunction(fn):
-            return self._on_loop(self._desk.call(name, fn, args, returns, key, timeout_s, unsure))
-        known, ticket = self._on_loop(self._desk.intend(name, args, returns, key, unsure))
+            return self._on_loop(self._desk.call(name, fn, args, returns, key, timeout_s, unsure, most))
+        known, ticket = self._on_loop(self._desk.intend(name, args, returns, key, unsure, most))
         if ticket is None:
             return known
         try:

@@ -20,12 +20,14 @@ from fsm.define.agent import is_async
 from fsm.define.events import RUNTIME_BYTES_MAX, AgentFailed, PayloadInvalid, RuntimeEvent
 from fsm.define.payload import Invalid, Payload, excerpt, seal, unseal
 from fsm.define.place import raised_at
+from fsm.define.prices import Prices
 from fsm.define.spec import MachineSpec
 from fsm.errors import CallFailed
 from fsm.journal.journal import Journal
 from fsm.runner.calls import CallDesk
 from fsm.runner.faults import Fault, fault_of
 from fsm.runner.live import Live
+from fsm.runner.pricing import Till
 from fsm.runner.threads import Threads
 from fsm.runner.view import LiveView
 
@@ -39,6 +41,7 @@ async def attempt(
     journal: Journal,
     clock: Clock,
     threads: Threads,
+    prices: Prices | None,
     deadline_ms: int | None,
     cut: Callable[[RuntimeEvent], None],
     lost: Callable[[Exception], None],
@@ -65,7 +68,8 @@ async def attempt(
     try:
         used = now.attempt > 1 or now.given != now.entered  # by an agent that may have changed it
         value = unseal(type(live.payload.value), live.payload.body) if used else live.payload.value
-        view = LiveView(live, desk, value, deadline_ms, asyncio.get_running_loop(), threading.get_ident())
+        till = Till(prices, live.engine.spec.bounds_money)
+        view = LiveView(live, desk, till, value, deadline_ms, asyncio.get_running_loop(), threading.get_ident())
         point("visit.started")
         if is_async(state.agent):
             result = await state.agent(view)

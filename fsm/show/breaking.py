@@ -1,17 +1,18 @@
 """A circuit breaker in words: what it demands, how it stands, what it answered."""
 
-from collections.abc import Mapping
-from typing import TypeGuard
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import asdict
 
 from fsm.core.breaker import REFUSALS, seen
 from fsm.core.breaking import STATES, BreakerRow, BreakerState, Breaking
+from fsm.core.shares import breaking
 from fsm.define.guard import Placed, Verdict
-from fsm.journal.guards import Breaker, Change
+from fsm.journal.guards import Change, Stored
+from fsm.show.here import Here
+from fsm.show.sight import Finding, Line, Sight, asked_by
 from fsm.show.words import ago, count, duration, moment, safe, shown
-
-
-def is_breaker(guard: Placed | None) -> TypeGuard[Placed]:
-    return guard is not None and guard.shares is not None and guard.shares.kind == "breaker"
 
 
 def is_of_breaker(code: str, numbers: Mapping[str, int]) -> bool:
@@ -19,16 +20,20 @@ def is_of_breaker(code: str, numbers: Mapping[str, int]) -> bool:
     return code in REFUSALS and numbers.get("state") == STATES.index(code)
 
 
-def demands(breaking: Breaking) -> str:
+def demands(guard: Placed) -> str:
     """`until model fails 3 times in a row, then none for 30 s`."""
-    limits = []
-    if breaking.failures_max is not None:
-        times = count(breaking.failures_max, "time")
-        limits.append(f"{times} in a row" if breaking.failures_max > 1 else "once")
-    if breaking.rate_pct is not None:
-        within = duration(breaking.window_ms)
-        limits.append(f"{breaking.rate_pct} % of at least {count(breaking.volume_min, 'time')} within {within}")
-    return f"until {shown(breaking.name)} fails {' or '.join(limits)}, then none for {duration(breaking.cooldown_ms)}"
+    return limit_words(breaking(guard))
+
+
+def limit_words(limits: Breaking) -> str:
+    found = []
+    if limits.failures_max is not None:
+        times = count(limits.failures_max, "time")
+        found.append(f"{times} in a row" if limits.failures_max > 1 else "once")
+    if limits.rate_pct is not None:
+        within = duration(limits.window_ms)
+        found.append(f"{limits.rate_pct} % of at least {count(limits.volume_min, 'time')} within {within}")
+    return f"until {shown(limits.name)} fails {' or '.join(found)}, then none for {duration(limits.cooldown_ms)}"
 
 
 def stands(state: str, numbers: Mapping[str, int], now_ms: int | None = None) -> str:
@@ -51,19 +56,81 @@ def stands(state: str, numbers: Mapping[str, int], now_ms: int | None = None) ->
             return "; ".join(["closed", *_counts(numbers)])
 
 
-def answered(verdict: Verdict) -> str:
+def answered(guard: Placed, verdict: Verdict, now_ms: int | None = None) -> str:
     """`is open: ...`, or that it allowed."""
     if verdict.decision == "refuse":
-        return f"is {stands(verdict.code, verdict.numbers)}"
+        return f"is {stands(verdict.code, verdict.numbers, now_ms)}"
     if verdict.code == "would_refuse":
         return f"allowed, {stands('observing', verdict.numbers)}"
     return "allowed its one probe" if verdict.code == "probe" else "allowed"
 
 
-def now_words(found: Breaker, now_ms: int) -> tuple[BreakerState, str]:
+def told(found: Stored, sight: Sight) -> Iterator[Line]:
+    """A breaker in a few lines: how it stands, what it demands, what moved it last, who asks."""
+    state, words = now_words(found, sight.now_ms)
+    colour = {"closed": "green", "open": "red", "unreadable": "red", "forced_open": "red"}.get(state, "yellow")
+    yield (f'Breaker("{safe(found.name)}") ', "bold"), (words, colour)
+    yield ((f"passes {limit_words(limits_of(found))}", "dim"),)
+    if found.last is not None:
+        yield (change_words(found, found.last, sight.now_ms),)
+    yield ((asked_by(found), "dim"),)
+    if risk := risks(found):
+        yield ((f"! {risk}", "yellow"),)
+
+
+def data(found: Stored, now_ms: int) -> dict[str, Any]:
+    """A breaker as it stands at that moment."""
+    limits = limits_of(found)
+    row = seen(found.row, limits, now_ms)
+    results, failed = row.volume
+    return {
+        "state": row.state,
+        "generation": row.generation,
+        "failures": row.failures,
+        "window_results": results,
+        "window_failures": failed,
+        "trips": row.trips,
+        "retry_at_ms": row.retry_at_ms or None,
+        "until_ms": row.until_ms or None,
+        "parameters": asdict(limits),
+        "disagreeing": bool(risks(found)),
+    }
+
+
+def change_data(change: Change) -> dict[str, Any]:
+    return {"before": change.before.state, "after": change.after.state, "generation": change.after.generation}
+
+
+def faults(found: Stored, sight: Sight) -> Iterator[Finding]:
+    """What somebody should look at."""
+    if found.row.state == "unreadable":
+        told = f"the row of breaker {found.name!r} is damaged, and so it refuses everything"
+        reset = sight.here.command("breaker", found.name, "--reset", "--reason", "its row was damaged")
+        yield Finding(told, reset, bad=True)
+    if risk := risks(found):
+        yield Finding(f"breaker {found.name!r}: {risk}", "give them the same parameters, or names of their own")
+
+
+def fullness(found: Stored, now_ms: int) -> float:
+    """Those that do not just let pass come first."""
+    return float(now_words(found, now_ms)[0] != "closed")
+
+
+def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
+    """What a person may do about a refusal, and the command that does it."""
+    return [("say that it is well again", here.command("breaker", row, "--reset", "--reason", "REASON"))]
+
+
+def limits_of(found: Stored) -> Breaking:
+    """The parameters of the latest machine that asks it."""
+    return breaking(found.askers[0].guard) if found.askers else Breaking(name=found.name)
+
+
+def now_words(found: Stored, now_ms: int) -> tuple[BreakerState, str]:
     """How it stands at that moment, and that in words."""
-    row = seen(found.row, found.breaking, now_ms)
-    return row.state, stands(row.state, {**row.numbers(), **_rates(row), **found.breaking.limits()}, now_ms)
+    limits = limits_of(found)
+    row = seen(found.row, limits, now_ms)
+    return row.state, stands(row.state, {**row.numbers(), **_rates(row), **limits.limits()}, now_ms)
 
 
 def _rates(row: BreakerRow) -> dict[str, int]:
@@ -72,7 +139,7 @@ def _rates(row: BreakerRow) -> dict[str, int]:
     return {"window_results": results, "window_failures": failed}
 
 
-def change_words(change: Change, now_ms: int) -> str:
+def change_words(found: Stored, change: Change, now_ms: int) -> str:
     """`closed to open, 3 min ago, by run 42`."""
     told = f"{_name(change.before)} to {_name(change.after)}, {ago(now_ms - change.at_ms)}"
     if change.note:
@@ -85,11 +152,12 @@ def _name(row: BreakerRow) -> str:
     return row.state.replace("_", " ")
 
 
-def risks(found: Breaker) -> str:
+def risks(found: Stored) -> str:
     """What is wrong with how it is used; "" if nothing is."""
-    if not found.disagreeing:
+    limits = [(asker.machine, breaking(asker.guard)) for asker in found.askers]
+    if len({limit for _, limit in limits}) < 2:
         return ""
-    told = "; ".join(dict.fromkeys(f"{safe(asker.machine)} {demands(asker.breaking)}" for asker in found.askers))
+    told = "; ".join(dict.fromkeys(f"{safe(machine)} {limit_words(limit)}" for machine, limit in limits))
     return f"its machines ask it with different parameters, and each judges what the others count: {told}"
 
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
-from fsm.core.breaker import seen
 from fsm.core.record import Record, Spent
 from fsm.define.guard import Ruling
 from fsm.errors import Mistake
 from fsm.journal.rows import Call, Run
 
 if TYPE_CHECKING:  # to list runs needs none of these
-    from fsm.journal.guards import Breaker, Change
+    from fsm.journal.guards import Change, Stored
     from fsm.replay.replay import Replay
     from fsm.show.diagram import Diagram
     from fsm.show.health import Health
@@ -34,10 +33,16 @@ def run_data(run: Run, spent: Spent, left: bool, again_at_ms: int | None) -> Dat
         "again_at_ms": again_at_ms,
         "records": run.seq + 1,
         "labels": run.labels,
-        **asdict(spent),
+        **_spent_data(spent),
         "started_at_ms": run.started_at_ms,
         "at_ms": run.at_ms,
     }
+
+
+def _spent_data(spent: Spent) -> Data:
+    """Spending flat; the usage behind it, by model and price version, where any was told."""
+    usage = {"usage": [asdict(one) for one in spent.usage]} if spent.usage else {}
+    return {"tokens": spent.tokens, "usd_micros": spent.usd_micros, **usage}
 
 
 def record_data(record: Record) -> Data:
@@ -56,7 +61,7 @@ def record_data(record: Record) -> Data:
         "outcome": record.outcome,
         "predicates": dict(record.predicates),
         "verdicts": [_verdict_data(ruling) for ruling in record.rulings],
-        **asdict(record.spent),
+        **_spent_data(record.spent),
         "strikes": dict(record.strikes),
         "until_ms": record.until_ms,
         "note": dict(record.note),
@@ -88,7 +93,8 @@ def call_data(call: Call) -> Data:
         "name": call.name,
         "key": call.key,
         "status": call.status,
-        **asdict(call.spent),
+        **_spent_data(call.spent),
+        **{name: most for name in ("tokens_max", "usd_micros_max") if (most := getattr(call, name)) is not None},
         "at_ms": call.at_ms,
         "body": json.loads(call.body) if call.body is not None else None,
     }
@@ -113,40 +119,32 @@ def _overlay_data(overlay: "Overlay") -> Data:
 
 def _flat(found: "Overlay | Tally") -> Data:
     told: Data = asdict(found)
-    return {**told.pop("spent"), **told}
+    del told["spent"]
+    return {**_spent_data(found.spent), **told}
 
 
-def breaker_data(found: "Breaker", now_ms: int) -> Data:
-    """A breaker as it stands at that moment; `last` is its last change of state."""
-    row = seen(found.row, found.breaking, now_ms)
-    results, failed = row.volume
+def shared_data(found: "Stored", now_ms: int) -> Data:
+    """A row that guards share as it stands at that moment; `last` is its last change of state."""
+    from fsm.show.kinds import KINDS
+
     return {
         "name": found.name,
-        "state": row.state,
-        "generation": row.generation,
-        "failures": row.failures,
-        "window_results": results,
-        "window_failures": failed,
-        "trips": row.trips,
-        "retry_at_ms": row.retry_at_ms or None,
-        "until_ms": row.until_ms or None,
+        **KINDS[found.share.kind].data(found, now_ms),
         "at_ms": found.at_ms,
         "now_ms": now_ms,
-        "parameters": asdict(found.breaking),
-        "disagreeing": found.disagreeing,
         "askers": [{"machine": asker.machine, "at": asker.at} for asker in found.askers],
-        "last": change_data(found.last) if found.last is not None else None,
+        "last": change_data(found, found.last) if found.last is not None else None,
     }
 
 
-def change_data(change: "Change") -> Data:
-    """A change of a breaker's state; of a person's act, with its name and reason."""
+def change_data(found: "Stored", change: "Change") -> Data:
+    """A change of a row's state; of a person's act, with its name and reason."""
+    from fsm.show.kinds import KINDS
+
     return {
         "at_ms": change.at_ms,
         "run_id": change.run_id,
-        "before": change.before.state,
-        "after": change.after.state,
-        "generation": change.after.generation,
+        **KINDS[found.share.kind].change_data(change),
         **{name: change.note.get(name) for name in ("act", "by", "reason")},
     }
 

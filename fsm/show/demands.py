@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from itertools import starmap
 
-from fsm.core.shares import breaking
-from fsm.define.guard import Counter, Placed, Share
-from fsm.show.breaking import demands, is_breaker
+from fsm.define.guard import Counter, Placed
+from fsm.show.kinds import kind_of
 from fsm.show.words import count, duration, money, shown
 
 COUNTED = {"fires": ("time", "times"), "visits": ("visit", "visits"), "hops": ("hop", "hops")}
@@ -16,8 +15,8 @@ def guard_words(guard: Placed, owner: str) -> str:
     """What a guard demands, after its name: its limit in words, or its parameters. `owner`: where it stands."""
     if guard.counter is not None and guard.limit is not None:
         return _limit_words(guard.counter, guard.limit, owner)
-    if guard.shares is not None:
-        return demands(breaking(guard)) if is_breaker(guard) else _shared_words(guard.shares, guard.params)
+    if (kind := kind_of(guard)) is not None:
+        return kind.demands(guard)
     told = DEMANDS.get((guard.name, *guard.params))
     return told(guard.params) if told is not None else ", ".join(starmap(_param_words, guard.params.items()))
 
@@ -36,18 +35,6 @@ def _repeat_words(params: Params) -> str:
 
 def _progress_words(params: Params) -> str:
     return f"until {shown(str(params['of']))} stays the same for {count(int(params['cycles_max']), 'cycle')}"
-
-
-def _shared_words(share: Share, params: Params) -> str:
-    """`up to 2,000 tokens of all runs with one tenant, every 1 h, warned from 1,500`."""
-    unit, _, scope = share.name.partition("/")[0].partition(":")
-    told: Callable[[int], str] = (lambda limit: count(limit, "token")) if unit == "tokens" else money
-    kind, _, name = scope.partition(":")
-    whose = {"label": f"all runs with one {shown(name)}", "pool": f"all runs of pool {shown(name)}"}
-    words = [f"up to {told(int(params['limit']))} of {whose.get(kind, 'all runs of the machine')}"]
-    words += [f"every {duration(int(params['window_ms']))}"] if "window_ms" in params else []
-    words += [f"warned from {told(int(params['warn_at']))}"] if "warn_at" in params else []
-    return ", ".join(words)
 
 
 DEMANDS: dict[tuple[str, ...], Callable[[Params], str]] = {

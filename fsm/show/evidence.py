@@ -10,12 +10,14 @@ from attrs import field, frozen
 
 from fsm.clock import Clock, boot_id
 from fsm.core.record import Record
+from fsm.define.guard import Placed, Share
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.journal.lease import LEASE_S, is_alive
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import detours
+from fsm.journal.shared import row_of
 from fsm.show.asked import Places
 from fsm.show.here import Here
 
@@ -143,6 +145,12 @@ class Evidence:
         body: dict[str, Any] = json.loads(record.body)
         known = any(call.kind == "outcome" and call.key == body["key"] for call in self.calls)
         return None if known else body
+
+    def row_of(self, guard: Placed | None) -> Share | None:
+        """The row that a guard shares with other runs, as it is for this one; None if it shares none."""
+        if guard is None or guard.shares is None:
+            return None
+        return row_of(guard.shares, self.run.machine, self.run.labels)
 
     @property
     def left(self) -> bool:

@@ -1,28 +1,22 @@
 """How a journal fares: its file, who is at work on it, and what somebody should look at."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from attrs import frozen
 
 from fsm.clock import Clock, boot_id
 from fsm.journal.facts import FileFacts, facts
-from fsm.journal.guards import Breaker, breakers
+from fsm.journal.guards import Stored, stored
 from fsm.journal.reader import Reader, RunnerRow
-from fsm.show.breaking import risks
+from fsm.show.budgets import left_words
 from fsm.show.here import Here
-from fsm.show.words import count
+from fsm.show.kinds import KINDS
+from fsm.show.sight import Finding, Sight, left_among, resume, run_names
+from fsm.show.words import count, joined
 
 WAL_BYTES_MAX = 64 << 20
-
-
-@frozen
-class Finding:
-    """Something to look at, and what to do; `bad` where the journal itself is not as it should be."""
-
-    what: str
-    next: str
-    bad: bool = False
+ROWS_MAX = 3
 
 
 @frozen
@@ -48,20 +42,28 @@ def examine(reader: Reader, clock: Clock, here: Here) -> Health:
     workers = tuple(
         Worker(row.name, row.pid, tuple(json.loads(row.hung))) for row in reader.runners() if _lives(row, boot, now)
     )
-    left = [run.run_id for run in reader.ownerless(now)]
-    findings = (*_findings(file, workers, left, here), *_shared(breakers(reader), here))
+    runs = reader.ownerless(now)
+    sight = Sight(now_ms=clock.now_ms(), here=here, left=frozenset(run.key for run in runs))
+    left = [run.run_id for run in runs]
+    shared = stored(reader)
+    findings = (*_findings(file, workers, left, here), *_held(shared, sight), *_shared(shared, sight))
     return Health(file, workers, findings)
 
 
-def _shared(found: list[Breaker], here: Here) -> Iterator[Finding]:
-    for one in found:
-        if one.row.state == "unreadable":
-            told = f"the row of breaker {one.name!r} is damaged, and so it refuses everything"
-            yield Finding(
-                told, here.command("breaker", one.name, "--reset", "--reason", "its row was damaged"), bad=True
-            )
-        if risk := risks(one):
-            yield Finding(f"breaker {one.name!r}: {risk}", "give them the same parameters, or names of their own")
+def _held(found: Iterable[Stored], sight: Sight) -> Iterator[Finding]:
+    """What runs have set aside of shared rows that nobody advances: all others have to do without it."""
+    held = [one for one in found if left_among(one.holders, sight)]
+    if held:
+        runs = {holder.run.key: holder for one in held for holder in left_among(one.holders, sight)}
+        told = [left_words(one, sight) for one in held[:ROWS_MAX]]
+        told += [f"of {len(held) - ROWS_MAX:,} rows more"] if len(held) > ROWS_MAX else []
+        hold = "holds" if len(runs) == 1 else "hold"
+        what = f"{run_names([*runs.values()])}, which nobody advances, {hold} {joined(told, 'and')}"
+        yield Finding(what, resume([*runs.values()], sight.here))
+
+
+def _shared(found: Iterable[Stored], sight: Sight) -> Iterator[Finding]:
+    return (fault for one in found for fault in KINDS[one.share.kind].faults(one, sight))
 
 
 def _lives(row: RunnerRow, boot: str, now: float) -> bool:
@@ -71,6 +73,8 @@ def _lives(row: RunnerRow, boot: str, now: float) -> bool:
 def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str], here: Here) -> Iterator[Finding]:
     for text in file.damage:
         yield Finding(f"the file is damaged: {text}", "restore a backup; sqlite3's .recover may save more", bad=True)
+    for text in file.unburied:
+        yield Finding(text, "somebody deleted rows by hand: restore a backup, or import the runs", bad=True)
     for worker in workers:
         for agent in worker.hung:
             told = f"an agent hangs in runner {worker.name} (process {worker.pid}): {agent}"

@@ -3,16 +3,16 @@
 import json
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.guard import Placed
 from fsm.define.parts import START
 from fsm.show.asked import takers
-from fsm.show.breaking import is_breaker
 from fsm.show.evidence import Evidence
-from fsm.show.rulings import deciding
+from fsm.show.kinds import kind_of
+from fsm.show.rulings import Given, deciding, deferring
 from fsm.show.skeleton import skeleton
 from fsm.show.words import joined, moment, safe
 
@@ -32,11 +32,17 @@ def moves(found: Evidence, case: str) -> list[Move]:
     match case:
         case "waits":
             sending = [] if found.overdue else _sending(found)  # an event would come too late
-            return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found)]
+            later = [
+                evolve(move, text=f"for the runs after it: {move.text}")
+                for move in _remedy(found, deciding(found.spec, found.entry))
+            ]
+            return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found), *later]
         case "deferred":
-            return [*_sending(found), Move("or wait: it is decided again then, by any runner of this machine")]
+            wait = Move("wait: it is decided again then, by any runner of this machine")
+            return [wait, *_sending(found), *_remedy(found, _put_off(found))]
         case "left":
-            return [_resume(found, "resume it: it goes on where it is, with a new attempt")]
+            resume = _resume(found, "resume it: it goes on where it is, with a new attempt")
+            return [resume, *_remedy(found, _put_off(found))]
         case "running" | "rests":
             return [
                 Move("watch it", _command("show", found, "--follow")),
@@ -124,17 +130,30 @@ def _unstopped(found: Evidence) -> list[Move]:
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
             _resume(found, "or resume it as it is: it goes on if its agent returns what another line takes"),
         ]
-    if is_breaker(guard) and guard.shares is not None:
-        reset = found.here.command("breaker", guard.shares.name, "--reset", "--reason", "REASON")
+    if remedy := _remedy(found, decided):
         return [
-            _resume(found, "resume it once it may be tried again"),
-            Move("or say that it is well again, and resume it then", reset),
+            *remedy,
+            _resume(found, "then resume it, or once it lets pass by itself"),
             Move(f"or give {at} an otherwise, so that a refusal leads somewhere"),
         ]
     return [
         _resume(found, "resume it: it tries again, with a new attempt"),
         Move(f"or give {at} an otherwise, so that a refusal leads somewhere"),
     ]
+
+
+def _put_off(found: Evidence) -> Given | None:
+    """What its event waits for, if one waits."""
+    return deferring(found.spec, found.put_off) if found.put_off is not None else None
+
+
+def _remedy(found: Evidence, one: Given | None) -> list[Move]:
+    """What to do about the row that a guard shares with other runs."""
+    guard, kind = (one.guard, kind_of(one.guard)) if one is not None else (None, None)
+    row = found.row_of(guard)
+    if one is None or guard is None or kind is None or row is None:
+        return []
+    return [Move(*remedy) for remedy in kind.remedies(row.name, guard, one.ruling.verdict, found.here)]
 
 
 def _unstuck(found: Evidence) -> list[Move]:

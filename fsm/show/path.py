@@ -43,8 +43,8 @@ class Cap:
 class CallTold:
     """A call: how it went, what it cost, and how long it took, or None while it is open.
 
-    `status`: ok, failed, open, lost (made again under its key), undone (somebody knows that it was not made), or
-    spent: no call, but what an attempt had spent when it was cut off.
+    `status`: ok, failed, open, lost (made again under its key), undone (somebody knows that it was not made), unknown
+    (it was cut off, and what it had declared is booked), or spent: what an attempt had spent when it was cut off.
     """
 
     name: str
@@ -229,20 +229,31 @@ def calls_told(reader: Reader, run: Run, first: int, last: int) -> dict[int, lis
     for row in reversed(rows):
         if row.kind == "intent":
             found.setdefault(row.seq, []).append(_told(row, following.get(row.key) or _later(reader, row)))
-        elif row.kind == "spent":
+        elif row.kind == "spent" and not _settles(row, following.get(row.key)):
             found.setdefault(row.seq, []).append(_told(row, None))
-        following[row.key] = row
+        if _settles(row, following.get(row.key)):
+            following[row.key] = row
     return {seq: found[seq][::-1] for seq in sorted(found)}
 
 
 def _later(reader: Reader, intent: Call) -> Call | None:
-    """The row after this one under its key, if there is one by now."""
-    return next((row for row in reader.calls_of(intent.run, intent.key) if row.id > intent.id), None)
+    """What became of the intent after these rows, if anything has by now."""
+    found: Call | None = None
+    for row in reversed([row for row in reader.calls_of(intent.run, intent.key) if row.id > intent.id]):
+        found = row if _settles(row, found) else found
+    return found
+
+
+def _settles(row: Call, following: Call | None) -> bool:
+    """Whether it says what became of the intent before it; what was only presumed does not, where that is known."""
+    if row.kind != "spent":
+        return True
+    return row.status == "unknown" and (following is None or following.attempt != row.attempt)
 
 
 def _told(row: Call, following: Call | None) -> CallTold:
     """Where another intent follows under its key, the attempt was lost, and the call made again."""
-    outcome = following if following is not None and following.kind == "outcome" else None
+    outcome = following if following is not None and following.kind != "intent" else None
     if row.kind == "spent":
         status = "spent"
     elif outcome is not None:
@@ -255,7 +266,7 @@ def _told(row: Call, following: Call | None) -> CallTold:
         attempt=row.attempt,
         status=status,
         spent=row.spent + (outcome.spent if outcome else Spent()),
-        lasted_ms=outcome.at_ms - row.at_ms if outcome else None,
+        lasted_ms=outcome.at_ms - row.at_ms if outcome and outcome.kind == "outcome" else None,
         arguments=row.body,
-        result=outcome.body if outcome else None,
+        result=outcome.body if outcome and outcome.kind == "outcome" else None,
     )

@@ -62,6 +62,12 @@ def deciding(spec: MachineSpec, record: Record) -> Given | None:
     return found[led[-1]] if led else None
 
 
+def deferring(spec: MachineSpec, record: Record) -> Given | None:
+    """What put an event off until its moment: the one that names the latest; None if nothing did."""
+    found = [one for one in given(spec, record) if one.ruling.verdict.decision == "defer"]
+    return max(found, key=lambda one: one.ruling.verdict.until_ms or 0, default=None)
+
+
 def chain(spec: MachineSpec, found: tuple[Given, ...]) -> dict[int, tuple[str, str]]:
     """The refusals that decided, by their place among the rulings: the hop and state each led to, or neither.
 

@@ -10,7 +10,8 @@ from fsm.define.events import RUNTIME_EVENTS, invalid_words
 from fsm.define.guard import Placed, Ruling
 from fsm.define.parts import is_retry, retry_id
 from fsm.define.spec import MachineSpec
-from fsm.show.breaking import answered, is_breaker, is_of_breaker, stands
+from fsm.show.breaking import is_of_breaker, stands
+from fsm.show.kinds import kind_of
 from fsm.show.rulings import given
 from fsm.show.words import block, count, duration, moment, money, safe
 
@@ -94,8 +95,10 @@ def _refused_call(body: dict[str, Any]) -> str:
     if is_of_breaker(code, numbers):
         return f"call {body.get('call')}: {stands(code, numbers)}"
     counted = counted_in(numbers)
-    told = f"{of_limit(*counted)} ({code})" if counted else code
-    return f"{'call ' + body['call'] if body.get('call') else 'spending'}: {told}"
+    more = "".join(f", {numbers[name]:,} {name}" for name in ("reserved", "asked") if name in numbers)
+    told = f"{of_limit(*counted)}{more} ({code})" if counted else code
+    text = f": {body['text']}" if body.get("text") else ""
+    return f"{'call ' + body['call'] if body.get('call') else 'spending'}: {told}{text}"
 
 
 def _value(value: Any) -> str:
@@ -168,8 +171,8 @@ def watched(guard: Placed | None) -> str:
 def said(ruling: Ruling, guard: Placed | None = None) -> str:
     """What a guard answered, with its numbers: `refused firing 4 of 3`, `allowed 120 of 200,000 tokens`."""
     verdict = ruling.verdict
-    if is_breaker(guard):
-        return answered(verdict)
+    if guard is not None and (kind := kind_of(guard)) is not None:
+        return kind.answered(guard, verdict)
     word = {"allow": "allowed", "refuse": "refused", "defer": "put it off"}[verdict.decision]
     counted = tally(ruling)
     first = f"{word} {of_limit(*counted, watched(guard))}" if counted else word

@@ -12,15 +12,14 @@ from attrs import frozen
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.show.asked import Asked, asked, place, takers
-from fsm.show.breaking import is_breaker, stands
 from fsm.show.evidence import Evidence
+from fsm.show.kinds import kind_of
 from fsm.show.moves import Move, moves
-from fsm.show.rulings import Given, deciding, striking
+from fsm.show.rulings import Given, deciding, deferring, striking
 from fsm.show.telling import (
     attempt,
     happened,
     in_a_row,
-    named,
     not_retriable,
     objections,
     of_limit,
@@ -123,13 +122,19 @@ def _stopped(found: Evidence) -> str:
 def _by(refusal: Given, found: Evidence) -> str:
     """`LoopCap on reject (desk.py:31) refused firing 4 of 3`; of the user's code that broke, what it raised."""
     ruling, counted = refusal.ruling, tally(refusal.ruling)
-    name = f"{named(ruling, refusal.guard)} on {_at(ruling.at, found)}"
-    if is_breaker(refusal.guard):
-        return f"{name} is {stands(ruling.verdict.code, ruling.verdict.numbers, found.now_ms)}"
+    name = f"{_guard(refusal, found)} on {_at(ruling.at, found)}"
+    if refusal.guard is not None and (kind := kind_of(refusal.guard)) is not None:
+        return f"{name} {kind.answered(refusal.guard, ruling.verdict, found.now_ms)}"
     if ruling.verdict.text:
         return f"{name} refused with {ruling.verdict.code}: {safe(ruling.verdict.text)}"
     of = watched(refusal.guard)
     return f"{name} refused {of_limit(*counted, of and f'`{of}`')}" if counted else f"{name} {said(ruling)}"
+
+
+def _guard(one: Given, found: Evidence) -> str:
+    """`LoopCap`; of one that shares a row, with the name of the row that this run has."""
+    row = found.row_of(one.guard)
+    return safe(one.ruling.guard) + (f'("{safe(row.name)}")' if row is not None else "")
 
 
 def _at(attribute: str, found: Evidence) -> str:
@@ -182,12 +187,15 @@ def _aged(found: Evidence) -> str:
 
 
 def _deferred(found: Evidence, record: Record) -> str:
-    by = next((ruling for ruling in record.rulings if ruling.verdict.decision == "defer"), None)
+    by = deferring(found.spec, record)
     due_ms = found.due_ms("defer") or 0
     left = due_ms - found.now_ms
     when = f"in {duration(left)}" if left >= 0 else f"due {ago(-left)}"
-    name = f" by {safe(by.guard)} on `{safe(by.at)}`" if by else ""
-    return f"{safe(record.event)} is deferred{name} until {moment(due_ms)}, {when}"
+    name = f" by {_guard(by, found)} on `{safe(by.ruling.at)}`" if by else ""
+    told = f"{safe(record.event)} is deferred{name} until {moment(due_ms)}, {when}"
+    if by is not None and by.guard is not None and (kind := kind_of(by.guard)) is not None:
+        told += f"; {kind.answered(by.guard, by.ruling.verdict, found.now_ms)}"
+    return told
 
 
 def _running(found: Evidence) -> str:

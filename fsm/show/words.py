@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from fsm.core.record import Spent
+from fsm.core.used import Used
 
 UNITS_MS = (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000))
 JOINER = "\u200d"  # holds the parts of one emoji together
@@ -64,6 +65,13 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def size(octets: int) -> str:
+    """`12 bytes`, `12 KiB`, `3.4 MiB`."""
+    if octets < 1024:
+        return count(octets, "byte")
+    return f"{octets / (1 << 20):,.1f} MiB" if octets >= 1 << 20 else f"{octets / 1024:,.0f} KiB"
+
+
 def times(number: int) -> str:
     """How often, as it stands beside a name: `×3`."""
     return f"×{number:,}"
@@ -78,6 +86,18 @@ def spending(spent: Spent) -> list[str]:
     """Tokens and money, where there are any."""
     told = [count(spent.tokens, "token")] if spent.tokens else []
     return told + ([money(spent.usd_micros)] if spent.usd_micros else [])
+
+
+def usage(one: Used) -> str:
+    """`gpt-x 1,500 tokens in (600 cached), 400 out (300 reasoning), 3 requests, $0.012 by 2026-11`."""
+    cached = f" ({one.cached:,} cached)" if one.cached else ""
+    reasoning = f" ({one.reasoning:,} reasoning)" if one.reasoning else ""
+    told = [f"{count(one.input, 'token')} in{cached}", f"{one.output:,} out{reasoning}", count(one.requests, "request")]
+    if one.usd_micros:
+        told.append(f"{money(one.usd_micros)}{f' by {safe(one.prices)}' if one.prices else ''}")
+    if one.unpriced:
+        told.append(f"{count(one.unpriced, 'token')} of unknown price")
+    return f"{safe(one.model) or 'some model'} {', '.join(told)}"
 
 
 def duration(ms: int) -> str:

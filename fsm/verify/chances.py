@@ -11,8 +11,9 @@ from attrs import frozen
 
 from fsm.define.guard import Counter
 from fsm.define.parts import START, StateSpec
-from fsm.verify.costs import SPENDING, least, may_defer, most
+from fsm.verify.costs import SPENDING, least, most
 from fsm.verify.moves import Moves
+from fsm.verify.shares import may_defer
 
 Fields = Mapping[Counter, tuple[int, int, int]]
 """Where a situation holds each counter: offset, mask, highest limit."""
@@ -60,7 +61,7 @@ def chances_of(
         offset, mask, _ = fields[counter]
         steps = tuple(sorted(known))
         if counter.of == "elapsed_ms":
-            if name != START or any(map(may_defer, moves.by_source[START])):
+            if name != START or any(may_defer(moves.spec, move) for move in moves.by_source[START]):
                 found.append(Chance(offset, mask, steps))
         elif late and state is not None and counter.of in SPENDING:
             more = any(most(other, counter.of) != 0 for other in moves.spec.states)

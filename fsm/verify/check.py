@@ -13,7 +13,7 @@ from fsm.verify.caps import caps
 from fsm.verify.choice import choosing, covered
 from fsm.verify.costs import SPENDING, Costs, Vector, costs_of
 from fsm.verify.cure import cure
-from fsm.verify.figures import Figure, Known, amount, figures, overstepped
+from fsm.verify.figures import Figure, Known, amount, figures, in_common, overstepped
 from fsm.verify.finding import Finding, about, listed
 from fsm.verify.move import Move
 from fsm.verify.moves import Moves, moves_of
@@ -137,13 +137,14 @@ def check(machine: MachineSpec | type[Machine], situations_max: int = SITUATIONS
     known = Known(moves, arcs, costs, explored, found, above, termination.kind == "ends")
     answers = promised(explored.situations, situations_max)
     findings = [*_endless(spec, termination), *promising(answers), *structure(moves), *caps(known)]
-    findings += [*unviewed(moves), *choosing(spec), *overstepped(known)]
+    costing = figures(known)
+    findings += [*unviewed(moves), *choosing(spec), *overstepped(known), *in_common(known, costing)]
     return Report(
         machine=spec.name,
         states=len(spec.states),
         situations=len(explored.arcs) if explored.complete else None,
         termination=termination,
-        figures=figures(known),
+        figures=costing,
         promises=answers,
         findings=tuple(sorted(findings, key=lambda finding: LEVELS.index(finding.level))),
     )

@@ -18,6 +18,7 @@ from fsm.define.parts import START, StateSpec
 from fsm.define.spec import MachineSpec
 from fsm.verify.move import Move
 from fsm.verify.moves import Moves
+from fsm.verify.shares import may_defer
 
 Cost = Literal["hops", "tokens", "usd_micros", "approvals", "ms"]
 COSTS: Final[tuple[Cost, ...]] = ("hops", "tokens", "usd_micros", "approvals", "ms")
@@ -70,21 +71,17 @@ class Costs:
 def costs_of(moves: Moves) -> Costs:
     """The costs of a machine's visits."""
     spec = moves.spec
-    deferring = {move.source for move in moves.all if may_defer(move)}
+    deferring = {move.source for move in moves.all if not move.retries and may_defer(spec, move)}
+    pausing = {move.source for move in moves.all if move.retries and may_defer(spec, move)}
     visits = {state.name: _visit(spec, state, state.name in deferring) for state in spec.states}
     visits[START] = (0, 0, 0, 0, spec.bounds.defer_s_max * 1000 if START in deferring else 0)
     put_off = spec.bounds.defer_s_max * 1000
     retries = {
-        state.name: (state.timeout_ms or 0) + state.retry.cap_ms + (put_off if state.name in deferring else 0)
+        state.name: (state.timeout_ms or 0) + state.retry.cap_ms + (put_off if state.name in pausing else 0)
         for state in spec.states
         if state.retry is not None
     }
     return Costs(visits, retries)
-
-
-def may_defer(move: Move) -> bool:
-    """Whether one of its guards may put the event off."""
-    return any(asked.may_defer for asked in move.asked)
 
 
 def _visit(spec: MachineSpec, state: StateSpec, deferring: bool) -> tuple[int | None, ...]:

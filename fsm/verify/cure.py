@@ -7,6 +7,7 @@ from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.verify.finding import listed, named
 from fsm.verify.move import Move
+from fsm.verify.shares import is_shared_budget
 
 Cure = tuple[str, str, str]
 """The attribute; what is wrong with it, if anything but the loop is; and what to write instead."""
@@ -27,15 +28,17 @@ def cure(spec: MachineSpec, loop: Sequence[Move], within: Sequence[str]) -> Cure
         why = f"{named(budget)} ends no loop whose visits may spend nothing"
         other = f", or cap `{back.course.line}`" if back is not None else ""
         return spends[-1], why, f"give one of its states tokens_min=, as `{spends[-1]}`{other}"
+    shared = next((a.guard for move in loop for a in move.asked if is_shared_budget(a.guard)), None)
+    why = f"{named(shared)} ends no run: many spend it, and people may raise it" if shared is not None else ""
     if back is not None:
         line = back.course.line
         led = any(other.name == line and other.otherwise for other in spec.transitions)
         otherwise = "" if led else f", otherwise={_elsewhere(spec, loop)}"
-        return line, "", f"cap the line that goes back: guards=[LoopCap(3)]{otherwise} on `{line}`"
+        return line, why, f"cap the line that goes back: guards=[LoopCap(3)]{otherwise} on `{line}`"
     turning = [move for move in loop if move.event != "Cancelled"]
     if turning:
         state = turning[0].target
-        return state, "", f"cap a state, as it turns by otherwise: guards=[LoopCap(3)] on `{state}`, without since="
+        return state, why, f"cap a state, as it turns by otherwise: guards=[LoopCap(3)] on `{state}`, without since="
     if loop:
         return loop[0].course.line, "", "lead Cancelled to a final state: no guard is asked on it"
     return within[0], "", "cap a line of every loop there, without since="

@@ -3,7 +3,8 @@
 Where all situations could be looked at, the figure is that of the longest run through them: *exact*, if that
 run spends no more than its visits may. Beyond that it is the bound of the components. A budget caps
 what is spent: it is looked at between visits, so what it allows is its limit, less one, and one visit more;
-and whatever moves that it does not guard lead to after that.
+and whatever moves that it does not guard lead to after that. A budget that runs share caps no run: in a later window
+it is whole again, people may raise it, and another journal has another row; so no figure is taken from its limit.
 
 What a visit reports is recorded as it is, and the visit is cut off once that is more than it may spend. So every
 figure of spending holds `UP_TO` the last report of each visit, and so does all that is proved with budgets.
@@ -18,10 +19,11 @@ from fsm.define.guard import Placed
 from fsm.define.parts import START
 from fsm.verify.bounds import Unbounded, longest, onward
 from fsm.verify.costs import COSTS, DECLARED, SPENDING, ZERO, Cost, Costs, Vector, most
-from fsm.verify.finding import Finding, listed, named
+from fsm.verify.finding import Finding, about, listed, named
 from fsm.verify.move import Asked
 from fsm.verify.moves import Moves
 from fsm.verify.product import ELAPSED, Explored
+from fsm.verify.shares import is_shared_budget
 from fsm.verify.termination import Arc
 from fsm.verify.witness import Leg
 from fsm.verify.worst import Worst, is_real
@@ -123,6 +125,17 @@ def overstepped(known: Known) -> Iterator[Finding]:
             instead="let agents report as they spend, call by call: view.spend(...)",
             place=first.place,
         )
+
+
+def in_common(known: Known, found: Iterable[Figure]) -> Iterator[Finding]:
+    """That of what no figure is known a budget is shared, which a reader may take for one."""
+    unknown = [figure.cost for figure in found if figure.most is None and figure.cost in SPENDING]
+    for cost in unknown:
+        shared = next((guard for guard in known.moves.spec.guards if is_shared_budget(guard, cost)), None)
+        if shared is not None:
+            what = f"{named(shared)} bounds what many runs spend together, until people raise it, and not what one does"
+            instead = f"for a bound of each run give its states {DECLARED[cost]}=, and the machine caps on its loops"
+            yield about(known.moves.spec.parts[shared.at], "note", "shared-bound", what, instead)
 
 
 def _figure(known: Known, kind: int) -> Figure:

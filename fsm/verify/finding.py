@@ -46,8 +46,9 @@ def about(part: Part | PromiseSpec | None, level: Level, code: str, what: str, i
 
 
 def named(cap: Placed) -> str:
-    """A cap as a person calls it."""
-    return f"{cap.name}({cap.limit:,}) on `{cap.at}`"
+    """A cap, or a budget that runs share, as a person calls it."""
+    limit = cap.limit if cap.limit is not None else int(cap.params["limit"])
+    return f"{cap.name}({limit:,}) on `{cap.at}`"
 
 
 def listed(names: list[str], word: str = "and") -> str:

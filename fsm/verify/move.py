@@ -34,11 +34,6 @@ class Asked:
         """Whether this is a cap whose count must have reached its limit."""
         return bool(self.code) and is_cap(self.guard)
 
-    @property
-    def may_defer(self) -> bool:
-        """Whether it may put the event off; what the kernel counts for one only refuses."""
-        return self.guard.kind == "env" and bool(self.guard.codes) and not is_counted(self.guard)
-
 
 @frozen(eq=False, repr=False, kw_only=True)
 class Course:

@@ -17,6 +17,7 @@ from fsm.define.guard import Counter, Placed
 from fsm.define.parts import START, START_HOP, StateSpec, TransitionSpec, Ways, retry_id, way_for, way_id
 from fsm.define.spec import MachineSpec
 from fsm.verify.move import FAULTS, Answers, Asked, Course, Move, Outcome, is_cap, is_counted
+from fsm.verify.shares import may_defer, seen_by
 
 OF_AGENTS = ("AgentFailed", "TimedOut", "PayloadInvalid", "CallRefused", "CallUnsure")
 ESCALATING = ("TimedOut", "PayloadInvalid", "CallRefused")  # what nobody takes becomes AgentFailed
@@ -47,7 +48,10 @@ class Moves:
 def moves_of(spec: MachineSpec) -> Moves:
     """Every move of the machine."""
     counters = dict.fromkeys(guard.counter for guard in spec.guards if guard.counter and is_cap(guard))
-    return Moves(spec, tuple(_Finding(spec, tuple(counters)).found()), tuple(counters))
+    found = _Finding(spec, tuple(counters)).found()
+    if spec.shares:
+        found = (move for move in found if seen_by(spec, move) is not None)
+    return Moves(spec, tuple(found), tuple(counters))
 
 
 class _Finding:
@@ -73,8 +77,9 @@ class _Finding:
 
     def found(self) -> Iterator[Move]:
         for event in self.spec.initial.initial:
-            for course in filter(_can_begin, self._start()):
-                yield Move(START, event, "moved" if course.hop else "stopped", (), course)
+            starts = [Move(START, event, "moved" if c.hop else "stopped", (), c) for c in self._start()]
+            late = any(may_defer(self.spec, move) for move in starts if _can_begin(move, late=False))
+            yield from (move for move in starts if _can_begin(move, late))
         heard: dict[str, list[str]] = {}
         for source, event in self.lines:
             heard.setdefault(source, []).append(event)
@@ -206,11 +211,10 @@ class _Finding:
         return (tuple(counter for counter in up if counter.since != target) if reset else up), reset
 
 
-def _can_begin(course: Course) -> bool:
-    """Whether nothing that has yet to be counted refuses; time has passed where a start may be put off."""
-    time = any(asked.may_defer for asked in course.asked)
-    counted = [asked.guard for asked in course.asked if asked.code and is_counted(asked.guard)]
-    return all((guard.limit or 0) < 1 or (time and _is_time(guard)) for guard in counted)
+def _can_begin(move: Move, late: bool) -> bool:
+    """Whether nothing that has yet to be counted refuses; time has passed only if a start may be put off."""
+    counted = [asked.guard for asked in move.asked if asked.code and is_counted(asked.guard)]
+    return all((guard.limit or 0) < 1 or (late and _is_time(guard)) for guard in counted)
 
 
 def _is_time(guard: Placed) -> bool:
@@ -235,8 +239,9 @@ def _codes(guard: Placed, ways: Ways) -> list[str]:
     """What it may refuse with, one code for each place it leads to; a code of its own before a failure's."""
     if is_counted(guard):
         return list(guard.codes[:1])
+    failing = ("guard_error",) if guard.shares is None else ()  # the kernel answers for one that shares a row
     deferring = ("defer_exhausted",) if guard.kind == "env" and guard.codes else ()
     found: dict[str | None, str] = {}
-    for code in (*guard.codes, "guard_error", *deferring):
+    for code in (*guard.codes, *failing, *deferring):
         found.setdefault(way_for(ways, code), code)
     return list(found.values())

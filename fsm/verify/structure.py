@@ -153,5 +153,6 @@ def _watching(spec: MachineSpec, agents: list[StateSpec]) -> str:
     places = [state for state in agents if state.name not in taken]
     guards = [guard for place in places for guard in place.guards]
     guards += spec.machine_wide if places else ()
-    found = [guard.name for guard in guards if guard.counter is not None and guard.counter.of == "strikes"]
-    return " or ".join(dict.fromkeys(found))
+    struck = [guard for guard in guards if guard.counter is not None and guard.counter.of == "strikes"]
+    open_ = [guard for guard in guards if guard.shares is not None and guard.shares.kind == "breaker"]
+    return " or ".join(dict.fromkeys(guard.name for guard in (*struck, *open_)))

@@ -1,20 +1,22 @@
 """A run as evidence: the events that make it, what had to pass, and the counters after each.
 
 It is no drawing of a run but one: `drive` decides it event by event with `core.conclude.decide`, on the
-machine without its code (`without_code`), predicates and guards answering what stands written here.
+machine without its code (`without_code`), predicates and guards answering what stands written here; rows that guards
+share with other runs hold what makes them answer so.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
 from fsm.core.plan import Event
 from fsm.core.record import NO_STRIKES, NOTHING, Record, Spent
-from fsm.core.snapshot import Snapshot
+from fsm.core.shares import ROWS, Apart
+from fsm.core.snapshot import Pending, Snapshot
 from fsm.define.events import (
     RUNTIME_BYTES_MAX,
     RUNTIME_EVENTS,
@@ -23,11 +25,12 @@ from fsm.define.events import (
     RuntimeEvent,
     TimedOut,
 )
-from fsm.define.guard import Ruling, Verdict
+from fsm.define.guard import Ruling, Share, Verdict
 from fsm.define.parts import START
 from fsm.define.payload import Payload, digest, seal
 from fsm.define.spec import MachineSpec
 from fsm.verify.move import FAULTS, Move, is_counted
+from fsm.verify.shares import seen_by
 
 EMPTY = b"{}"
 
@@ -81,6 +84,12 @@ def _form(spec: MachineSpec, leg: Leg) -> dict[str, Any]:
     world: dict[str, Any] = {"strikes": dict(leg.strikes)} if leg.strikes else {}
     if leg.elapsed_ms:
         world["elapsed_ms"] = leg.elapsed_ms
+    seen = seen_by(spec, move)
+    assert seen is not None, "a move that is never made is none"
+    if seen.rows:
+        world["shared"] = [[share.kind, share.name, json.loads(row.to_json())] for share, row in seen.rows.items()]
+    if seen.put_off:
+        world["put_off"] = True
     return {
         "event": move.event,
         "own": _own(spec, move),
@@ -128,25 +137,33 @@ def _decided(engine: Engine, now: Snapshot, told: Mapping[str, Any]) -> Decision
         Ruling(guard, at, standing, Verdict("refuse" if code else "allow", code))
         for guard, at, standing, code in told["guards"]
     )
+    retried = told["outcome"] == "retried"
+    unasked = [(line.name, False) for line in engine.spec.transitions if retried]  # where a retry may yet be refused
     recorded = Record(
         seq=now.seq + 1,
-        kind="taken",
+        kind="retried" if retried else "taken",
         at_ms=0,
         source=now.state,
         state=now.state,
         outcome="running",
-        predicates=tuple((line, answer) for line, answer in told["predicates"]),
+        predicates=tuple((line, answer) for line, answer in [*told["predicates"], *unasked]),
         rulings=rulings,
     )
+    event_id = None if told["own"] else f"event-{now.seq + 1}"
+    if told.get("put_off"):
+        often, since_ms = engine.spec.bounds.defers_max, now.at_ms
+        pending = Pending(max(now.seq, 0), told["event"], event_id, told["own"], since_ms, often, since_ms)
+        now = evolve(now, pending=pending)
+    rows = {Share(kind, name): ROWS[kind].from_json(json.dumps(row)) for kind, name, row in told.get("shared", ())}
     event = Event(
         payload=_payload(told["event"], now.attempt),
         at_ms=max(now.at_ms + 1, now.again.at_ms if now.again else 0, now.started_at_ms + told.get("elapsed_ms", 0)),
         own=told["own"],
-        event_id=None if told["own"] else f"event-{now.seq + 1}",
+        event_id=event_id,
         spent=Spent(*told["spent"]),
         strikes=told.get("strikes", NO_STRIKES),
     )
-    return decide(engine, now, event, recorded)
+    return decide(engine, now, event, recorded, Apart(rows, past=True))
 
 
 def _payload(event: str, attempt: int) -> Payload:
@@ -170,8 +187,8 @@ def _own(spec: MachineSpec, move: Move) -> bool:
 
 
 def _rulings(move: Move) -> list[Ruling]:
-    """What guards that do not count have to answer, in the order asked; `remember` speaks through one too."""
-    asked = [asked for asked in move.asked if not is_counted(asked.guard)]
+    """What guards that run code have to answer, in the order asked; `remember` speaks through one too."""
+    asked = [asked for asked in move.asked if not is_counted(asked.guard) and asked.guard.shares is None]
     found = [_ruling(a.guard.name, a.guard.at, a.code or "", a.guard.standing) for a in asked]
     if move.fault in FAULTS[3:]:
         found.append(_ruling("remember", move.course.line, move.fault))

@@ -12,11 +12,12 @@ import pytest
 from fsm import Machine, Runner, read_journal, replay_run
 from fsm.cli.parts.target import machine
 from fsm.core.breaker import SPEC
-from fsm.core.breaking import BreakerRow, Breaking
-from fsm.define.guard import Verdict
-from fsm.journal.guards import Breaker as Stored
+from fsm.core.breaking import BreakerRow
+from fsm.define.guard import Placed, Share, Verdict
+from fsm.journal.guards import Asker, Stored
 from fsm.show.breaking import answered, demands, now_words, stands
 from fsm.testing import MovableClock
+from guards import Breaker
 from tests.cli.conftest import Fsm
 
 PHONE = """\
@@ -206,10 +207,7 @@ def test_what_a_machine_asked_before_it_was_changed_is_no_disagreement(
 
 
 def test_where_none_is_shared_it_says_how_one_is_made(two_runs: str, fsm: Fsm) -> None:
-    assert (
-        "no breaker in this journal (shared budgets are not listed here)\n  -> everywhere(Breaker("
-        in fsm("guards", two_runs).output
-    )
+    assert "no guard that runs share in this journal\n  -> everywhere(Breaker(" in fsm("guards", two_runs).output
 
 
 def test_the_machine_of_every_breaker_is_drawn(fsm: Fsm) -> None:
@@ -245,23 +243,27 @@ def test_the_machine_of_every_breaker_is_drawn(fsm: Fsm) -> None:
     ],
 )
 def test_how_one_stands(row: BreakerRow, words: str) -> None:
-    limits = Breaking(name="line", failures_max=3)
-    assert now_words(Stored(name="line", breaking=limits, row=row, at_ms=NOW, askers=(), last=None), NOW)[1] == words
+    stored = Stored(share=Share("breaker", "line"), row=row, at_ms=NOW, askers=(Asker("Phone", on_line()),))
+    assert now_words(stored, NOW)[1] == words
+
+
+def on_line(**limits: Any) -> Placed:
+    return Breaker("line", **{"failures_max": 3, **limits}).place("run", "limits")
 
 
 def test_a_rate_is_told_with_its_results() -> None:
-    limits = Breaking(name="line", failures_max=None, rate_pct=50)
+    guard = on_line(failures_max=None, rate_pct=50)
     row = BreakerRow(window=((NOW, 12, 5),))
-    stored = Stored(name="line", breaking=limits, row=row, at_ms=NOW, askers=(), last=None)
+    stored = Stored(share=Share("breaker", "line"), row=row, at_ms=NOW, askers=(Asker("Phone", guard),))
     assert now_words(stored, NOW)[1] == "closed; 5 of the last 12 failed, limit 50 %"
-    assert demands(limits) == "until line fails 50 % of at least 10 times within 1 min, then none for 30 s"
-    both = demands(Breaking(name="line", failures_max=1, rate_pct=50))
+    assert demands(guard) == "until line fails 50 % of at least 10 times within 1 min, then none for 30 s"
+    both = demands(on_line(failures_max=1, rate_pct=50))
     assert both == "until line fails once or 50 % of at least 10 times within 1 min, then none for 30 s"
 
 
 def test_what_one_answered() -> None:
-    assert answered(Verdict("allow", "probe", {"state": 1})) == "allowed its one probe"
-    assert answered(Verdict("allow", "", {"generation": 3})) == "allowed"
+    assert answered(on_line(), Verdict("allow", "probe", {"state": 1})) == "allowed its one probe"
+    assert answered(on_line(), Verdict("allow", "", {"generation": 3})) == "allowed"
     assert stands("open", {"failures": 3, "retry_at_ms": NOW}) == (
         "open: 3 failures in a row; tried again from 2023-11-14 22:13:20 UTC"
     )

@@ -322,3 +322,57 @@ SLOW = """async def judge(view: View[Draft]) -> Review:
         await asyncio.Event().wait()
 
     await view.call("model", hang)"""
+
+
+PAID = """\
+from pydantic import BaseModel
+
+from fsm import CallRefused, Machine, State, Usage, View
+
+
+class Ask(BaseModel):
+    pass
+
+class Told(BaseModel):
+    pass
+
+
+async def work(view: View[Ask]) -> Told:
+    view.spend(Usage(100, 20, cached=60), model="large", usd_micros=900)
+    await view.call("model", lambda: view.spend(Usage(5, 5), model="small", usd_micros=1))
+    await view.call("model", lambda: None, tokens_max=900)
+    return Told()
+
+
+class Paid(Machine):
+    work  = State(initial=Ask, agent=work, tokens_max=1_000)
+    done  = State(final="completed")
+    broke = State(final="failed")
+
+    ok  = work.to(done, on=Told)
+    cut = work.to(broke, on=CallRefused)
+"""
+
+
+def test_the_usage_of_a_run_by_model_and_a_call_that_was_not_made(folder: Path, fsm: Fsm) -> None:
+    (folder / "paid.py").write_text(PAID, encoding="utf-8")
+    paid = machine("paid.py")
+
+    async def record() -> None:
+        async with Runner(SqliteJournal("runs.db", synchronous="OFF"), handle_signals=False) as runner:
+            await runner.start(paid, paid.spec.classes["Ask"](), run_id="r")
+            await runner.settled("r")
+
+    asyncio.run(record())
+    large, small = "large 100 tokens in (60 cached), 20 out, 1 request, $0.0009", "small 5 tokens in, 5 out, 1 request"
+    for shown in (fsm("show", "r").output, fsm("show", "r", "--seq", "1").output):
+        assert f"usage     {large}" in shown, shown
+        assert f"usage     {small}" in shown
+    assert "call model: 130 of 1,000 tokens, 900 asked (tokens_max)" in fsm("show", "r").output
+    document = json.loads(fsm("show", "r", "--json").output)
+    assert [(line["model"], line["input"], line["usd_micros"]) for line in document["run"]["usage"]] == [
+        ("large", 100, 900),
+        ("small", 5, 1),
+    ]
+    assert document["records"][1]["usage"] == document["run"]["usage"]
+    assert "usage" not in document["records"][0]

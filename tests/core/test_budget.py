@@ -166,7 +166,6 @@ def test_a_row_that_cannot_be_read_refuses_and_stays_as_it_is(text: str) -> None
         assert ask(BudgetRow.from_numbers(verdict.numbers), HOURLY, asked, NOW, 0)[0] == verdict
     assert settled(row, HOURLY, 5, 5, NOW) is row
     assert BudgetRow.from_json(row.to_json()) == row
-    assert raised(row, 5) == BudgetRow(raised=5)
 
 
 def test_a_fresh_row_is_an_empty_object() -> None:

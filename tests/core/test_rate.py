@@ -1,12 +1,18 @@
 """A rate that runs share, against a log of every moment: never more than it says, in the order of asking."""
 
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fsm import AgentFailed, Machine, Retry, State
+from fsm.core.conclude import decide
 from fsm.core.rate import BUCKETS, LIMITED, SLOT, RateRow, Rating, ask
-from fsm.define.guard import Verdict
+from fsm.core.shares import Apart
+from fsm.define.guard import Share, Verdict
+from guards import RateLimit
+from tests.core.trip import Trip, Word, answer
 
 BEGAN = 1_700_000_000_000
 
@@ -96,3 +102,23 @@ def test_what_cannot_be_read_refuses() -> None:
         assert (verdict.decision, verdict.code, after) == ("refuse", "unreadable", row)
         assert ask(RateRow.from_numbers(verdict.numbers), rating, BEGAN)[0] == verdict
     assert RateRow.from_json(RateRow(readable=False).to_json()) == RateRow(readable=False)
+
+
+def test_a_retry_waits_for_its_slot_no_longer_than_anything_may_be_put_off() -> None:
+    class Again(Machine, defer_s_max=100):
+        work = State[Any](
+            initial=Word, agent=answer, retry=Retry(attempts_max=2), guards=[RateLimit("model", 1, window_s=1)]
+        )
+        done = State[Any](final="completed")
+        end = work.to(done, on=(Word, AgentFailed))
+
+    lost = AgentFailed(error_type="ConnectionError", message="lost", attempt=1, retriable=True)
+    for ahead_ms, kind in ((50_000, "retried"), (500_000, "ended")):
+        trip = Trip(Again)
+        trip.own(Word())
+        row = RateRow(taken=((trip.now_ms + ahead_ms, 1),))
+        shared = Apart({Share("rate", "model"): row})
+        record = decide(trip.engine, trip.snapshot, trip.event(lost), shared=shared).record
+        assert record is not None and record.kind == kind
+    assert record is not None
+    assert [ruling.verdict.code for ruling in record.rulings] == ["", "defer_exhausted"]

@@ -5,7 +5,7 @@ from typing import Any
 import attrs
 from pydantic import BaseModel
 
-from fsm import AgentFailed, Machine, MachineSpec, Record, Retry, Spent, State, everywhere
+from fsm import AgentFailed, Machine, MachineSpec, Record, Retry, Spent, State, any_of, everywhere
 from fsm.core.budget import Budgeting, BudgetRow, seen, settled
 from fsm.core.conclude import decide
 from fsm.core.engine import Engine
@@ -198,3 +198,31 @@ def test_a_moment_of_the_window_before_begins_no_window():
     late = settled(row, hourly, 1, 0, 900)
     assert seen(late, hourly, 1_999).spent == 96
     assert seen(late, hourly, 2_000).spent == 0
+
+
+def test_a_record_has_the_answers_of_the_way_that_was_taken_and_of_no_other_that_might_have_been():
+    """Where a shared guard may refuse, what stands on the way behind it is asked before anybody knows."""
+
+    class Guarded(Machine):
+        work = State[Any](initial=Word, agent=answer)
+        person = State[Any](guards=[PayloadSize(9_000)])
+        spare = State[Any](agent=answer, guards=[PayloadSize(9_000), PayloadSize(1)], otherwise=person)
+        draft = State[Any](
+            agent=answer,
+            tokens_max=100,
+            guards=[TokenBudget(1_000, scope="pool:x", warn_at=900)],
+            otherwise={"budget_warned": spare, "*": person},
+        )
+        done = State[Any](final="completed")
+        go = work.to(draft, on=Word)
+        end = any_of(draft, spare, person).to(done, on=Word)
+        fails = any_of(work, draft, spare).to(done, on=AgentFailed)
+
+    for row, hop in (
+        (BudgetRow(), "go"),
+        (BudgetRow(spent=850), "spare.otherwise"),
+        (BudgetRow(spent=950), "draft.otherwise"),
+    ):
+        run = pooled(Guarded)
+        run.shared.rows[POOL] = row
+        assert run.own(Word()).hop == hop, "and its replay, with code and without, says the same"

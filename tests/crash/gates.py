@@ -22,6 +22,7 @@ from fsm import (
     Retry,
     State,
     TimedOut,
+    Usage,
     Verdict,
     View,
     allow,
@@ -146,6 +147,36 @@ class Parlour(Machine):
     too_late = waiting.to(silent, on=TimedOut)
     passed_on = speaking.to(said, on=Said)
     broken = any_of(listening, speaking).to(silent, on=AgentFailed)
+
+
+DECLARED = 100
+
+
+async def ask_model(view: View[Ask]) -> Heard:
+    """Reports outside of calls, and in one that declares what it spends and is held up at the gate of its attempt."""
+    note(f"attempt:{view.run_id}:{view.attempt}")
+    view.spend(Usage(5, 0), model="small", usd_micros=1)
+
+    async def model(text: str, *, idempotency_key: str) -> str:
+        note(idempotency_key)
+        view.spend(Usage(20, 10), model="large", usd_micros=30)
+        await opened(f"call-{view.run_id}-{view.attempt}")
+        view.spend(Usage(40, 0, cached=40), model="large", usd_micros=4)
+        return text
+
+    text: str = await view.call("model", model, view.payload.text, returns=str, tokens_max=DECLARED)
+    return Heard(text=text)
+
+
+class Meter(Machine):
+    """Pays for one answer."""
+
+    asking = State(initial=Ask, agent=ask_model)
+    told = State(final="completed")
+    lost = State(final="failed")
+
+    tell = asking.to(told, on=Heard)
+    broken = asking.to(lost, on=AgentFailed)
 
 
 class Cell(Vault, resumes_max=2):
@@ -309,5 +340,18 @@ class Echo(Circle):
     again = think.to(think, on=Thought, guards=[Repeat(3)], otherwise=Circle.noticed)
 
 
-MACHINES: tuple[type[Machine], ...] = (Vault, Cell, Till, Parlour, Pit, BarePit, Circle, Echo, Kiln, Stove, Porch)
+MACHINES: tuple[type[Machine], ...] = (
+    Vault,
+    Cell,
+    Meter,
+    Till,
+    Parlour,
+    Pit,
+    BarePit,
+    Circle,
+    Echo,
+    Kiln,
+    Stove,
+    Porch,
+)
 EVENTS: dict[str, type[BaseModel]] = {cls.__name__: cls for cls in (Ask, Answer, Ball)}

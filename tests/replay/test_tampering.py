@@ -16,7 +16,10 @@ COPY = (
     "SELECT NULL, run, {seq}, kind, at_ms, source, state, outcome, hop, event, event_id, own, attempt, digest, detail,"
 )
 COPY += " body, head FROM record"
-CALL = "run, {seq}, entered, attempt, kind, key, name, status, tokens, usd_micros, at_ms, digest, body FROM call"
+CALL = (
+    "run, {seq}, entered, attempt, kind, key, name, status, tokens, usd_micros,"
+    " at_ms, digest, body, usage, tokens_max, usd_micros_max FROM call"
+)
 
 # "otherwise" has the records: 0 started, 1 made, 2 again, 3 made, 4 again, 5 made, 6 again.otherwise, 7 drop;
 # "straight": 0 started, 1 made, 2 good, with the seven call rows of one visit between the last two.
@@ -156,6 +159,27 @@ TAMPERED = {
     "what a call cost": (
         "straight",
         ["UPDATE call SET tokens = 0 WHERE run = :run AND tokens > 0"],
+        """2: call rows before it were changed, added or deleted
+        recorded: call rows #
+        now:      6 call rows, #""",
+    ),
+    "the usage of a call": (
+        "straight",
+        ['UPDATE call SET usage = \'[{"model":"cheap","input":1}]\' WHERE run = :run AND tokens > 0'],
+        """2: call rows before it were changed, added or deleted
+        recorded: call rows #
+        now:      6 call rows, #""",
+    ),
+    "the usage of a call, to nonsense": (
+        "straight",
+        ["UPDATE call SET usage = '[1' WHERE run = :run AND tokens > 0"],
+        """2: a call row before it was changed
+        recorded: the call rows after record 1
+        now:      a call row after record 1 holds what no release writes…""",
+    ),
+    "what a call declares": (
+        "straight",
+        ["UPDATE call SET tokens_max = 1 WHERE run = :run AND kind = 'intent'"],
         """2: call rows before it were changed, added or deleted
         recorded: call rows #
         now:      6 call rows, #""",

@@ -9,7 +9,9 @@ import pytest
 
 from fsm import Spent
 from fsm.core.snapshot import Snapshot
+from fsm.errors import JournalUnwritable
 from fsm.runner.live import Live, Purse
+from fsm.runner.most import Most
 from fsm.runner.spending import Books
 from fsm.testing import MovableClock
 
@@ -65,7 +67,7 @@ async def test_what_a_call_that_is_over_spends_while_its_row_is_written_is_not_l
     written: list[int] = []
 
     class Slow:
-        async def call(self, row: Any) -> None:
+        async def call(self, row: Any, **more: Any) -> None:
             written.append(row.spent.tokens)
             if len(written) == 1:
                 live.spend(Spent(3), purse, False)
@@ -76,3 +78,30 @@ async def test_what_a_call_that_is_over_spends_while_its_row_is_written_is_not_l
     await books.calls(live)
     assert written == [5, 3]
     assert live.purses == set()
+
+
+async def test_what_a_call_may_have_spent_is_booked_once_also_where_its_row_could_not_be_written(live: Live) -> None:
+    purse = Purse("r:1:fetch", "fetch", 0, 1)
+    purse.declare(Most(tokens_max=100))
+    live.open(purse)
+    live.spend(Spent(30), purse, False)
+    written: list[tuple[str, int]] = []
+
+    class Full:
+        async def call(self, row: Any, **more: Any) -> None:
+            if len(written) == 1:
+                written.append(("lost", 0))
+                raise JournalUnwritable(path="runs.db", what="the disk is full", next="free some space")
+            written.append((row.status, row.spent.tokens))
+
+    journal: Any = Full()
+    books = Books(journal, MovableClock())
+    with pytest.raises(JournalUnwritable):
+        await books.calls(live, ended=True)
+    assert (live.in_visit, live.held) == (Spent(30), Spent(70))
+    await books.calls(live, ended=True)
+    assert written == [("", 30), ("lost", 0), ("unknown", 70)]
+    live.spend(Spent(50), purse, False)
+    assert live.in_visit == Spent(100)
+    live.spend(Spent(50), purse, False)
+    assert (live.in_visit, live.close(purse)) == (Spent(130), Spent(30))

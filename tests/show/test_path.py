@@ -127,6 +127,36 @@ def test_what_became_of_each_call(tmp_path: Path):
     assert calls[-1].result == b'"done"'
 
 
+def test_what_nobody_knows_of_a_call_is_told_with_what_is_booked_for_it(tmp_path: Path):
+    begun = asyncio.Event()
+
+    async def work(view: View[Brief]) -> Draft:
+        async def ask() -> None:
+            view.spend(tokens=10)
+            begun.set()
+            if view.attempt == 1:
+                await asyncio.Event().wait()
+
+        await view.call("model", ask, tokens_max=100)
+        return Draft()
+
+    class Working(Machine):
+        draft = State(initial=Brief, agent=work)
+        done = State(final="completed")
+        submit = draft.to(done, on=Draft)
+
+    async def record() -> None:
+        async with Runner(journal(tmp_path), handle_signals=False) as runner:
+            await runner.start(Working, Brief(), run_id="42")
+            await begun.wait()
+        async with Runner(journal(tmp_path), machines=[Working], handle_signals=False) as runner:
+            await runner.settled("42")
+
+    asyncio.run(record())
+    found = [(call.status, call.spent.tokens, call.attempt) for call in told(tmp_path)]
+    assert sorted(found) == [("ok", 10, 2), ("spent", 10, 1), ("unknown", 90, 1)]
+
+
 def told(folder: Path) -> list[CallTold]:
     reader = read_journal(folder / "runs.db")
     try:

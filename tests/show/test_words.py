@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm import Spent
-from fsm.show.words import ago, block, duration, joined, safe, spending
+from fsm.core.used import Used
+from fsm.show.words import ago, block, duration, joined, safe, spending, usage
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,15 @@ def test_a_long_text_is_cut():
 def test_spending_is_told_where_there_is_any():
     assert spending(Spent()) == []
     assert spending(Spent(1, 2_000)) == ["1 token", "$0.002"]
+
+
+def test_usage_is_told_by_model_and_price_version():
+    one = Used("gpt-x", "2026-11", 1_500, 600, 400, 300, 3, 12_000)
+    assert usage(one) == "gpt-x 1,500 tokens in (600 cached), 400 out (300 reasoning), 3 requests, $0.012 by 2026-11"
+    assert (
+        usage(Used(input=1, requests=1, unpriced=1))
+        == "some model 1 token in, 0 out, 1 request, 1 token of unknown price"
+    )
 
 
 def test_alternatives_are_listed_as_one_says_them():

@@ -2,27 +2,26 @@
 
 import random
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 from attrs import define, evolve, field
 from pydantic import BaseModel
 
-from fsm import AgentFailed, Cancelled, MachineSpec, Spent, TimedOut, allow, refuse
-from fsm.core.conclude import decide
+from fsm import AgentFailed, Cancelled, MachineSpec, Spent, TimedOut, allow, defer, refuse
+from fsm.core.conclude import Decision, decide
 from fsm.core.engine import Engine
-from fsm.core.plan import Event
+from fsm.core.plan import PERMIT, Event
 from fsm.core.record import Record
+from fsm.core.shares import Row
 from fsm.core.snapshot import Snapshot
 from fsm.define.events import CallRefused, CallUnsure, PayloadInvalid, RuntimeEvent
 from fsm.define.fallback import with_fallbacks
-from fsm.define.guard import Counter, Facts, Placed, Standing, Verdict
+from fsm.define.guard import Counter, Facts, Placed, Share, Standing, Verdict
 from fsm.define.parts import START, START_HOP, Bounds, EverywhereSpec, Named, StateSpec, TransitionSpec, retry_spec
 from fsm.define.payload import Payload, seal
 from fsm.define.shape import shape_of
-from fsm.verify.costs import may_defer
 from fsm.verify.graph import components
-from fsm.verify.moves import moves_of
+from tests.verify.random_sharing import Chosen, rows_of, sharing
 
 LIMIT_MAX = 3
 TOKENS_MAX = 6
@@ -131,11 +130,16 @@ class Maker:
         codes = self.chance.choice([("no",), ("no", "never"), ()])
         keep = {"seen": 1} if self.often(0.3) else {}
 
-        def check(facts: Facts) -> Verdict:
-            answer = self.chooser.choose(len(codes) + 2)
-            return allow(keep) if answer == 0 else refuse(codes[answer - 1]) if answer <= len(codes) else raising()
-
         kind: Any = self.chance.choice(["data", "env"]) if codes else "sure"
+
+        def check(facts: Facts) -> Verdict:
+            answer = self.chooser.choose(len(codes) + 2 + (kind == "env"))
+            if answer == 0:
+                return allow(keep)
+            if answer <= len(codes):
+                return refuse(codes[answer - 1])
+            return raising() if answer == len(codes) + 1 else defer(codes[0], facts.at_ms + 1)
+
         return Placed(
             name="Open",
             at=owner,
@@ -192,9 +196,15 @@ def machine(seed: int) -> tuple[MachineSpec, Chooser]:
         memory=shape_of(Notes),
         memory_class=Notes,
         classes={"A": A, "B": B},
-        bounds=Bounds(memory_bytes_max=KIB, resumes_max=chance.randint(0, 2)),
+        bounds=Bounds(memory_bytes_max=KIB, resumes_max=chance.randint(0, 2), defers_max=1),
     )
     return spec, chooser
+
+
+def sharing_machine(seed: int) -> tuple[MachineSpec, Chooser]:
+    """The machine of this seed, with guards that share rows with other runs."""
+    spec, chooser = machine(seed)
+    return sharing(spec, seed), chooser
 
 
 def _counter(maker: Maker, lines: list[str]) -> Counter:
@@ -275,10 +285,13 @@ class Situation(NamedTuple):
 
 
 class Price(NamedTuple):
+    """What a decision costs, with the visit it begins; `put_off_ms` of the time was waited for it."""
+
     hops: int
     tokens: int
     person: int
     ms: int
+    put_off_ms: int = 0
 
 
 class Onward(NamedTuple):
@@ -298,8 +311,10 @@ class Brute:
     arcs: dict[Situation, dict[tuple[Situation, Price], None]] = field(factory=dict)
     hops: set[str] = field(factory=set)
     decisions: int = 0
+    decisions_max: int | None = None
     engine: Engine = field(init=False)
     limits: dict[str, int] = field(factory=dict)
+    rows: dict[Share, list[Row]] = field(factory=dict)
     strikes: tuple[int, ...] = ()
     moments: tuple[int, ...] = (0,)
     tokens_most: int = 0
@@ -307,7 +322,9 @@ class Brute:
 
     def explore(self, decisions_max: int) -> bool:
         """Whether all of it could be explored with so many decisions."""
+        self.decisions_max = decisions_max
         self.engine = Engine(self.spec)
+        self.rows = rows_of(self.spec.guards)
         deadlines: set[int] = set()
         strikes: set[int] = set()
         for guard in self.spec.guards:
@@ -336,6 +353,7 @@ class Brute:
                 self.hops.add(found.record.hop)
             if self.decisions > decisions_max:
                 return False
+        self.decisions_max = None
         return True
 
     def situation(self, snapshot: Snapshot, elapsed_ms: int = 0, spent: int = 0) -> Situation:
@@ -343,53 +361,101 @@ class Brute:
         return Situation(snapshot.state, counts, elapsed_ms, spent)
 
     def onward(self, here: Situation) -> Iterator[Onward]:
-        state = here.state
-        snapshot = Snapshot(
-            state=state,
-            seq=-1 if state == START else 5,
-            entered=-1 if state == START else 5,
-            counters=dict(zip(self.limits, here.counts, strict=True)),
-            started_at_ms=1,
-        )
-        for event, total in self.events_in(here):
-            for decision in self.chooser.everything(partial(decide, self.engine, snapshot, event)):
-                self.decisions += 1
-                record = decision.record
-                if record is not None and record.hop:
-                    retried = record.kind == "retried"
-                    elapsed = event.at_ms - 1
-                    late = retried and elapsed + 1 in self.moments  # its pause takes it there
-                    after = self.situation(decision.snapshot, elapsed + late, total if retried else 0)
-                    yield Onward(record, after, self.price(here, record))
+        """All that is decided there; what is put off, once more, later."""
+        for snapshot in self.snapshots(here):
+            for event, total in self.events_in(here):
+                put_off: dict[int | None, Decision] = {}
+                for decision in self.decided(snapshot, event):
+                    if decision.record is not None and decision.record.kind == "deferred":
+                        put_off[decision.record.until_ms] = decision
+                    yield from self.moved(here, event, decision, total)
+                for until_ms, before in put_off.items():
+                    for later, spent in self.events_again(here, event, total, until_ms or 0):
+                        for decision in self.decided(before.snapshot, later):
+                            yield from self.moved(here, later, decision, spent, before.record)
 
-    def price(self, here: Situation, record: Record) -> Price:
+    def snapshots(self, here: Situation) -> Iterator[Snapshot]:
+        """A run there: what its visit has set aside of budgets depends on how it was entered."""
+        state = self.spec.state.get(here.state)
+        permits = {guard.kept_as: {PERMIT: 1} for guard in self.spec.breakers.get(here.state, ())}
+        holds = {share.name: 5 for share in self.spec.budgets.values()} if state and state.retry else {}
+        for held in [{}, holds] if holds else [{}]:
+            yield Snapshot(
+                state=here.state,
+                seq=-1 if here.state == START else 5,
+                entered=-1 if here.state == START else 5,
+                counters=dict(zip(self.limits, here.counts, strict=True)),
+                kept=permits,
+                holds=held,
+                started_at_ms=1,
+            )
+
+    def decided(self, snapshot: Snapshot, event: Event) -> Iterator[Decision]:
+        def once() -> Decision:
+            return decide(self.engine, snapshot, event, shared=Chosen(self.chooser.choose, self.rows))
+
+        for decision in self.chooser.everything(once):
+            self.decisions += 1
+            yield decision
+            if self.decisions_max is not None and self.decisions > self.decisions_max:
+                return
+
+    def moved(
+        self, here: Situation, event: Event, decision: Decision, total: int, put_off: Record | None = None
+    ) -> Iterator[Onward]:
+        record = decision.record
+        if record is not None and record.hop:
+            retried = record.kind == "retried"
+            elapsed = max(at for at in self.moments if at < event.at_ms)
+            late = retried and elapsed + 1 in self.moments  # its pause takes it there
+            after = self.situation(decision.snapshot, elapsed + late, total if retried else 0)
+            yield Onward(record, after, self.price(here, record, put_off))
+
+    def price(self, here: Situation, record: Record, put_off: Record | None) -> Price:
         person = int(self.waits(here.state) and record.event in ("A", "B"))
         ms = self.retry_ms(record.state) if record.kind == "retried" else self.visit_ms(record.state)
-        return Price(int(here.state != START), record.spent.tokens, person, ms)
+        waited = self.spec.bounds.defer_s_max * 1000 if put_off or self.paused(record) else 0
+        tokens = record.spent.tokens + (put_off.spent.tokens if put_off else 0)
+        return Price(int(here.state != START), tokens, person, ms + waited, waited)
 
-    def events_in(self, here: Situation) -> Iterator[tuple[Event, int]]:
-        """Each event that may come, with all that its visit has spent by then."""
+    def paused(self, record: Record) -> bool:
+        """Whether a guard puts off a retry beyond its pause."""
+        return record.kind == "retried" and any(ruling.verdict.decision == "defer" for ruling in record.rulings)
+
+    def events_again(self, here: Situation, event: Event, total: int, until_ms: int) -> Iterator[tuple[Event, int]]:
+        """The same event from then on; where it came from outside, the visit has gone on."""
+        for at_ms in [until_ms, *(1 + at for at in self.moments if at >= until_ms)]:
+            if event.own:
+                yield evolve(event, at_ms=at_ms, spent=Spent(), strikes={}, charge=0), total
+                continue
+            for later, spent in self.events_in(here, total):
+                if (later.payload.event, later.own, later.at_ms) == (event.payload.event, False, event.at_ms):
+                    yield evolve(later, at_ms=at_ms), spent
+
+    def events_in(self, here: Situation, known: int | None = None) -> Iterator[tuple[Event, int]]:
+        """Each event that may come, with all that its visit has spent by then; `known` of it is recorded."""
+        known = here.spent if known is None else known
         state = self.spec.state.get(here.state)
         least = state.tokens_min if state is not None and state.kind == "agent" else 0
         works = state is not None and state.kind == "agent"
         for payload, own in self.events(here.state):
             for at in self.moments_in(here):
-                for total in self.spending(here):
+                for total in self.spending(here._replace(spent=known)):
                     for strikes in [{"tool": count} for count in self.strikes] if works and self.strikes else [{}]:
                         event = Event(
                             payload=payload,
                             at_ms=1 + at,
                             own=own,
                             event_id=None if own else "e",
-                            spent=Spent(tokens=total - here.spent),
+                            spent=Spent(tokens=total - known),
                             strikes=strikes,
                             charge=max(0, least - total),
                         )
                         yield event, total
 
     def moments_in(self, here: Situation) -> list[int]:
-        """A start that may be put off may be decided later than it began."""
-        if here.state == START and not any(map(may_defer, moves_of(self.spec).by_source[START])):
+        """A start is decided as it begins, if it is not put off."""
+        if here.state == START:
             return [0]
         return [at for at in self.moments if at >= here.elapsed_ms]
 
@@ -430,7 +496,7 @@ class Brute:
                 open_.discard(here)
                 found = [(0, self.last(here), 0, 0)]
                 for after, price in self.arcs[here]:
-                    found.append(tuple(a + b for a, b in zip(price, best[after], strict=True)))  # type: ignore[arg-type]
+                    found.append(tuple(a + b for a, b in zip(price[:4], best[after], strict=True)))  # type: ignore[arg-type]
                 best[here] = tuple(map(max, *found)) if len(found) > 1 else found[0]
                 continue
             if here in best or here in open_:
@@ -461,8 +527,10 @@ class Brute:
         for here in reversed(order):
             for after, price in self.arcs[here] if here in taken else ():
                 early = after.elapsed_ms < deadline
-                begun = min(taken[here], deadline - 1) if early else taken[here]
-                ends = min(begun + price.ms, deadline) if early else begun + price.ms
+                asked = taken[here] + price.put_off_ms
+                begun = min(asked, deadline - 1) if early else asked
+                visit = price.ms - price.put_off_ms
+                ends = min(begun + visit, deadline) if early else begun + visit
                 taken[after] = max(ends, taken.get(after, 0))
         return max(taken.values())
 

@@ -13,7 +13,7 @@ from fsm.journal.rows import Run
 from fsm.show.asked import Asked
 from fsm.show.path import CallTold, Cap, Gap, PathLine
 from fsm.show.telling import AMOUNTS, again, compact, pretty, streaks
-from fsm.show.words import ago, colour, count, duration, moment, safe, spending, told_again
+from fsm.show.words import ago, colour, count, duration, moment, safe, spending, told_again, usage
 
 STATE_MAX, HOP_MAX, NAME, TIME = 16, 22, 10, len("59 min 59 s")
 BODY_MAX, CALL_MAX, SHORT = 4_000, 200, 60
@@ -39,6 +39,8 @@ def head(
     output.line(*named("started", f"{moment(run.started_at_ms)}, {ago(now_ms - run.started_at_ms)}; {lasted}"))
     found = list(caps)
     output.line(*named("so far", ", ".join([count(run.seq + 1, "record"), *spending(spent)])))
+    for one in spent.usage:
+        output.paragraph(*named("usage", usage(one)), hang=NAME + 2)
     if found:
         output.paragraph(*named("caps", ", ".join(map(_cap, found))), hang=NAME + 2)
 
@@ -248,6 +250,8 @@ def whole(output: Output, run: Run, record: Record, asked: Asked, calls: Iterabl
         output.line(*named("failures", ", ".join(streaks(record)) or "none in a row"))
     if record.spent:
         output.line(*named("spent", ", ".join(spending(record.spent))))
+    for one in record.spent.usage:
+        output.paragraph(*named("usage", usage(one)), hang=NAME + 2)
     output.line(*named("memory", f"sha256 {record.memory.hex()}" if record.memory else "unchanged"))
     for name, value in record.note.items():
         output.line(*named("note", f"{safe(name)}: {safe(str(value))}"))

@@ -64,6 +64,8 @@ def _rows(output: Output, found: Diff, specs: Specs, everything: bool) -> None:
         output.line((f"{mark:<{MARK}}", STYLES[mark]), (cell(a, left), style), " ", (cell(b, right), style))
         for line in beneath(item, specs, everything):
             output.paragraph(*_worded(line), indent=INDENT, hang=2)
+    if any(isinstance(item, Gap) for item in items):
+        output.line(("--all shows every record", "dim"))
 
 
 def _sides(row: Row, found: Diff, specs: Specs) -> tuple[str, str]:
