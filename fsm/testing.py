@@ -28,14 +28,17 @@ from fsm.define.machine import Machine
 from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal
-from fsm.journal.reader import Reader
+from fsm.journal.reader import Reader, read_journal
+from fsm.journal.tallies import tallies
 from fsm.replay.against import Today
 from fsm.replay.comparison import Held, compared
+from fsm.replay.coverage import Coverage, coverage
 from fsm.replay.kept import EXPORTED, files, reading
 from fsm.replay.replay import replay_run
 from fsm.runner.calls import VisitOver
 from fsm.runner.stub import StubView
 from fsm.show.against import lines as against_lines
+from fsm.show.covering import never
 from fsm.show.here import Here
 from fsm.show.verdict import lines, way
 from fsm.verify.check import Report, check
@@ -45,6 +48,7 @@ __all__ = [
     "MovableClock",
     "StubView",
     "VisitOver",
+    "assert_covered",
     "assert_ends",
     "assert_keeps_promises",
     "assert_replays",
@@ -220,6 +224,27 @@ def _onward(held: Held) -> list[str]:
     taken_in = [f"fsm import {held.journal} --unfinished"] if exported else []
     fork = [here.command("fork", run_id, "--at", str(seq - 1), machine=held.machine)] if seq else []
     return [*taken_in, here.command("show", run_id, "--seq", str(seq)), *fork]
+
+
+def assert_covered(
+    journal: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], machine: type[Machine], *, min: float = 100
+) -> Coverage:
+    """At least `min` percent of what this machine declares was taken by the runs of these journals. For your CI.
+
+    Counted as `fsm coverage` does: states, ways, each code of each guard, timeouts. Raises `AssertionError` with each
+    that never was, and what would take it.
+    """
+    counted = []
+    for path in [journal] if isinstance(journal, str | os.PathLike) else journal:
+        reader = read_journal(path)
+        try:
+            counted.append(tallies(reader, machine.spec.name))
+        finally:
+            reader.close()
+    found = coverage(machine.spec, counted)
+    if found.is_below(min):
+        raise AssertionError("\n".join(never(found)))
+    return found
 
 
 def assert_ends(machine: type[Machine], *, waits: Collection[str] = (), **most: int) -> Report:

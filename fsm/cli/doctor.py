@@ -22,16 +22,15 @@ def command(path: str | None, db: str | None, quick: bool, as_json: bool) -> Non
     Every run is replayed from the journal alone, so a changed, missing or added row is found and named.
     Exits with 1 if the journal is not sound.
     """
-    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.journals import once, reading
     from fsm.cli.parts.project import here
     from fsm.clock import SystemClock
     from fsm.show.data import health_data
     from fsm.show.health import examine
 
-    if path is not None and db is not None:
-        raise click.UsageError("name the journal once: as DB, or with --db")
-    with reading(path or db) as reader:
-        health = examine(reader, SystemClock(), here(path or db))
+    where = once(path, db)
+    with reading(where) as reader:
+        health = examine(reader, SystemClock(), here(where))
         if not as_json:
             _tell_file(health)
         diverged = [] if quick else _replayed(reader, as_json)

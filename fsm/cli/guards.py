@@ -31,16 +31,15 @@ def command(path: str | None, name: str, everything: bool, db: str | None, as_js
     are shown.
     """
     from fsm.cli.parts.acting import sight_of
-    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.journals import once, reading
     from fsm.journal.guards import stored
     from fsm.show.data import shared_data
     from fsm.show.kinds import KINDS, TITLES
 
-    if path is not None and db is not None:
-        raise click.UsageError("name the journal once: as DB, or with --db")
-    with reading(path or db) as reader:
+    where = once(path, db)
+    with reading(where) as reader:
         found = [one for one in stored(reader) if name in one.name]
-        sight = sight_of(reader, path or db, found, HOLDERS_MAX)
+        sight = sight_of(reader, where, found, HOLDERS_MAX)
     if as_json:
         alike = {kind: [one for one in found if one.share.kind == kind] for kind in KINDS}
         emit({TITLES[kind]: [shared_data(one, sight.now_ms) for one in ones] for kind, ones in alike.items()})

@@ -73,20 +73,18 @@ def command(
     still proves sound, and one from which rows were cut does not. Runs that wait, halted or are under way are
     never deleted. It works in small transactions, also while runners are at work; of `fsm export` nothing is lost.
     """
-    from fsm.cli.parts.journals import reading
+    from fsm.cli.parts.journals import once, reading
     from fsm.clock import SystemClock
     from fsm.journal.burial import prunable
     from fsm.journal.search import Search
     from fsm.show.words import duration
 
-    if path is not None and db is not None:
-        raise click.UsageError("name the journal once: as DB, or with --db")
     now_ms = SystemClock().now_ms()
     outcomes = frozenset(ENDINGS) - frozenset(keep)
     if not outcomes:
         raise click.UsageError("that keeps every outcome: leave a --keep out")
     search = Search(machine=machine, outcomes=outcomes, labels=labels, before_ms=now_ms - older_than)
-    with reading(path or db) as reader:
+    with reading(once(path, db)) as reader:
         found, journal = prunable(reader, search), reader.path
     text = reason.strip() or f"fsm prune: older than {duration(older_than)}"
     gone = _Gone() if dry_run else _prune(journal, found, text, now_ms, vacuum)

@@ -93,7 +93,7 @@ def is_over(record: Record) -> bool:
 
 def _still_held(spec: MachineSpec, snapshot: Snapshot) -> Mapping[str, int]:
     """What the visit holds of budgets that this definition of its machine has as well."""
-    names = {share.name for share in spec.spends[snapshot.state]}
+    names = {share.name for share in spec.spends.get(snapshot.state, ())}
     return {name: amount for name, amount in snapshot.holds.items() if name in names}
 
 

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from attrs import define, field
 
 from fsm.clock import Clock
+from fsm.journal import flock
 from fsm.journal.operations import Operation
+from fsm.journal.reader import Reader
 
 LEASE_S = 10.0
 STALL_S_MAX = 5.0
@@ -89,6 +91,11 @@ class Expire(Operation):
     def apply(self, connection: sqlite3.Connection) -> None:
         for epoch in self.epochs:
             connection.execute("UPDATE runner SET expires = 0 WHERE epoch = ?", (epoch,))
+
+
+def is_alive(reader: Reader, epoch: int, now: float) -> bool:
+    """Whether a runner may still advance its runs. The lease counts; a free lock tells sooner that it is gone."""
+    return epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
 
 
 @define

@@ -1,5 +1,6 @@
 """Looking for runs, and for the records of a long run that matter, so that a big journal answers at once."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -177,3 +178,12 @@ def detours(reader: Reader, run: int) -> dict[str, int]:
     """How often a run took each way that a refusal or a failure opened: retries, fallbacks, `otherwise`."""
     sql = "SELECT hop, count(*) FROM record WHERE run = ? AND instr(hop, '.') > 0 GROUP BY hop ORDER BY min(seq)"
     return dict(reader.query(sql, run))
+
+
+def last_in(reader: Reader, run: int, states: Iterable[str]) -> int | None:
+    """The last record after which a run was at work, or waited, in one of these states."""
+    sql = (
+        "SELECT max(seq) FROM record WHERE run = ? AND outcome IN ('running', 'waiting')"
+        " AND state IN (SELECT value FROM json_each(?))"
+    )
+    return reader.query(sql, run, json.dumps(list(states)))[0][0]  # type: ignore[no-any-return]

@@ -12,9 +12,8 @@ from fsm.core.record import Record
 from fsm.define.guard import Placed, Share
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
-from fsm.journal import flock
 from fsm.journal.forks import Fork, by_place, parents
-from fsm.journal.lease import LEASE_S
+from fsm.journal.lease import LEASE_S, is_alive
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
 from fsm.journal.search import detours
@@ -195,13 +194,8 @@ def evidence(
 def left_of(reader: Reader, runs: Iterable[Run], now: float) -> frozenset[int]:
     """The keys of those under way that nobody advances; each runner is looked at once."""
     under_way = [run for run in runs if run.outcome == "running"]
-    alive = {epoch for epoch in {run.owner for run in under_way} if _is_alive(reader, epoch, now)}
+    alive = {epoch for epoch in {run.owner for run in under_way} if is_alive(reader, epoch, now)}
     return frozenset(run.key for run in under_way if run.owner not in alive)
-
-
-def _is_alive(reader: Reader, epoch: int, now: float) -> bool:
-    """The lease counts; a free lock tells sooner that its process is gone."""
-    return epoch in reader.alive(now) and not flock.is_dead(reader.path, epoch)
 
 
 def owner_of(reader: Reader, epoch: int, now: float) -> Owner | None:
@@ -209,7 +203,7 @@ def owner_of(reader: Reader, epoch: int, now: float) -> Owner | None:
     row = next((row for row in reader.runners() if row.epoch == epoch), None)
     if row is None:
         return None
-    alive = _is_alive(reader, epoch, now)
+    alive = is_alive(reader, epoch, now)
     return Owner(
         name=row.name, pid=row.pid, alive=alive, silent_ms=_silent_ms(row, now), hung=tuple(json.loads(row.hung))
     )

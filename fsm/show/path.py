@@ -203,7 +203,8 @@ def _remark(record: Record) -> str:
             why = str(record.note.get("why"))
             return f"{TAKEN_UP.get(why, 'taken up again')}{by}, attempt {record.attempt}"
         case "repinned":
-            return f"the changed machine was accepted{by}"
+            reason = f": {safe(str(record.note['reason']))}" if record.note.get("reason") else ""
+            return f"the changed machine was accepted{by}{reason}"
         case "forked":
             return f"forked from {safe(str(record.note['parent']))} at record {record.note['parent_seq']}"
         case "retried":

@@ -23,6 +23,13 @@ def reading(db: str | None) -> Iterator[Reader]:
         reader.close()
 
 
+def once(path: str | None, db: str | None) -> str | None:
+    """The journal that was named, as an argument or as an option."""
+    if path is not None and db is not None:
+        raise click.UsageError("name the journal once: as DB, or with --db")
+    return path if path is not None else db
+
+
 def find_run(reader: Reader, run_id: str) -> Run:
     """The run of this id, or the only one whose id begins so. Raises `RunNotFound`, or says which it may be."""
     found = reader.runs_like(run_id, SHOWN_MAX + 1)
