@@ -122,6 +122,13 @@ def test_a_cap_is_raised_and_ci_says_which_kept_runs_change_and_how(fsm: Fsm, fo
         " else undo the change",
     ]
     assert fsm("show", "run-9", "--seq", "8", "--db", "kept/runs.db").exit_code == 0
+    (fork,) = (line.partition("→ fsm ")[2] for line in told if "fork run-5" in line)
+    forked = fsm(*fork.replace("FILE.py", "desk.py").split(), "--as", "run-6", "--yes")
+    assert forked.exit_code == 0, forked.output
+    shown = fsm("show", "run-6", "--db", "kept/runs.db").output
+    assert "completed in published" in shown and "forked from run-5 at record 7" in " ".join(shown.split())
+    again = fsm("replay", "--against", "desk.py:Desk", "--db", "kept/runs.db")
+    assert "Desk: 2 of 7 runs would go another way today; 5 go as recorded" in again.output
 
 
 def test_the_command_says_the_same_and_fails(fsm: Fsm, folder: Path, desk: type[Machine]):

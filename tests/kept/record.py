@@ -138,6 +138,8 @@ async def record(db: Path) -> None:
         await _halted(world)
         await _of_budgets(world)
         await _of_the_mill(world)
+        forked = await runner.fork("capped", at=3, new_id="forked")
+        await world.stands(forked.run_id, "shipped completed")
         await world.begin("released", test=[hang])
         await world.until("released", lambda record: record.state == "test")
         await world.begin("working", make=[hang])
