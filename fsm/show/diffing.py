@@ -119,7 +119,7 @@ def beneath(row: Row, specs: Specs, everything: bool = False) -> Iterator[str]:
     """What differs at records that took the same way; of those that did not, what had arrived."""
     if not row.same:
         for name, one in (("A", row.a), ("B", row.b)):
-            if one is not None and one.event:
+            if one is not None and one.event and not row.aside:
                 yield safe(f"{name}  {one.event} {words(one)}", 2 * SHORT)
         return
     yield from fields(row.changes, everything)

@@ -49,11 +49,12 @@ def _rows(output: Output, found: Diff, specs: Specs, everything: bool) -> None:
     items = list(picked(found, everything))
     sides: list[tuple[str, str]] = [_sides(item, found, specs) for item in items if isinstance(item, Row)]
     room = output.width - MARK - 1 if output.width is not None else None
-    left, right = widths([("A", "B"), *sides], room, (0, 1), gap=0)
+    heads = f"A  {safe(found.a.run.run_id)}", f"B  {safe(found.b.run.run_id)}"
+    left, right = widths([heads, *sides], room, (0, 1), gap=0)
     if room is not None and left + right >= room:
         left, right = room // 2, room - room // 2
     told = iter(sides)
-    output.line((f"   {cell(f'A  {safe(found.a.run.run_id)}', left)} B  {safe(found.b.run.run_id)}", "dim"))
+    output.line((f"   {cell(heads[0], left)} {cell(heads[1], right)}", "dim"))
     for item in items:
         if isinstance(item, Gap):
             output.line((f"⋮  {count(item.records, 'record')}", "dim"))
