@@ -42,7 +42,8 @@ class Budget(Guard):
         placed = super().place(standing, owner)
         if placed.shares is None:
             return placed
-        return evolve(placed, kind="env", limit=None, codes=(*self.codes, "budget_warned", "unreadable"))
+        warned = ("budget_warned",) if self.warn_at is not None else ()
+        return evolve(placed, kind="env", limit=None, codes=(*self.codes, *warned, "unreadable"))
 
     def mistake(self, standing: Standing) -> tuple[str, str] | None:
         name, scope = type(self).__name__, self.scope

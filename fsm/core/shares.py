@@ -13,7 +13,7 @@ from attrs import define, field
 
 from fsm.core.breaking import BreakerRow, Breaking
 from fsm.core.budget import Budgeting, BudgetRow
-from fsm.core.rate import RateRow, Rating
+from fsm.core.rate import LIMITED, RateRow, Rating
 from fsm.core.record import Record, Spent
 from fsm.define.guard import Placed, Share
 from fsm.define.parts import StateSpec
@@ -131,11 +131,26 @@ def rating(guard: Placed) -> Rating:
     return Rating(limit=params["visits_max"], window_ms=params["window_ms"])
 
 
+UNREADABLE = "unreadable"
+"""The code that refuses where what is stored is no row."""
+
+
+def putting_off(guard: Placed) -> str | None:
+    """The code with which a guard that shares a row puts off; None for one that does not."""
+    match guard.shares.kind if guard.shares is not None else None:
+        case "rate":
+            return LIMITED
+        case "budget":
+            return "full" if unit_of(guard) == "visits" else "reserved"
+        case _:
+            return None
+
+
 def budgeting(guard: Placed) -> Budgeting:
     """The parameters of a budget, as its row is asked with them."""
     params: Any = guard.params
     warn_at, window_ms = params.get("warn_at"), params.get("window_ms")
-    busy = "full" if unit_of(guard) == "visits" else "reserved"
+    busy = putting_off(guard) or ""
     return Budgeting(code=guard.codes[0], busy=busy, limit=params["limit"], warn_at=warn_at, window_ms=window_ms)
 
 

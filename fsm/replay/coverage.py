@@ -10,13 +10,15 @@ from typing import Literal, TypeVar, get_args
 
 from attrs import evolve, frozen
 
+from fsm.core.shares import UNREADABLE, putting_off
 from fsm.define.parts import START_HOP, Hop, is_retry
 from fsm.define.spec import MachineSpec
 from fsm.journal.tallies import Objection, Tallies
 from fsm.verify.move import FAULTS
 
-Kind = Literal["state", "transition", "fallback", "otherwise", "retry", "refusal", "timeout"]
+Kind = Literal["state", "transition", "fallback", "otherwise", "retry", "refusal", "deferral", "timeout"]
 T = TypeVar("T")
+OURS = (*FAULTS, UNREADABLE)
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
@@ -79,7 +81,7 @@ def coverage(spec: MachineSpec, found: Sequence[Tallies], recorded: MachineSpec 
         runs=all_.runs,
         records=all_.records,
         items=tuple(items),
-        removed=tuple(_removed(all_, {(item.kind, item.name) for item in declared}, spec)),
+        removed=tuple(_removed(all_, {item.verdict for item in declared}, spec)),
     )
 
 
@@ -101,8 +103,11 @@ def _sum(counts: Iterable[Mapping[T, int]]) -> dict[T, int]:
 def _declared(spec: MachineSpec) -> Iterator[Item]:
     yield from (Item("state", state.name) for state in spec.states)
     yield from (Item(_kind(hop), hop.id) for hop in spec.hops.values() if hop.id != START_HOP)
-    verdicts = [(guard.name, guard.at, code) for guard in spec.guards for code in guard.codes]
+    verdicts = [(guard.name, guard.at, code) for guard in spec.guards for code in guard.codes if code != UNREADABLE]
     yield from map(_refusal, dict.fromkeys(verdicts))
+    deferring = ((guard.name, guard.at, putting_off(guard)) for guard in spec.guards)
+    verdicts = [(name, at, code) for name, at, code in deferring if code is not None]
+    yield from (evolve(_refusal(verdict), kind="deferral") for verdict in dict.fromkeys(verdicts))
     yield from (Item("timeout", state.name) for state in spec.states if state.timeout_ms is not None)
 
 
@@ -126,7 +131,7 @@ def _times(found: Tallies, item: Item) -> int:
     match item.kind:
         case "state":
             return found.entered.get(item.name, 0)
-        case "refusal":
+        case "refusal" | "deferral":
             return found.verdicts.get(item.verdict or ("", "", ""), 0)
         case "timeout":
             return found.timed_out.get(item.name, 0)
@@ -134,9 +139,9 @@ def _times(found: Tallies, item: Item) -> int:
             return found.hops.get(item.name, 0)
 
 
-def _removed(found: Tallies, declared: set[tuple[Kind, str]], spec: MachineSpec) -> Iterator[Item]:
+def _removed(found: Tallies, declared: set[Objection | None], spec: MachineSpec) -> Iterator[Item]:
     """What was recorded under a name that the machine has no more; the codes that are ours are declared nowhere."""
     yield from (Item("state", name, times) for name, times in found.entered.items() if name not in spec.state)
     yield from (Item(_shape(id), id, times) for id, times in found.hops.items() if id not in spec.hops)
-    refusals = (_refusal(verdict, times) for verdict, times in found.verdicts.items() if verdict[2] not in FAULTS)
-    yield from (item for item in refusals if (item.kind, item.name) not in declared)
+    gone = {verdict: times for verdict, times in found.verdicts.items() if verdict not in declared}
+    yield from (_refusal(verdict, times) for verdict, times in gone.items() if verdict[2] not in OURS)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from fsm.core.shares import putting_off
 from fsm.define.guard import Placed
 from fsm.define.parts import RetrySpec, TransitionSpec
 from fsm.define.spec import MachineSpec
@@ -35,7 +36,7 @@ def hint(found: Coverage, item: Item) -> str:
     match item.kind:
         case "state":
             return _leading(spec, item.name)
-        case "refusal":
+        case "refusal" | "deferral":
             return _refusing(spec, item)
         case "timeout":
             state = spec.state[item.name]
@@ -76,12 +77,18 @@ def _leading(spec: MachineSpec, state: str) -> str:
 def _refusing(spec: MachineSpec, item: Item) -> str:
     """The guard whose code it is, with its limit."""
     name, at, code = item.verdict or ("", "", "")
-    alike = [guard for guard in spec.guards if (guard.name, guard.at) == (name, at) and code in guard.codes]
+    alike = [
+        guard
+        for guard in spec.guards
+        if (guard.name, guard.at) == (name, at) and code in (*guard.codes, putting_off(guard))
+    ]
     return joined([_demand(guard) for guard in alike], "or")
 
 
 def _demand(guard: Placed) -> str:
     demanded = guard_words(guard, guard.at)
+    if guard.shares is not None:
+        return demanded
     why = "past its limit" if guard.limit is not None else "when its check says so"
     return f"{why}: {demanded}" if demanded else why
 

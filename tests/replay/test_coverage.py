@@ -4,15 +4,16 @@ import asyncio
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fsm import Machine, Retry, State, read_journal
+from fsm import Machine, Retry, State, everywhere, read_journal, unbound
 from fsm.journal import tallies as counting
 from fsm.journal.tallies import tallies
 from fsm.replay.coverage import KINDS, Coverage, coverage
 from fsm.testing import assert_covered, hang, scratch_journal
-from guards import LoopCap
+from guards import Bulkhead, LoopCap, RateLimit, TokenBudget
 from tests.replay.twins import BAD, GOOD, Approval, Brief, Desk, Draft, Review, Twins, is_good
 from tests.replay.workshop import Workshop
 
@@ -117,7 +118,7 @@ def test_the_workshop_meets_nearly_everything(recorded: Path):
     records = sum(run.seq + 1 for run in reader.runs("Workshop"))
     reader.close()
     assert found.records == records
-    assert {kind for kind in KINDS if found.of(kind)} == set(KINDS) - {"fallback"}
+    assert {kind for kind in KINDS if found.of(kind)} == {*KINDS} - {"deferral", "fallback"}
     assert found.percent > 80
 
 
@@ -148,3 +149,19 @@ def test_a_hundred_thousand_records_are_one_pass(twins: Twins):
         assert time.perf_counter() - began < 8, "a second or two on an idle machine"
     assert found.records == 100_002 and found.hops["submit"] == 3 * 14_286
     assert found.verdicts == {("LoopCap", "reject", "loop_cap"): 14_286}
+
+
+def test_what_puts_off_is_no_refusal_and_a_damaged_row_nothing_to_come_to() -> None:
+    class Limited(Machine):
+        work = State(initial=Brief, agent=unbound, guards=[RateLimit("r", 1), Bulkhead("b", 1)])
+        done = State[Any](final="completed")
+        end = work.to(done, on=Draft)
+        money = everywhere(TokenBudget(5, scope="machine"))
+
+    items = coverage(Limited.spec, []).items
+    assert [item.name for item in items if item.kind == "refusal"] == ["TokenBudget on money: token_budget"]
+    assert [item.verdict for item in items if item.kind == "deferral"] == [
+        ("RateLimit", "work", "rate_limited"),
+        ("Bulkhead", "work", "full"),
+        ("TokenBudget", "money", "reserved"),
+    ]
