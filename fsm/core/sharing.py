@@ -124,7 +124,8 @@ class Sharing:
         if target.kind != "agent":
             return Verdict("allow")
         slot_ms = 0 if again else self.snapshot.kept.get(guard.kept_as, NOTHING_KEPT).get(rate.SLOT, 0)
-        verdict, after = rate.ask(self._row(guard, turn), rating(guard), begins_ms, slot_ms)
+        pause_ms = begins_ms - self.plan.event.at_ms
+        verdict, after = rate.ask(self._row(guard, turn), rating(guard), begins_ms, slot_ms, pause_ms)
         self._after[id(guard)] = after
         held = self._bounded(verdict)
         return evolve(held, keep=NOTHING_KEPT) if again else held
