@@ -148,9 +148,9 @@ class Sharing:
                 self._put(guard, self._after[id(guard)])
 
     def queue(self, answers: Iterable[Answer], given: Iterable[Ruling]) -> None:
-        """The event is put off: what was reserved for it by those who defer is taken."""
+        """The event is put off: what was reserved for it is taken, by those who keep that; others are as they were."""
         for guard, ruling in zip(answers, given, strict=True):
-            if isinstance(guard, Placed) and ruling.verdict.decision == "defer":
+            if isinstance(guard, Placed) and ruling.verdict.decision == "defer" and ruling.verdict.keep:
                 self._queued[share_of(guard)] = guard, self._after[id(guard)]
 
     def close(self, record: Record | None) -> None:

@@ -1,5 +1,6 @@
 """A budget that many runs share, in a journal: whose it is, and that nothing stays set aside for ever."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -9,9 +10,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from fsm import AgentFailed, DefinitionError, Guard, Machine, Retry, State, View, everywhere
+from fsm import AgentFailed, DefinitionError, Guard, Machine, Retry, State, View, everywhere, unbound
+from fsm.testing import MovableClock
 from guards import CostBudget, TokenBudget
-from tests.helpers import running
+from tests.helpers import assert_sound, running
 
 
 class Brief(BaseModel):
@@ -93,3 +95,45 @@ def test_it_is_visits_that_spend_so_a_transition_has_no_budget_that_runs_share(g
             done = State[Any](final="completed")
             end = draft.to(done, on=Draft, guards=[guard])
             fails = draft.to(done, on=AgentFailed)
+
+
+class Go(BaseModel):
+    pass
+
+
+class Led(Machine):
+    """An event from outside may lead on, to something that asks for most of the budget."""
+
+    draft = State(initial=Brief, agent=unbound, tokens_max=100)
+    big = State[Any](agent=unbound, tokens_max=950)
+    done = State[Any](final="completed")
+    go = draft.to(big, on=Go)
+    end = draft.to(done, on=Draft)
+    last = big.to(done, on=Draft)
+    limits = everywhere(TokenBudget(1_000, scope="pool:x"))
+
+
+async def test_a_visit_keeps_what_it_has_set_aside_while_an_event_from_outside_is_put_off(db: Path) -> None:
+    gate = asyncio.Event()
+
+    async def small(view: View[Any]) -> Draft:
+        view.spend(tokens=10)
+        await gate.wait()
+        return Draft()
+
+    bound = Led.with_agents(draft=small, big=small)
+    async with running(db, bound, clock=MovableClock()) as runner:
+        for run_id in ("r", "other"):
+            await runner.start(bound, Brief(), run_id=run_id)
+        read = runner.journal.read
+        sending = asyncio.create_task(runner.send("r", Go()))
+        while (last := read.record(read.run("r").key, read.run("r").seq)).kind != "deferred":
+            assert last.kind == "started"
+            await asyncio.sleep(0.002)
+        assert rows(db) == {"tokens:pool:x": {"reserved": 200}}, "nothing is over, so nothing is settled"
+        gate.set()
+        for run_id in ("r", "other"):
+            assert (await runner.settled(run_id)).outcome == "completed"
+        await asyncio.gather(sending, return_exceptions=True)
+    assert rows(db) == {"tokens:pool:x": {"spent": 20}}
+    assert_sound(db, bound)
