@@ -26,8 +26,9 @@ from fsm.journal.timers import Waits
 COLUMNS = ("kind", "name", "body", "at_ms")
 NO_LABELS: Mapping[str, str] = {}
 WAKE_SQL = (  # in their order as many as there is room for; one whose runner is gone is not woken twice
-    "UPDATE timer SET due_ms = ?1 WHERE rowid IN (SELECT id FROM (SELECT rowid AS id, sum(asks) OVER (ORDER BY rowid)"
-    " AS needed FROM timer WHERE waits = ?2 AND due_ms > ?1) WHERE needed <= ?3)"
+    "UPDATE timer SET due_ms = ?1 WHERE rowid IN (SELECT id FROM (SELECT id, sum(asks) OVER (ORDER BY id) AS needed"
+    " FROM (SELECT rowid AS id, asks FROM timer WHERE waits = ?2 AND due_ms > ?1 ORDER BY rowid LIMIT max(?3, 0)))"
+    " WHERE needed <= ?3)"  # each asks for 1 or more, so no more are looked at than there is room
 )
 LOG_COLUMNS = ("kind", "name", "at_ms", "run", "before", "after", "note")
 
