@@ -154,14 +154,22 @@ def give_back(connection: sqlite3.Connection, run: Run, before: Snapshot, after:
 
 
 def settle_late(connection: sqlite3.Connection, run: Run, call: Call) -> None:
-    """What a call of an ended run has spent besides: no record is to come that would say so."""
+    """What a call has spent after its visit, to those of its budgets that no record to come settles.
+
+    That is all of them once the run has ended, else those that the state where it is now does not spend.
+    """
+    if not call.spent or not (run.ended or call.entered != run.entered):
+        return
     text, state = connection.execute(
         "SELECT spec, state FROM machine JOIN record ON record.run = ? AND record.seq = ? WHERE fingerprint = ?",
         (run.key, call.entered, run.fingerprint),
     ).fetchone()
     rows = SharedRows(connection)
     rows.enter(run.key, call.at_ms, 0, run.machine, run.labels)
-    for guard in MachineSpec.from_json(text).spends.get(state, {}).values():
-        spent = spent_of(guard, call.spent)
-        rows.put(guard, settled(rows.row(guard), budgeting(guard), spent, 0, call.at_ms))
+    spends = MachineSpec.from_json(text).spends
+    settles = {} if run.ended else spends.get(run.state, {})
+    for share, guard in spends.get(state, {}).items():
+        if share not in settles:
+            spent = spent_of(guard, call.spent)
+            rows.put(guard, settled(rows.row(guard), budgeting(guard), spent, 0, call.at_ms))
     rows.write()

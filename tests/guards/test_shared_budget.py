@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from fsm import AgentFailed, DefinitionError, Guard, Machine, Retry, State, View, everywhere, unbound
+from fsm import AgentFailed, DefinitionError, Guard, Machine, Retry, State, View, any_of, everywhere, unbound
 from fsm.testing import MovableClock
 from guards import CostBudget, TokenBudget
 from tests.helpers import assert_sound, running
@@ -136,4 +136,48 @@ async def test_a_visit_keeps_what_it_has_set_aside_while_an_event_from_outside_i
             assert (await runner.settled(run_id)).outcome == "completed"
         await asyncio.gather(sending, return_exceptions=True)
     assert rows(db) == {"tokens:pool:x": {"spent": 20}}
+    assert_sound(db, bound)
+
+
+class Left(Machine):
+    """Only the first state has a budget."""
+
+    draft = State(initial=Brief, agent=unbound, tokens_max=100, guards=[TokenBudget(1_000, scope="pool:x")])
+    person = State[Any]()
+    done = State[Any](final="completed")
+    go = draft.to(person, on=Go)
+    end = any_of(draft, person).to(done, on=Draft)
+
+
+@pytest.mark.parametrize("declared", [None, 80])
+async def test_what_a_call_spends_after_its_visit_is_over_counts_in_the_budget_of_that_visit(
+    db: Path, declared: int | None
+) -> None:
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    async def stubborn(view: View[Any]) -> Draft:
+        async def fetch() -> None:
+            begun.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await gate.wait()
+            await gate.wait()
+            view.spend(tokens=50)
+
+        await view.call("fetch", fetch, tokens_max=declared)
+        return Draft()
+
+    bound = Left.with_agents(draft=stubborn)
+    async with running(db, bound) as runner:
+        await runner.start(bound, Brief(), run_id="r")
+        await begun.wait()
+        await runner.send("r", Go())
+        gate.set()
+        read = runner.journal.read
+        while not read.query("SELECT 1 FROM call WHERE kind = 'outcome'"):
+            await asyncio.sleep(0.002)
+        spent = sum(tokens for (tokens,) in read.query("SELECT tokens FROM call"))
+        await runner.send("r", Draft())
+        assert read.record(read.run("r").key, 2).spent.tokens == spent
+        assert 50 <= spent <= (declared or 50)
+    assert rows(db) == {"tokens:pool:x": {"spent": spent}}
     assert_sound(db, bound)
