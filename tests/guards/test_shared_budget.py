@@ -181,3 +181,33 @@ async def test_what_a_call_spends_after_its_visit_is_over_counts_in_the_budget_o
         assert 50 <= spent <= (declared or 50)
     assert rows(db) == {"tokens:pool:x": {"spent": spent}}
     assert_sound(db, bound)
+
+
+async def test_what_a_lost_attempt_of_the_first_visit_has_spent_counts_also_if_the_machine_is_changed(db: Path) -> None:
+    begun = asyncio.Event()
+
+    async def hang(view: View[Any]) -> Draft:
+        view.spend(tokens=10)
+        begun.set()
+        await asyncio.sleep(3_600)
+        return Draft()
+
+    async def end(view: View[Any]) -> Draft:
+        return Draft()
+
+    class Changed(Left):
+        draft = State(initial=Brief, agent=end, tokens_max=100, guards=[TokenBudget(2_000, scope="pool:x")])
+
+    before = Left.with_agents(draft=hang)
+    after = type("Left", (Changed,), {"__module__": __name__})
+    async with running(db, before) as runner:
+        await runner.start(before, Brief(), run_id="r")
+        await begun.wait()
+    async with running(db, before) as runner:
+        read = runner.journal.read
+        assert read.record(read.run("r").key, 1).spent.tokens == 10, "on record, and no visit is over"
+    async with running(db, after) as runner:
+        await runner.resume("r", accept=True)
+        assert (await runner.settled("r")).outcome == "completed"
+    assert rows(db) == {"tokens:pool:x": {"spent": 10}}
+    assert_sound(db, after)
