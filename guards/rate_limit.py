@@ -16,8 +16,10 @@ class RateLimit(Guard):
     One rate a name: on several states, also of other machines, it counts their visits together. Who comes too early
     is put off (`rate_limited`) to a slot of its own, in the order of asking; the run parks and comes back by itself,
     once. It never lets more begin than it says, in windows that start anywhere; a queue moves at ten elevenths of the
-    limit, as visits are counted in tenths of the window. Each attempt of a `Retry` takes a slot too. A run that comes
-    too late for its slot (by a tenth of the window: its process was down) gets another. It counts visits of agents:
+    limit, as visits are counted in tenths of the window. Each attempt of a `Retry` takes a slot too, at the end of its
+    pause; who comes beyond the limit meanwhile is put off until after it. An attempt that goes on after a crash takes
+    none. A run that comes too late for its slot (by a tenth of the window: its process was down, or a `Bulkhead` was
+    full) gets another. It counts visits of agents:
     one that makes three requests a visit gets a third of what the other side allows. `unreadable`: its row is
     damaged; it fails closed.
     """

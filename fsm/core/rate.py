@@ -88,10 +88,11 @@ class RateRow:
         return RateRow(readable=False)
 
 
-def ask(row: RateRow, rating: Rating, at_ms: int, slot_ms: int = 0) -> tuple[Verdict, RateRow]:
+def ask(row: RateRow, rating: Rating, at_ms: int, slot_ms: int = 0, pause_ms: int = 0) -> tuple[Verdict, RateRow]:
     """May a visit begin at that moment, for which `slot_ms` was reserved, if any? With the row, should it be so.
 
-    Where it has to wait it is put off to a slot of its own. The numbers are all that the verdict was made from.
+    Where it has to wait it is put off to a slot of its own. The numbers are all that the verdict was made from. With
+    `pause_ms` that moment is so far ahead; what has left the window by then counts until then.
     """
     if not row.readable:
         return Verdict("refuse", "unreadable", {"unreadable": 1}), row
@@ -100,15 +101,16 @@ def ask(row: RateRow, rating: Rating, at_ms: int, slot_ms: int = 0) -> tuple[Ver
         return Verdict("allow", "", {"slot_ms": slot_ms, **limit}, keep={SLOT: 0}), row
     if at_ms < slot_ms:
         return Verdict("defer", LIMITED, {"slot_ms": slot_ms, **limit}, slot_ms, keep={SLOT: slot_ms}), row
-    live = [bucket for bucket in row.taken if rating.gone_ms(bucket[0]) > at_ms]
+    kept = [bucket for bucket in row.taken if rating.gone_ms(bucket[0]) > at_ms - pause_ms]
+    live = [bucket for bucket in kept if rating.gone_ms(bucket[0]) > at_ms]
     taken = sum(count for _, count in live)
     seen = {"taken": taken, "last_ms": row.last_ms, **limit} if taken else limit
     if taken < rating.limit:
-        return Verdict("allow", "", seen, keep={SLOT: 0} if slot_ms else {}), _with(live, at_ms, rating)
+        return Verdict("allow", "", seen, keep={SLOT: 0} if slot_ms else {}), _with(kept, at_ms, rating)
     oldest_ms = _first_to_go(live, taken - rating.limit)
     slot_ms = max(row.last_ms, rating.gone_ms(oldest_ms))
     verdict = Verdict("defer", LIMITED, {**seen, "oldest_ms": oldest_ms}, slot_ms, keep={SLOT: slot_ms})
-    return verdict, _with(live, slot_ms, rating)
+    return verdict, _with(kept, slot_ms, rating)
 
 
 def _first_to_go(live: list[tuple[int, int]], beyond: int) -> int:
@@ -120,12 +122,12 @@ def _first_to_go(live: list[tuple[int, int]], beyond: int) -> int:
     raise AssertionError("they hold no more than the limit")
 
 
-def _with(live: list[tuple[int, int]], begins_ms: int, rating: Rating) -> RateRow:
+def _with(kept: list[tuple[int, int]], begins_ms: int, rating: Rating) -> RateRow:
     """With one visit more, that begins at that moment; no more is kept than the last that fill the limit.
 
     Clocks differ a little: the moment may be before the last bucket.
     """
-    counts = dict(live)
+    counts = dict(kept)
     start_ms = begins_ms - begins_ms % rating.width_ms
     counts[start_ms] = counts.get(start_ms, 0) + 1
     buckets, left = sorted(counts.items()), sum(counts.values())

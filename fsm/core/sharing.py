@@ -125,7 +125,8 @@ class Sharing:
         if target.kind != "agent":
             return Verdict("allow")
         slot_ms = 0 if again else self.snapshot.kept.get(guard.kept_as, NOTHING_KEPT).get(rate.SLOT, 0)
-        verdict, after = rate.ask(self._row(guard, turn), rating(guard), begins_ms, slot_ms)
+        pause_ms = begins_ms - self.plan.event.at_ms
+        verdict, after = rate.ask(self._row(guard, turn), rating(guard), begins_ms, slot_ms, pause_ms)
         self._after[id(guard)] = after
         held = self._bounded(verdict)
         return evolve(held, keep=NOTHING_KEPT) if again else held
@@ -148,9 +149,9 @@ class Sharing:
                 self._put(guard, self._after[id(guard)])
 
     def queue(self, answers: Iterable[Answer], given: Iterable[Ruling]) -> None:
-        """The event is put off: what was reserved for it by those who defer is taken."""
+        """The event is put off: what was reserved for it is taken, by those who keep that; others are as they were."""
         for guard, ruling in zip(answers, given, strict=True):
-            if isinstance(guard, Placed) and ruling.verdict.decision == "defer":
+            if isinstance(guard, Placed) and ruling.verdict.decision == "defer" and ruling.verdict.keep:
                 self._queued[share_of(guard)] = guard, self._after[id(guard)]
 
     def close(self, record: Record | None) -> None:

@@ -152,7 +152,10 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
             lost = why == "lost" and not snapshot.rests(record.at_ms)
             return evolve(after, attempt=record.attempt, fresh=fresh, resumes=snapshot.resumes + lost)
         case "repinned" if snapshot.holds or spec.budgets:
-            return evolve(after, holds=_still_held(spec, snapshot), settled=snapshot.settled or snapshot.spent)
+            known = snapshot.settled or snapshot.holds  # else no budget was to know of what was spent
+            return evolve(
+                after, holds=_still_held(spec, snapshot), settled=snapshot.settled if known else snapshot.spent
+            )
         case "halted" | "ended":
             return evolve(after, pending=None)
         case _:

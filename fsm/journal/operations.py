@@ -126,6 +126,7 @@ class Append(Operation):
             raise Fenced(run_id=run.run_id, why="another runner advances it")
         for call in (*([self.call] if self.call else []), *booking.unknown(connection, run.key, self.record.at_ms)):
             run = evolve(run, calls=insert_call(connection, run, call))
+            settle_late(connection, run, call)
         found = booking.booked(connection, [run.key]).get(run.key, booking.NOTHING_BOOKED)
         note = {**self.record.note, **found.note}
         record = evolve(self.record, calls=run.calls, spent=found.spent, note=note)
@@ -183,8 +184,7 @@ class WriteCall(Operation):
         call = booking.netted(connection, self.call, self.reported) if self.reported else self.call
         calls = insert_call(connection, run, call)
         connection.execute("UPDATE run SET calls = ? WHERE key = ?", (calls, run.key))
-        if run.outcome in ENDED and call.spent:
-            settle_late(connection, run, call)
+        settle_late(connection, run, call)
         return counts or evolve(call, seq=run.seq, permits=permits)
 
     def _shared(self, connection: sqlite3.Connection) -> tuple[int, ...]:

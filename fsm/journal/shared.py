@@ -26,9 +26,12 @@ from fsm.journal.timers import Waits
 COLUMNS = ("kind", "name", "body", "at_ms")
 NO_LABELS: Mapping[str, str] = {}
 WAKE_SQL = (  # in their order as many as there is room for; one whose runner is gone is not woken twice
-    "UPDATE timer SET due_ms = ?1 WHERE rowid IN (SELECT id FROM (SELECT rowid AS id, sum(asks) OVER (ORDER BY rowid)"
-    " AS needed FROM timer WHERE waits = ?2 AND due_ms > ?1) WHERE needed <= ?3)"
+    "UPDATE timer SET due_ms = ?1 WHERE rowid IN (SELECT id FROM (SELECT id, sum(asks) OVER (ORDER BY id) AS needed"
+    " FROM (SELECT rowid AS id, asks FROM timer WHERE waits = ?2 AND due_ms > ?1 ORDER BY rowid LIMIT max(?3, 0)))"
+    " WHERE needed <= ?3)"  # each asks for 1 or more, so no more are looked at than there is room
 )
+WAITING_MAX = 256
+"""Of how many who wait for a budget what they ask is counted; a thousand more make no difference to who comes."""
 LOG_COLUMNS = ("kind", "name", "at_ms", "run", "before", "after", "note")
 
 
@@ -85,7 +88,7 @@ class SharedRows:
     def waiting(self, guard: Placed, turn: int = 0) -> int:
         share = self.resolved(share_of(guard))
         if share not in self._waiting:
-            sql = "SELECT coalesce(sum(asks), 0) FROM timer WHERE waits = ?"
+            sql = f"SELECT coalesce(sum(asks), 0) FROM (SELECT asks FROM timer WHERE waits = ? LIMIT {WAITING_MAX})"
             self._waiting[share] = self.connection.execute(sql, (share.name,)).fetchone()[0]
         return self._waiting[share]
 
@@ -153,14 +156,22 @@ def give_back(connection: sqlite3.Connection, run: Run, before: Snapshot, after:
 
 
 def settle_late(connection: sqlite3.Connection, run: Run, call: Call) -> None:
-    """What a call of an ended run has spent besides: no record is to come that would say so."""
+    """What a call has spent after its visit, to those of its budgets that no record to come settles.
+
+    That is all of them once the run has ended, else those that the state where it is now does not spend.
+    """
+    if not call.spent or not (run.ended or call.entered != run.entered):
+        return
     text, state = connection.execute(
         "SELECT spec, state FROM machine JOIN record ON record.run = ? AND record.seq = ? WHERE fingerprint = ?",
         (run.key, call.entered, run.fingerprint),
     ).fetchone()
     rows = SharedRows(connection)
     rows.enter(run.key, call.at_ms, 0, run.machine, run.labels)
-    for guard in MachineSpec.from_json(text).spends.get(state, {}).values():
-        spent = spent_of(guard, call.spent)
-        rows.put(guard, settled(rows.row(guard), budgeting(guard), spent, 0, call.at_ms))
+    spends = MachineSpec.from_json(text).spends
+    settles = {} if run.ended else spends.get(run.state, {})
+    for share, guard in spends.get(state, {}).items():
+        if share not in settles:
+            spent = spent_of(guard, call.spent)
+            rows.put(guard, settled(rows.row(guard), budgeting(guard), spent, 0, call.at_ms))
     rows.write()

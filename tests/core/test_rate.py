@@ -122,3 +122,20 @@ def test_a_retry_waits_for_its_slot_no_longer_than_anything_may_be_put_off() -> 
         assert record is not None and record.kind == kind
     assert record is not None
     assert [ruling.verdict.code for ruling in record.rulings] == ["", "defer_exhausted"]
+
+
+attempts = st.lists(st.tuples(st.integers(0, 900), st.integers(0, 9_000)), min_size=1, max_size=60)
+
+
+@given(ratings, attempts)
+def test_attempts_that_begin_after_a_pause_forget_nothing_of_what_begins_before_them(
+    rating: Rating, attempts: list[tuple[int, int]]
+) -> None:
+    row, at_ms = RateRow(), BEGAN
+    begun: list[int] = []
+    for later_ms, pause_ms in attempts:
+        at_ms += later_ms
+        verdict, row = ask(row, rating, at_ms + pause_ms, pause_ms=pause_ms)
+        begun.append(verdict.until_ms or at_ms + pause_ms)
+        assert ask(RateRow.from_numbers(verdict.numbers), rating, at_ms + pause_ms, pause_ms=pause_ms)[0] == verdict
+    assert most_at_once(begun, rating.window_ms) <= rating.limit
