@@ -13,8 +13,8 @@ class Bulkhead(Guard):
     """Lets at most `visits_max` visits be at once where it stands, of all runs and processes of the journal.
 
     One bulkhead a name: on several states, also of other machines, it counts their visits together. Who finds it
-    full is put off (`full`) and goes on when a visit is over, as a rule longest wait first. A visit that crashed holds its
-    place until it is taken up again and ends, or its run is cancelled: `fsm doctor` names those that nobody takes
+    full is put off (`full`) and goes on when a visit is over, as a rule longest wait first. A visit that crashed holds
+    its place until it is taken up again and ends, or its run is cancelled: `fsm doctor` names those that nobody takes
     up. A halted run that somebody resumes, and a way that leads past it (`fallback`), ask nobody. It counts visits of
     agents alone; people wait without a place. `unreadable`: its row is damaged; it fails closed.
     """

@@ -101,8 +101,8 @@ async def buy(folder: Path, *, runs: list[str]) -> None:
 
 
 async def nurse(folder: Path, *, runs: list[str]) -> None:
-    """Start these runs at once, or go on with them, and see them end."""
-    async with Runner(folder / "runs.db", machines=[ward.Ward], poll_s=0.01, adopt=False) as runner:
+    """Start these runs at once, or go on with them, and see them end; take up what the dead have left, too."""
+    async with Runner(folder / "runs.db", machines=[ward.Ward], poll_s=0.01) as runner:
         say(folder, "at the door")
         await gates.opened("door")
         await asyncio.gather(*(runner.start(ward.Ward, ward.Patient(), run_id=run_id) for run_id in runs))
