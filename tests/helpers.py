@@ -9,9 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from sqlite_utils import Database
+
 from fsm import Machine, Runner, SqliteJournal, read_journal, replay_run
 from fsm.define.events import RUNTIME_EVENTS
 from fsm.define.payload import canonical, digest
+from fsm.journal.migrations import migrations
 
 
 def assert_sound(db: str | os.PathLike[str], *machines: type[Machine]) -> None:
@@ -105,3 +108,26 @@ def failing(db: Path) -> tuple[SqliteJournal, list[Failing]]:
 
 
 FULL = sqlite3.OperationalError("database or disk is full")
+
+
+def in_format(db: Path, version: int) -> Path:
+    """The same rows in a file as this format was, without what came later."""
+    older = db.with_name("older.db")
+    with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with contextlib.closing(sqlite3.connect(older, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size = 8192")
+        connection.execute("PRAGMA journal_mode = WAL")
+        migrations.apply(Database(connection), stop_before=f"format_{version + 1}")
+        connection.execute(f"PRAGMA application_id = {application}")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("ATTACH ? AS newer", (str(db),))
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (table,) in tables:
+            if table.startswith(("sqlite_", "_sqlite_")):
+                continue
+            columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
+            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
+    db.unlink()
+    return older.rename(db)

@@ -4,7 +4,7 @@
 
 Needs nothing but Python, the installed wheel and a shell. Four kinds of block are run: a Python block marked
 `run` or `run NAME.py` is saved under that name and executed, and prints what the comments behind its
-`print`s say; one marked `file NAME.py` is only saved; in a console block marked `run` each `$ ` line is given
+`print`s say; one marked `file NAME` is only saved; in a console block marked `run` each `$ ` line is given
 to the shell, and its output is what stands below: digits may differ, a line `...` stands for any lines, `...` at
 the end of a line for the rest of it; and at the end a block below a comment with a command is the output of that
 command, byte for byte.
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-FENCE = re.compile(r"^```(python|toml|console) (run|file)(?: (\S+))?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+FENCE = re.compile(r"^```(python|toml|json|console) (run|file)(?: (\S+))?\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PICTURE = re.compile(r"^<!-- (fsm .*?) -->\n```\w+\n(.*?)^```", re.DOTALL | re.MULTILINE)
 GOOD = (0, 3)  # 3: a run waits, which is no failure
 

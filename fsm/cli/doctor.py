@@ -67,10 +67,10 @@ def _replayed(reader: "Reader", quiet: bool) -> "list[Replay]":
 
 
 def _tell_file(health: "Health") -> None:
-    from fsm.show.words import count, safe
+    from fsm.show.words import count, safe, size
 
     file = health.file
-    sizes = f"{_size(file.size)}, {_size(file.wal_size)} in its -wal file, {_size(file.free_size)} of it free"
+    sizes = f"{size(file.size)}, {size(file.wal_size)} in its -wal file, {size(file.free_size)} of it free"
     outcomes = ", ".join(f"{count:,} {outcome}" for outcome, count in file.outcomes.items()) or "none"
     workers = [f"{safe(worker.name)} (process {worker.pid})" for worker in health.workers]
     lines = {
@@ -84,7 +84,3 @@ def _tell_file(health: "Health") -> None:
     }
     for name, text in lines.items():
         click.echo(f"{name:<9} {text}")
-
-
-def _size(count: int) -> str:
-    return f"{count / (1 << 20):,.1f} MiB" if count >= 1 << 20 else f"{count / 1024:,.0f} KiB"

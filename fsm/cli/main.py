@@ -6,6 +6,7 @@ something: 0 good, 1 failed, 2 usage, 3 waiting for somebody, 130 interrupted.
 
 import difflib
 import importlib
+from keyword import iskeyword
 
 import click
 
@@ -23,6 +24,7 @@ VERBS = {
     "replay": "Decide every record of a run again, without agents, and compare.",
     "diagram": "Draw a machine, or a run on its machine.",
     "check": "Prove a machine before it runs: mistakes, endings, worst case, promises.",
+    "backtest": "Say where guards would have stopped recorded runs of any system.",
     "machines": "List the machines at hand, and those of a journal.",
     "guards": "Show the guards that runs share: how each stands, who asks it, whose visits hold some of it.",
     "breaker": "Show what has become of a breaker, or have your word on it.",
@@ -30,6 +32,9 @@ VERBS = {
     "rate": "Show how many visits of a rate have begun lately, or have it begin as new.",
     "doctor": "Examine a journal: format, size, chains, runners, agents that hang.",
     "backup": "Copy a journal, also while it is being written.",
+    "export": "Write runs as JSON lines, whole: to keep, to send, to take into another journal.",
+    "import": "Take runs of an export into a journal, each proven first.",
+    "prune": "Delete old runs that have ended; a tombstone of each stays.",
 }
 
 
@@ -42,7 +47,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
-        found = importlib.import_module(f"fsm.cli.{cmd_name}").command
+        found = importlib.import_module(f"fsm.cli.{cmd_name}{'_' * iskeyword(cmd_name)}").command
         assert isinstance(found, click.Command)
         return found
 

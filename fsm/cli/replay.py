@@ -34,6 +34,7 @@ def command(
 
     from fsm.cli.parts.journals import find_run, reading
     from fsm.cli.parts.target import machines
+    from fsm.journal.burial import unburied
     from fsm.replay.replay import replay_run
     from fsm.show.data import replay_data
 
@@ -50,6 +51,9 @@ def command(
             told.append({**replay_data(replay), "with_code": machine is not None})
             if not as_json:
                 click.echo(f"{'✓' if replay.agreed else '✗'} {replay} ({by})")
+        for text in unburied(reader) if everything else ():
+            agreed = False
+            click.echo(f"✗ {text}", err=as_json)
     if as_json:
         emit(told)
     if not agreed:

@@ -9,13 +9,17 @@ from pathlib import Path
 from attrs import frozen
 
 from fsm.errors import JournalUnwritable
+from fsm.journal.burial import unburied
 from fsm.journal.connect import explained, open_reader
 from fsm.journal.reader import Reader
 
 
 @frozen(kw_only=True)
 class FileFacts:
-    """Sizes are bytes. `damage` is what SQLite finds wrong with the file itself; nothing, if all is well."""
+    """Sizes are bytes. `damage` is what SQLite finds wrong with the file itself; nothing, if all is well.
+
+    `unburied` says of which runs something is gone that no tombstone accounts for.
+    """
 
     path: str
     format: int
@@ -30,6 +34,7 @@ class FileFacts:
     records: int
     calls: int
     buried: int
+    unburied: tuple[str, ...]
     posted: int
     overdue: int
 
@@ -47,16 +52,22 @@ def facts(reader: Reader, now_ms: int) -> FileFacts:
         page_size=page_size,
         size=path.stat().st_size,
         wal_size=wal.stat().st_size if wal.is_file() else 0,
-        free_size=query("PRAGMA freelist_count")[0][0] * page_size,
+        free_size=free_size(reader),
         damage=() if found == ["ok"] else tuple(found),
         machines=query("SELECT count(*) FROM machine")[0][0],
         outcomes=dict(query("SELECT outcome, count(*) FROM run GROUP BY outcome ORDER BY outcome")),
         records=query("SELECT count(*) FROM record")[0][0],
         calls=query("SELECT count(*) FROM call")[0][0],
         buried=query("SELECT count(*) FROM tombstone")[0][0],
+        unburied=tuple(unburied(reader)),
         posted=query("SELECT count(*) FROM inbox")[0][0],
         overdue=query("SELECT count(*) FROM timer WHERE due_ms < ?", now_ms)[0][0],
     )
+
+
+def free_size(reader: Reader) -> int:
+    """The bytes of the file that hold nothing: what is written next takes them first."""
+    return int(reader.query("PRAGMA freelist_count")[0][0] * reader.query("PRAGMA page_size")[0][0])
 
 
 def copy(path: str, target: str) -> int:

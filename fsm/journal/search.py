@@ -19,12 +19,16 @@ _ENTERS = "hop != '' AND kind != 'retried'"
 
 @frozen(kw_only=True)
 class Search:
-    """What the runs have in common; everything left out matches. `outcomes` are alternatives, labels all hold."""
+    """What the runs have in common; everything left out matches. `outcomes` are alternatives, labels all hold.
+
+    `before_ms`: their last record is older.
+    """
 
     machine: str | None = None
     state: str | None = None
     outcomes: frozenset[str] = frozenset()
     labels: Mapping[str, str] = field(factory=dict)
+    before_ms: int | None = None
 
     def where(self) -> tuple[str, list[Any]]:
         """The condition on the table of runs, and its parameters."""
@@ -34,6 +38,9 @@ class Search:
             if value is not None:
                 parts.append(f"{column} = ?")
                 parameters.append(value)
+        if self.before_ms is not None:
+            parts.append("at_ms < ?")
+            parameters.append(self.before_ms)
         if self.outcomes:
             parts.append(f"outcome IN ({', '.join('?' * len(self.outcomes))})")
             parameters += sorted(self.outcomes)

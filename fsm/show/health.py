@@ -73,6 +73,8 @@ def _lives(row: RunnerRow, boot: str, now: float) -> bool:
 def _findings(file: FileFacts, workers: tuple[Worker, ...], left: list[str], here: Here) -> Iterator[Finding]:
     for text in file.damage:
         yield Finding(f"the file is damaged: {text}", "restore a backup; sqlite3's .recover may save more", bad=True)
+    for text in file.unburied:
+        yield Finding(text, "somebody deleted rows by hand: restore a backup, or import the runs", bad=True)
     for worker in workers:
         for agent in worker.hung:
             told = f"an agent hangs in runner {worker.name} (process {worker.pid}): {agent}"

@@ -65,6 +65,13 @@ def count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def size(octets: int) -> str:
+    """`12 bytes`, `12 KiB`, `3.4 MiB`."""
+    if octets < 1024:
+        return count(octets, "byte")
+    return f"{octets / (1 << 20):,.1f} MiB" if octets >= 1 << 20 else f"{octets / 1024:,.0f} KiB"
+
+
 def times(number: int) -> str:
     """How often, as it stands beside a name: `×3`."""
     return f"×{number:,}"

@@ -10,8 +10,10 @@ import pytest
 from pydantic import BaseModel
 
 from fsm import AgentFailed, DefinitionError, Guard, Machine, Retry, State, View, everywhere
+from fsm.testing import hang
 from guards import CostBudget, TokenBudget
 from tests.helpers import running
+from tests.replay.carried import exported, imported
 
 
 class Brief(BaseModel):
@@ -93,3 +95,20 @@ def test_it_is_visits_that_spend_so_a_transition_has_no_budget_that_runs_share(g
             done = State[Any](final="completed")
             end = draft.to(done, on=Draft, guards=[guard])
             fails = draft.to(done, on=AgentFailed)
+
+
+async def test_a_run_that_comes_from_another_journal_sets_aside_here_what_it_has_set_aside(tmp_path: Path) -> None:
+    db, other = tmp_path / "runs.db", tmp_path / "other.db"
+    hanging = Shared.with_agents(draft=hang)
+    async with running(db, hanging) as runner:
+        await runner.start(hanging, Brief(), run_id="r", labels={"machine": "x"})
+        text = exported(db)
+    async with running(other, Shared) as runner:
+        await runner.start(Shared, Brief(), run_id="r2", labels={"machine": "x"})
+        await runner.settled("r2")
+    before = rows(other)
+    assert [arrival.what for arrival in imported(text, other)] == ["taken"]
+    assert rows(other) == {name: {**row, "reserved": 100} for name, row in before.items()}
+    async with running(other, Shared) as runner:
+        assert (await runner.settled("r")).outcome != "running"
+    assert all("reserved" not in row for row in rows(other).values())

@@ -8,18 +8,16 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from sqlite_utils import Database
 
 from fsm import Machine, Spent, State, read_journal, replay_run
 from fsm.cli.main import VERBS
 from fsm.core.breaking import BreakerRow
 from fsm.define.guard import Share
 from fsm.journal.guards import changes, stored
-from fsm.journal.migrations import migrations
 from fsm.journal.schema import FORMAT
 from guards import Breaker
 from tests.cli.conftest import Fsm, folder, fsm  # noqa: F401 - fixtures
-from tests.helpers import assert_sound, running
+from tests.helpers import assert_sound, in_format, running
 
 
 class Ask(BaseModel):
@@ -66,29 +64,6 @@ def older(db: Path, request: pytest.FixtureRequest) -> Path:
 
     asyncio.run(record())
     return in_format(db, request.param)
-
-
-def in_format(db: Path, version: int) -> Path:
-    """The same rows in a file as this format was, without what came later."""
-    older = db.with_name("older.db")
-    with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as connection:
-        application = connection.execute("PRAGMA application_id").fetchone()[0]
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    with contextlib.closing(sqlite3.connect(older, isolation_level=None)) as connection:
-        connection.execute("PRAGMA page_size = 8192")
-        connection.execute("PRAGMA journal_mode = WAL")
-        migrations.apply(Database(connection), stop_before=f"format_{version + 1}")
-        connection.execute(f"PRAGMA application_id = {application}")
-        connection.execute(f"PRAGMA user_version = {version}")
-        connection.execute("ATTACH ? AS newer", (str(db),))
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        for (table,) in tables:
-            if table.startswith(("sqlite_", "_sqlite_")):
-                continue
-            columns = ", ".join(row[1] for row in connection.execute(f"PRAGMA main.table_info({table})"))
-            connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
-    db.unlink()
-    return older.rename(db)
 
 
 def version(db: Path) -> int:

@@ -16,6 +16,7 @@ from fsm.define.payload import canonical, digest
 from fsm.errors import EventConflict, RunEnded, RunHalted
 from fsm.journal.reader import Reader
 from fsm.testing import MovableClock
+from tests.replay.carried import exported, heads, imported
 from tests.sim.desk import Desk
 from tests.sim.mill import RESUMES_MAX, Mill, Tally
 from tests.sim.model import ENDED, HALTED, LEASE_S, TIMEOUTS, Belief, ModelDesk, ModelRun, Row
@@ -41,10 +42,17 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         for name in list(self.desks):
             self.leave(name, clean=False)
+        self.carry()
         self.reader.close()
         self.loop.run_until_complete(self.loop.shutdown_default_executor())
         self.loop.close()
         self.folder.cleanup()
+
+    def carry(self) -> None:
+        """Whatever has happened: all runs can leave this journal, and in another one they are the same."""
+        other, text = Path(self.folder.name) / "other.db", exported(self.db)
+        assert {arrival.what for arrival in imported(text, other)} <= {"taken"}
+        assert exported(other) == text and heads(other) == heads(self.db)
 
     # -- who is there ------------------------------------------------------------------------------
 

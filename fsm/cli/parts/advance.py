@@ -16,7 +16,7 @@ from fsm.cli.parts.journals import find_run, reading
 from fsm.cli.parts.options import INTERRUPTED
 from fsm.cli.parts.project import journal_path
 from fsm.cli.parts.screen import Screen, screen
-from fsm.cli.parts.target import machines
+from fsm.cli.parts.target import machines, prices
 from fsm.cli.parts.watch import Watch, head, position
 from fsm.clock import SystemClock
 from fsm.core.record import ENDED, Record
@@ -89,7 +89,7 @@ def advance(stay: Stay) -> Stand:
 
 
 async def _advance(stay: Stay, path: str, drawn: Screen) -> None:
-    async with Runner(path, machines=[stay.machine], adopt=False) as runner:
+    async with Runner(path, machines=[stay.machine], prices=prices(), adopt=False) as runner:
         read, clock = runner.journal.read, SystemClock()
         before = position(read, stay.run_id)
         if before.outcome not in ENDED:  # it does not go on

@@ -3,6 +3,7 @@
     [tool.fsm]
     db = "runs.db"
     machines = ["desk/machine.py:Desk", "billing.flows:Refund"]
+    prices = "billing/prices.py:PRICES"
 
 Paths are relative to that file. This is where machines come from when a verb needs the code of a run: the
 journal itself never causes an import.
@@ -28,6 +29,7 @@ class Project:
     folder: Path
     db: str | None = None
     machines: list[str] = field(factory=list)
+    prices: str | None = None
 
 
 def project() -> Project:
@@ -77,12 +79,15 @@ def _read(file: Path) -> Project:
         table: Any = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("fsm", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.UsageError(f"{file} is no TOML: {error}") from None
-    unknown = sorted(set(table) - {"db", "machines"})
+    unknown = sorted(set(table) - {"db", "machines", "prices"})
     if unknown:
-        raise click.UsageError(f"[tool.fsm] in {file} knows db and machines, not {', '.join(unknown)}")
+        raise click.UsageError(f"[tool.fsm] in {file} knows db, machines and prices, not {', '.join(unknown)}")
     db, machines = table.get("db"), table.get("machines", [])
     if not isinstance(db, str | None):
         raise click.UsageError(f'[tool.fsm] in {file}: write db = "runs.db", a path in quotes')
     if not isinstance(machines, list) or not all(isinstance(target, str) for target in machines):
         raise click.UsageError(f'[tool.fsm] in {file}: write machines = ["FILE.py:Machine", ...]')
-    return Project(file.parent, db, machines)
+    prices = table.get("prices")
+    if prices is not None and not (isinstance(prices, str) and all(split(prices))):
+        raise click.UsageError(f'[tool.fsm] in {file}: write prices = "FILE.py:NAME"')
+    return Project(file.parent, db, machines, prices)

@@ -13,7 +13,7 @@ from fsm.cli.parts.journals import reading
 from fsm.cli.parts.options import FAILED, GOOD, INTERRUPTED, WAITING, emit
 from fsm.cli.parts.output import Output, Part
 from fsm.cli.parts.screen import screen
-from fsm.cli.parts.target import machines
+from fsm.cli.parts.target import machines, prices
 from fsm.cli.parts.watch import Tally
 from fsm.clock import SystemClock
 from fsm.define.machine import Machine
@@ -55,7 +55,7 @@ def resume_all(here: Here, targets: Sequence[str], as_json: bool) -> int:
     tally, alone, began_ms, interrupted = Tally(drawn, clock), Alone(), clock.now_ms(), False
 
     async def work() -> None:
-        async with Runner(path, machines=known, observers=[tally]) as runner:
+        async with Runner(path, machines=known, prices=prices(), observers=[tally]) as runner:
             alone.look(runner.journal.read, known)
             if tally.outcomes:
                 drawn.say(Text(f"{count(len(tally.outcomes), 'run')} left behind in {safe(path)}", "bold"))

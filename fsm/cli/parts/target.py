@@ -18,6 +18,7 @@ from attrs import evolve
 
 from fsm.cli.parts.project import FILE, Project, project, split
 from fsm.define.machine import Machine
+from fsm.define.prices import Prices
 
 OURS = ("fsm", "guards", "machines")
 
@@ -72,6 +73,19 @@ def of_project(name: str, also: Sequence[str] = ()) -> type[Machine] | None:
     wanted = [target for target in found.machines if split(target)[1] in (name, *also)]
     machines = _of(evolve(found, machines=wanted))
     return next((machine for machine in machines if name in (machine.spec.name, machine.__name__)), None)
+
+
+def prices() -> Prices | None:
+    """What tokens cost, where the project says so. Raises `click.UsageError` where there is no such `Prices`."""
+    found = project()
+    if found.prices is None:
+        return None
+    where, name = split(found.prices)
+    value = getattr(_loaded(where, found.folder), name, None)
+    if not isinstance(value, Prices):
+        what = f"has no {name}" if value is None else f"has a {name}, which is no Prices"
+        raise click.UsageError(f"{found.prices!r} in [tool.fsm] of {found.folder / FILE}: {where} {what}")
+    return value
 
 
 def _of(found: Project) -> list[type[Machine]]:
