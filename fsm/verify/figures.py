@@ -129,7 +129,7 @@ def overstepped(known: Known) -> Iterator[Finding]:
 
 def in_common(known: Known, found: Iterable[Figure]) -> Iterator[Finding]:
     """That of what no figure is known a budget is shared, which a reader may take for one."""
-    unknown = [figure.cost for figure in found if figure.most is None and figure.cost in SPENDING]
+    unknown: list[Cost] = [figure.cost for figure in found if figure.most is None and figure.cost in SPENDING]
     for cost in unknown:
         shared = next((guard for guard in known.moves.spec.guards if is_shared_budget(guard, cost)), None)
         if shared is not None:
