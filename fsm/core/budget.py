@@ -60,7 +60,9 @@ class BudgetRow:
 
     def numbers(self) -> dict[str, int]:
         """All that `ask` looks at, for a record."""
-        found = {name: getattr(self, name) for name in NAMES} if self.readable else {"unreadable": 1}
+        if not self.readable:
+            return {"unreadable": 1}
+        found = {"spent": self.spent, "reserved": self.reserved, "raised": self.raised, "window": self.window}
         return {name: number for name, number in found.items() if number}
 
     @staticmethod
@@ -108,7 +110,7 @@ def ask(
     if now.spent + now.reserved + max(asked, 1) + waiting > limit:
         pause_ms = min(DEFER_MS << min(defers, 10), DEFER_MS_MAX)
         return Verdict("defer", budgeting.busy, numbers, at_ms + pause_ms), row
-    return Verdict("allow", "", numbers), evolve(now, reserved=now.reserved + asked) if asked else row
+    return Verdict("allow", "", numbers), _with(now, now.spent, now.reserved + asked) if asked else row
 
 
 def settled(row: BudgetRow, budgeting: Budgeting, spent: int, held: int, at_ms: int) -> BudgetRow:
@@ -116,7 +118,11 @@ def settled(row: BudgetRow, budgeting: Budgeting, spent: int, held: int, at_ms: 
     if not row.readable or not (spent or held):
         return row
     now = seen(row, budgeting, at_ms)
-    return evolve(now, spent=now.spent + spent, reserved=max(0, now.reserved - held))
+    return _with(now, now.spent + spent, max(0, now.reserved - held))
+
+
+def _with(row: BudgetRow, spent: int, reserved: int) -> BudgetRow:
+    return BudgetRow(spent=spent, reserved=reserved, raised=row.raised, window=row.window)
 
 
 def raised(row: BudgetRow, amount: int) -> BudgetRow:

@@ -1,6 +1,5 @@
 """What the rulings of a record come to: which were asked on the way taken, what that sets aside, what guards keep."""
 
-from collections import Counter as Counts
 from collections.abc import Iterable, Mapping
 
 from fsm.core.record import Record
@@ -16,9 +15,10 @@ def of_budgets(spec: MachineSpec, rulings: Iterable[Ruling], decision: Decision)
     A record says which of several guards alike it was only where that one keeps something: here their order tells.
     """
     found: dict[Share, int] = {}
-    turns: Counts[tuple[str, str]] = Counts()
+    turns: dict[tuple[str, str], int] = {}
     for ruling in rulings:
-        turns[alike := (ruling.guard, ruling.at)] += 1
+        alike = ruling.guard, ruling.at
+        turns[alike] = turns.get(alike, 0) + 1
         share, asked = spec.budgets.get((*alike, turns[alike])), ruling.verdict.numbers.get("asked", 0)
         if share is not None and asked and ruling.verdict.decision == decision:
             found[share] = asked

@@ -6,8 +6,8 @@ from the row and the guard's parameters what its verdict is and what the row is 
 machine, at any time.
 """
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from attrs import define, field
 
@@ -18,6 +18,8 @@ from fsm.core.record import Record, Spent
 from fsm.define.guard import Placed, Share
 from fsm.define.parts import StateSpec
 
+KNOWN_MAX = 256
+T = TypeVar("T")
 Row = Any
 """A `BreakerRow`, a `BudgetRow` or a `RateRow`, by the kind of what is shared."""
 ROWS: Mapping[str, Any] = {"breaker": BreakerRow, "budget": BudgetRow, "rate": RateRow}
@@ -108,23 +110,30 @@ def share_of(guard: Placed) -> Share:
     return guard.shares
 
 
-def breaking(guard: Placed) -> Breaking:
-    """The parameters of a breaker, as its row is asked with them; a guard's are worked out once."""
-    known = _known.get(id(guard))
-    if known is not None and known[0] is guard:
-        return known[1]
-    unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
-    found = Breaking(**{**unlimited, **guard.params})
-    if len(_known) >= KNOWN_MAX:
-        _known.clear()
-    _known[id(guard)] = guard, found
+def _once_each(work_out: Callable[[Placed], T]) -> Callable[[Placed], T]:
+    """What follows from a guard's parameters, worked out once for each: they never change, and every hop asks."""
+    known: dict[int, tuple[Placed, T]] = {}
+
+    def found(guard: Placed) -> T:
+        hit = known.get(id(guard))
+        if hit is not None and hit[0] is guard:
+            return hit[1]
+        if len(known) >= KNOWN_MAX:
+            known.clear()
+        known[id(guard)] = guard, work_out(guard)
+        return known[id(guard)][1]
+
     return found
 
 
-KNOWN_MAX = 256
-_known: dict[int, tuple[Placed, Breaking]] = {}
+@_once_each
+def breaking(guard: Placed) -> Breaking:
+    """The parameters of a breaker, as its row is asked with them."""
+    unlimited: dict[str, Any] = {"failures_max": None, "rate_pct": None}  # a guard's params leave out what is None
+    return Breaking(**{**unlimited, **guard.params})
 
 
+@_once_each
 def rating(guard: Placed) -> Rating:
     """The parameters of a rate, as its row is asked with them."""
     params: Any = guard.params
@@ -146,6 +155,7 @@ def putting_off(guard: Placed) -> str | None:
             return None
 
 
+@_once_each
 def budgeting(guard: Placed) -> Budgeting:
     """The parameters of a budget, as its row is asked with them."""
     params: Any = guard.params
@@ -154,6 +164,7 @@ def budgeting(guard: Placed) -> Budgeting:
     return Budgeting(code=guard.codes[0], busy=busy, limit=params["limit"], warn_at=warn_at, window_ms=window_ms)
 
 
+@_once_each
 def unit_of(guard: Placed) -> str:
     """What a budget is of: tokens, usd_micros, or visits, which are set aside and never spent."""
     return share_of(guard).name.partition(":")[0]

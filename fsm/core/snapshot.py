@@ -78,11 +78,15 @@ class Snapshot:
 
     @property
     def spent(self) -> Spent:
-        return Spent(self.counters.get("tokens", 0), self.counters.get("usd_micros", 0))
+        return spent_in(self.counters)
 
     def rests(self, at_ms: int) -> bool:
         """Whether no attempt is in progress at that moment, as the next one has yet to begin."""
         return self.again is not None and at_ms < self.again.at_ms
+
+
+def spent_in(counters: Mapping[str, int]) -> Spent:
+    return Spent(counters.get("tokens", 0), counters.get("usd_micros", 0))
 
 
 def is_over(record: Record) -> bool:
@@ -126,8 +130,7 @@ def apply(spec: MachineSpec, snapshot: Snapshot, record: Record, memory: bytes |
         snapshot = evolve(snapshot, run_id=str(record.note.get("run_id", "")))
     counters = with_told(spec, snapshot.counters, record.spent, record.strikes)
     if record.kind in MOVES and record.hop:
-        moved = _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
-        return evolve(moved, holds=held(spec, NO_HOLDS, record), settled=moved.spent) if spec.budgets else moved
+        return _moved(spec, snapshot, record, with_hop(spec, counters, record), memory)
     if spec.budgets and is_over(record):
         snapshot = evolve(snapshot, holds=NO_HOLDS, settled=evolve(snapshot.spent + record.spent, usage=()))
     after = evolve(snapshot, seq=record.seq, at_ms=record.at_ms, outcome=record.outcome, counters=counters)
@@ -183,6 +186,8 @@ def _moved(
         outcome=record.outcome,
         counters=counters,
         kept=with_kept(snapshot.kept, record.rulings),
+        holds=held(spec, NO_HOLDS, record) if spec.budgets else NO_HOLDS,
+        settled=spent_in(counters) if spec.budgets else NOTHING,
         refusal=deciding(on_the_way(spec, record), hop.owner) if hop.otherwise else None,
         memory=memory if memory is not None else snapshot.memory,
         at_ms=record.at_ms,

@@ -129,7 +129,7 @@ class Counter:
             )
 
 
-@frozen
+@frozen(cache_hash=True)
 class Share:
     """A row that runs of a journal share: what it is, and its name.
 

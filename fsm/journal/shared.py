@@ -63,6 +63,7 @@ class SharedRows:
     past: bool = False
     _machine: str = ""
     _labels: Mapping[str, str] = NO_LABELS
+    _resolved: dict[Share, Share] = field(factory=dict)
     _rows: dict[Share, Row] = field(factory=dict)
     _waiting: dict[Share, int] = field(factory=dict)
     _freed: dict[Share, int] = field(factory=dict)
@@ -74,13 +75,17 @@ class SharedRows:
     ) -> None:
         """From here on it is this run's decision."""
         self._run, self._at_ms, self._lease_ms = run, at_ms, lease_ms
-        self._machine, self._labels = machine, labels
+        if (machine, labels) != (self._machine, self._labels):
+            self._machine, self._labels, self._resolved = machine, labels, {}
 
     def row(self, guard: Placed, turn: int = 0) -> Row:
         return self.of(self.resolved(share_of(guard)))
 
     def resolved(self, share: Share) -> Share:
-        return row_of(share, self._machine, self._labels)
+        found = self._resolved.get(share)
+        if found is None:
+            found = self._resolved[share] = row_of(share, self._machine, self._labels)
+        return found
 
     def asked(self, guard: Placed, most: int | None, turn: int = 0) -> int | None:
         return most

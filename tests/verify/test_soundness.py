@@ -43,7 +43,8 @@ def held(seed: int, made: Callable[[int], tuple[MachineSpec, Chooser]] = machine
         above = longest(arcs, costs, 0)
         assert all(above[kind] >= most for kind, most in enumerate(found.most))
     free = all(state.tokens_max is None for state in spec.states) or not brute.tokens_most
-    if explored.situations.alone and free:
+    # a budget puts nothing off where a cap behind it refuses; it is taken as if it might: more than true, never less
+    if explored.situations.alone and free and not spec.budgets:
         assert explored.taken == brute.hops
         assert explored.states == {here.state for here in brute.arcs} - {START}
         assert bool(found.loop) == (truth is None)
@@ -100,16 +101,16 @@ def counted(spec: MachineSpec, snapshot: Snapshot) -> tuple[str, list[int]]:
     return snapshot.state, [min(snapshot.counters.get(key, 0), limit) for key, limit in found]
 
 
-@pytest.mark.parametrize("part", range(6))
+@pytest.mark.parametrize("part", range(12))
 def test_what_is_proven_of_small_machines_is_true(part: int):
-    tally = Tally(held(seed) for seed in range(100 * part, 100 * part + 100))
-    assert tally["too large"] <= 20 and len(tally) > 4, tally
+    tally = Tally(held(seed) for seed in range(50 * part, 50 * part + 50))
+    assert tally["too large"] <= 12 and len(tally) > 3, tally
 
 
-@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("part", range(6))
 def test_what_is_proven_of_small_machines_that_share_is_true(part: int):
-    tally = Tally(held(seed, sharing_machine) for seed in range(50 * part, 50 * part + 50))
-    assert tally["too large"] <= 35 and len(tally) > 4, tally
+    tally = Tally(held(seed, sharing_machine) for seed in range(30 * part, 30 * part + 30))
+    assert tally["too large"] <= 22 and len(tally) > 3, tally
 
 
 @pytest.mark.slow
