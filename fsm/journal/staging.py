@@ -59,7 +59,7 @@ class Staging:
         labels = _json("labels", row["labels"])
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
             raise Unfit("labels are no texts by name")
-        if row["seq"] < 0 or row.get("dropped", 0) < 0:
+        if row["seq"] < 0 or (row.get("dropped") or 0) < 0:
             raise Unfit("seq and dropped are never below 0")
         self._run = self._insert("run", row)
 
@@ -74,7 +74,7 @@ class Staging:
         body = row["body"]
         _json("body", body)
         large = kind in ("record", "call") and len(body) > ARTIFACT_BYTES // 4 and len(body.encode()) > ARTIFACT_BYTES
-        if (kind == "inbox" or large) and digest(body.encode()) != row["digest"]:
+        if (kind == "inbox" or large) and digest(body.encode()) != row.get("digest"):
             raise Unfit(f"the body of a row of {kind} was changed")
         if large:
             self._execute(ARTIFACT_SQL, (row["digest"], body))

@@ -24,7 +24,7 @@ from fsm.core.shares import Recorded
 from fsm.core.snapshot import Snapshot, apply
 from fsm.define.guard import Placed
 from fsm.define.parts import START
-from fsm.define.payload import excerpt
+from fsm.define.payload import digest, excerpt
 from fsm.define.spec import MachineSpec
 from fsm.journal.reader import Reader
 from fsm.journal.rows import Run
@@ -33,6 +33,9 @@ from fsm.replay.divergence import Diverged, differ, short, told
 from fsm.replay.event import event_of
 from fsm.replay.intact import Intact
 from fsm.replay.replay import UNDECIDED, Replay
+
+STANDS = {"agent": "running", "waiting": "waiting", "final": "final"}
+"""How a run stands in a state of each kind."""
 
 
 @frozen
@@ -100,8 +103,21 @@ class _Held:
         """What somebody did, or the runtime, without deciding anything."""
         if record.state not in (START, *self.spec.state):
             differ(record.seq, str(record), "nothing", f"state {record.state} is gone", "state_gone")
-        memory = self.intact.memory_at(record.seq) if record.kind == "forked" else None  # its parent's
+        memory = self._inherited(record) if record.kind == "forked" else None
         self.snapshot = apply(self.spec, self.snapshot, record, memory)
+
+    def _inherited(self, record: Record) -> bytes | None:
+        """The memory that a fork has of its parent, where it would stand today as it did."""
+        memory = self.intact.memory_at(record.seq)
+        kept = digest(memory) if memory is not None else None
+        if kept != record.memory:
+            was, now = f"memory {short(record.memory)}", f"memory {short(kept)}"
+            differ(record.seq, was, now, "its snapshot row was changed, or is missing")
+        today = STANDS[self.spec.state[record.state].kind]
+        if record.outcome != today:
+            why = f"in {record.state} it was forked, {record.outcome}; today it would be {today}"
+            differ(record.seq, str(record), today, why, "outcome_differs")
+        return memory
 
     def _follow(self, record: Record) -> None:
         """A record whose payload was erased is not decided again; only its effect is looked at."""

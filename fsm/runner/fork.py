@@ -121,6 +121,11 @@ class _Forking:
     def _failure(self, position: Snapshot, given: Record) -> Payload | None:
         """What a visit that works on the payload of the one before it is after: its fallback answers to that."""
         if position.given != position.entered:
-            return stored(self.spec, self.read.record(self.run.key, position.entered))
+            failed = self.read.record(self.run.key, position.entered)
+            try:
+                return stored(self.spec, failed)
+            except Unread as unread:
+                what = f"its visit is after {failed.event} of record {failed.seq}"
+                self._refuse("; ".join([what, *unread.problems]), "fork it at another record")
         origin = origin_of(given)
         return origin.failure if origin is not None else None

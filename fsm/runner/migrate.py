@@ -42,10 +42,13 @@ def candidates(read: Reader, machine: type[Machine], clock: Clock) -> Iterator[C
 
 def _found(read: Reader, machine: type[Machine], clock: Clock) -> Iterator[tuple[Candidate, Prospect]]:
     spec, now = machine.spec, clock.monotonic()
-    for run in read.runs(spec.name):
-        if run.outcome in ENDED:
+    for listed in read.runs(spec.name):
+        if listed.outcome in ENDED:
             continue
-        found = prospect(read, run, spec)
+        found = prospect(read, listed, spec)
+        run = found.run
+        if run.outcome in ENDED:  # meanwhile
+            continue
         changed = run.fingerprint != spec.fingerprint
         held = changed and run.outcome == "running" and is_alive(read, run.owner, now)
         yield Candidate(run, found.obstacles, ADVANCED if held else ""), found

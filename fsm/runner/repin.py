@@ -18,6 +18,7 @@ from fsm.define.parts import START
 from fsm.define.payload import Invalid, Payload, digest
 from fsm.define.spec import MachineSpec
 from fsm.errors import MachineUnknown, NotResumable
+from fsm.journal.forks import position_at
 from fsm.journal.journal import Journal
 from fsm.journal.reader import Posted, Reader
 from fsm.journal.rows import Run
@@ -64,10 +65,12 @@ def prospect(read: Reader, run: Run, spec: MachineSpec) -> Prospect:
     """Whether this run can go on with `spec`, which has its code; nothing is written.
 
     The position is folded under the old definition. Memory is folded by the new code where the old lines still exist.
+    The run's row is read anew, and nothing after it: it may have moved on, or been accepted, since it was listed.
     """
+    run = read.run(run.run_id)
     found = list(_of_state(run, spec))
-    base = read.snapshot(run.key)
-    records = list(read.records(run.key, base.seq if base else -1))
+    base = position_at(read, run, run.seq)
+    records = read.span(run.key, base.seq + 1 if base else 0, run.seq)
     try:
         before = recall(with_code(read.spec(run.fingerprint), spec), records, base)
     except Unread as unread:

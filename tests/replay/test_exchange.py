@@ -99,6 +99,13 @@ def nth(rows: list[Row], kind: str, number: int) -> Row:
     return [row for row in rows if kind in row][number][kind]  # type: ignore[no-any-return]
 
 
+def large(rows: list[Row]) -> Row:
+    """The second record, with a body that is kept as an artifact."""
+    record = nth(rows, "record", 1)
+    record["body"] = '"' + "q" * 99_999 + '"'
+    return record
+
+
 def lose(rows: list[Row]) -> None:
     """The second record."""
     rows.remove([row for row in rows if "record" in row][1])
@@ -137,6 +144,8 @@ CHANGED: dict[str, tuple[Change, int | None, str]] = {
     "a column too few": (lambda rows: nth(rows, "record", 1).pop("kind"), 1, "a record needs kind"),
     "a text for a number": (lambda rows: nth(rows, "record", 1).update(at_ms="1"), 1, "at_ms is no INTEGER"),
     "a number too large": (lambda rows: nth(rows, "record", 1).update(at_ms=1 << 64), 1, "at_ms is no INTEGER"),
+    "a large body without its digest": (lambda rows: large(rows).pop("digest"), 1, "was changed"),
+    "no number of what was dropped": (lambda rows: nth(rows, "run", 0).update(dropped=None), None, "cannot stand in"),
     "nothing where something must be": (lambda rows: nth(rows, "record", 1).update(kind=None), 1, "kind is no TEXT"),
     "a kind of call there is none": (lambda rows: nth(rows, "call", 0).update(kind="guess"), None, "cannot stand in"),
     "a snapshot nobody took": (add_snapshot, 1, "the snapshot row at record 1 holds what no release writes"),

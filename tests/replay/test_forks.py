@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from fsm import Machine, read_journal, replay_run
 from fsm.core.record import link
+from fsm.define.spec import MachineSpec
+from fsm.replay.against import Today
+from fsm.replay.divergence import Divergence
 from fsm.testing import MovableClock
 from tests.helpers import running
 from tests.replay.test_tampering import said, tampered
@@ -159,6 +163,28 @@ def test_its_memory_is_in_its_snapshot_row_only(forked: Path, tmp_path: Path) ->
     edit = "UPDATE snapshot SET memory = replace(memory, 'draft 1', 'draft 9') WHERE run = :run AND seq = 0"
     db = tampered(forked, other, "f", [edit])
     assert said(replay_run(db, "f", Loop))[0].endswith("record 0: its snapshot row was changed")
+
+
+def against(db: Path, spec: MachineSpec, run_id: str) -> Divergence | None:
+    reader = read_journal(db)
+    try:
+        return Today(spec).holds(reader, reader.run(run_id)).divergence
+    finally:
+        reader.close()
+
+
+def test_a_fork_that_would_not_wait_today_goes_another_way(forked: Path) -> None:
+    states = [evolve(one, kind="agent" if one.name == "person" else one.kind) for one in Loop.spec.states]
+    found = against(forked, evolve(Loop.spec, states=tuple(states)), "g")
+    assert found is not None and (found.seq, found.kind) == (0, "outcome_differs")
+    assert found.why == "in person it was forked, waiting; today it would be running"
+    assert against(forked, Loop.spec, "g") is None
+
+
+def test_against_another_machine_too_its_memory_has_to_be_what_was_written(forked: Path, tmp_path: Path) -> None:
+    edit = "UPDATE snapshot SET memory = replace(memory, 'draft 1', 'draft 9') WHERE run = :run AND seq = 0"
+    found = against(tampered(forked, tmp_path, "f", [edit]), Loop.spec, "f")
+    assert found is not None and (found.seq, found.kind) == (0, "damaged")
 
 
 def test_the_forks_of_a_run_are_found_by_an_index(forked: Path) -> None:

@@ -327,6 +327,22 @@ async def test_a_fallback_still_knows_what_failed(db: Path) -> None:
     assert seen == ["t: first"] * 3
 
 
+async def test_a_failure_that_was_erased_is_told(db: Path) -> None:
+    class Careful(Machine):
+        work = State(initial=Brief, agent=scripted(ValueError("first")), fallback=scripted(Draft(text="second")))
+        done = State(final="completed")
+        end = work.to(done, on=Draft)
+
+    async with running(db, Careful) as runner:
+        await runner.start(Careful, Brief(), run_id="p")
+        await runner.settled("p")
+    with contextlib.closing(sqlite3.connect(db, isolation_level=None)) as shell:
+        shell.execute("UPDATE record SET body = NULL WHERE seq = 1")
+    async with Runner(db, machines=[Careful], handle_signals=False) as runner:
+        with pytest.raises(NotForkable, match="its visit is after AgentFailed of record 1; its payload was erased"):
+            await runner.fork("p", at=1)
+
+
 async def test_the_refusal_that_led_there_is_seen_again(db: Path) -> None:
     seen: list[str] = []
 

@@ -123,6 +123,54 @@ async def test_those_that_can_go_on_are_repinned_on_record_and_do(db: Path, cloc
     assert_sound(db, later)
 
 
+class Other(Desk, machine_name="Desk"):
+    go = Desk.go.but(guards=[LoopCap(5)])
+
+
+class Short(Machine, memory=Notes, machine_name="Desk"):
+    """Without the state `check`."""
+
+    write = State(initial=Job, agent=hang)
+    desk = State()
+    done = State(final="completed")
+
+    written = write.to(desk, on=Draft, remember=note)
+    again = desk.to(write, on=Go)
+    end = desk.to(done, on=Job)
+
+
+async def test_what_happens_to_a_run_after_it_was_listed_counts(db: Path, clock: MovableClock) -> None:
+    await leave_behind(db, clock)
+    reader = read_journal(db)
+    try:
+        found = candidates(reader, Short, clock)
+        assert next(found).run.run_id == "working"
+        async with running(db, Desk, clock=clock) as runner:
+            await runner.send("waiting", Go())
+            while runner.journal.read.run("waiting").state != "check":
+                await asyncio.sleep(0.001)
+        (waiting,) = found
+        assert [obstacle.why for obstacle in waiting.obstacles] == ["state"], "it is in `check` by now"
+    finally:
+        reader.close()
+
+
+async def test_two_that_migrate_at_once_write_what_replays(db: Path, clock: MovableClock) -> None:
+    await leave_behind(db, clock)
+    reader = read_journal(db)
+    listed = {run.run_id: run for run in reader.runs() if not run.ended}
+    journal = SqliteJournal(db, synchronous="OFF")
+    await journal.open(clock, "migrate")
+    try:
+        await migrated(db, Other, clock)
+        for run in listed.values():
+            await journal.release(await accept(journal, clock, prospect(reader, run, Later.spec)))
+    finally:
+        await journal.close()
+        reader.close()
+    assert_sound(db, Later)
+
+
 def changed(why: str) -> type[Machine]:
     """The machine with one thing changed that stands in the way of `working`."""
     if why == "visit":
