@@ -1,7 +1,8 @@
 """Coverage: what a machine declares, and which of it recorded runs ever came to.
 
 Counted by name: runs of an older definition count for today's as far as the names are the same, and what they came to
-that the machine has no more is kept apart. Not counted is what no line declares: crashes, events that nothing takes.
+that the machine has no more is kept apart. Not counted is what no line declares: crashes, events that nothing takes;
+nor what takes a damaged journal.
 """
 
 from collections import Counter
@@ -18,6 +19,8 @@ from fsm.verify.move import FAULTS
 Kind = Literal["state", "transition", "fallback", "otherwise", "retry", "refusal", "timeout"]
 T = TypeVar("T")
 KINDS: tuple[Kind, ...] = get_args(Kind)
+DAMAGED = "unreadable"
+"""How a guard refuses whose shared row is damaged: no test has to have met that."""
 
 
 @frozen
@@ -101,7 +104,12 @@ def _sum(counts: Iterable[Mapping[T, int]]) -> dict[T, int]:
 def _declared(spec: MachineSpec) -> Iterator[Item]:
     yield from (Item("state", state.name) for state in spec.states)
     yield from (Item(_kind(hop), hop.id) for hop in spec.hops.values() if hop.id != START_HOP)
-    verdicts = [(guard.name, guard.at, code) for guard in spec.guards for code in guard.codes]
+    verdicts = [
+        (guard.name, guard.at, code)
+        for guard in spec.guards
+        for code in guard.codes
+        if not (guard.shares and code == DAMAGED)
+    ]
     yield from map(_refusal, dict.fromkeys(verdicts))
     yield from (Item("timeout", state.name) for state in spec.states if state.timeout_ms is not None)
 
@@ -135,8 +143,10 @@ def _times(found: Tallies, item: Item) -> int:
 
 
 def _removed(found: Tallies, declared: set[tuple[Kind, str]], spec: MachineSpec) -> Iterator[Item]:
-    """What was recorded under a name that the machine has no more; the codes that are ours are declared nowhere."""
+    """What was recorded under a name that the machine has no more."""
     yield from (Item("state", name, times) for name, times in found.entered.items() if name not in spec.state)
     yield from (Item(_shape(id), id, times) for id, times in found.hops.items() if id not in spec.hops)
-    refusals = (_refusal(verdict, times) for verdict, times in found.verdicts.items() if verdict[2] not in FAULTS)
+    refusals = (
+        _refusal(verdict, times) for verdict, times in found.verdicts.items() if verdict[2] not in (*FAULTS, DAMAGED)
+    )
     yield from (item for item in refusals if (item.kind, item.name) not in declared)

@@ -12,7 +12,7 @@ from fsm.journal import tallies as counting
 from fsm.journal.tallies import tallies
 from fsm.replay.coverage import KINDS, Coverage, coverage
 from fsm.testing import assert_covered, hang, scratch_journal
-from guards import LoopCap
+from guards import LoopCap, RateLimit
 from tests.replay.twins import BAD, GOOD, Approval, Brief, Desk, Draft, Review, Twins, is_good
 from tests.replay.workshop import Workshop
 
@@ -119,6 +119,16 @@ def test_the_workshop_meets_nearly_everything(recorded: Path):
     assert found.records == records
     assert {kind for kind in KINDS if found.of(kind)} == set(KINDS) - {"fallback"}
     assert found.percent > 80
+
+
+def test_nobody_has_to_damage_a_journal_for_a_hundred_percent():
+    class Shared(Machine):
+        work = State(initial=Brief, agent=hang, timeout_s=9, guards=[RateLimit("calls", 9)])
+        done = State(final="completed")
+        finish = work.to(done, on=Draft, guards=[LoopCap(9)])
+
+    refusals = [item.name for item in coverage(Shared.spec, []).of("refusal")]
+    assert refusals == ["LoopCap on finish: loop_cap"]
 
 
 def test_a_threshold_is_a_test(twins: Twins):
