@@ -70,9 +70,9 @@ def command(run_ids: tuple[str, ...], everything: bool, out: str, db: str | None
 
 
 def _write(reader: "Reader", runs: "Sequence[Run]", stream: BinaryIO) -> _Written:
-    from fsm.cli.parts.proof import proof
     from fsm.core.record import ENDED, HALTED
     from fsm.journal.outgoing import Outgoing
+    from fsm.replay.proof import proof
 
     outgoing, written = Outgoing(reader), _Written()
     written.size += stream.write(outgoing.header())

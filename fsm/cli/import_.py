@@ -28,9 +28,9 @@ def command(file: str, unfinished: bool, db: str | None, as_json: bool) -> None:
     Nothing in the file is evaluated or imported as code.
     """
     from fsm.cli.parts.project import here, journal_path
-    from fsm.cli.parts.proof import proof
     from fsm.clock import SystemClock
     from fsm.journal.incoming import take_in
+    from fsm.replay.proof import proof
 
     path, counted, records = journal_path(db), Counter[str](), 0
     refused: list[Arrival] = []

@@ -31,7 +31,6 @@ class _Gone:
     """How many runs went, and what the file has to give back."""
 
     runs: int = 0
-    records: int = 0
     free: int = 0
     shrunk: int = 0
 
@@ -104,7 +103,6 @@ def _prune(journal: str, found: "Sequence[Prunable]", reason: str, now_ms: int, 
     with alone(journal, SystemClock().monotonic()) as writing:
         for batch in batches(found):
             gone.runs += writing.write(Prune(runs=[run.key for run in batch], reason=reason, at_ms=now_ms))
-            gone.records += sum(run.records for run in batch)
         gone.shrunk = writing.vacuum() if vacuum else 0
         gone.free = free_size(writing.read)
     return gone

@@ -170,11 +170,12 @@ def _events(trace: Trace) -> Iterator[Event]:
     state = {agent: _state(n) for n, agent in enumerate(dict.fromkeys(speakers))}
     targets = [*(state[agent] for agent in speakers), OVER]
     heard: set[str] = set()
-    told, at_ms = 0, next((message.at_ms for message in trace.messages if message.at_ms is not None), 0)
+    began = next((message.at_ms for message in trace.messages if message.at_ms is not None), 0)
+    told, at_ms = 0, 1  # since it began: a trace may count its seconds from 0, which is no moment that a run starts at
     failures: dict[str, int] = {}
     for message, spent, target in zip(trace.messages, trace.spent(), targets, strict=True):
         payload = seal(Said(to=target, text=message.text, news=told), PAYLOAD_BYTES_MAX)
-        at_ms = max(at_ms, message.at_ms) if message.at_ms is not None else at_ms
+        at_ms = max(at_ms, message.at_ms - began + 1) if message.at_ms is not None else at_ms
         strikes = NO_STRIKES
         if message.failed is not None:
             failures[message.tried] = failures.get(message.tried, 0) + 1 if message.failed else 0

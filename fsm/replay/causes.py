@@ -120,8 +120,8 @@ class Against:
 
     def _flipped(self, record: Record, now: Record) -> Cause | None:
         """A guard asked both times that said something else."""
-        after = _spotted(now.rulings)
-        for spot, ruling in _spotted(record.rulings).items():
+        after = spotted(now.rulings)
+        for spot, ruling in spotted(record.rulings).items():
             other = after.get(spot)
             if other is not None and _said(ruling) != _said(other):
                 return self._of_guard(spot, ruling, other)
@@ -157,7 +157,7 @@ class Against:
 
     def _asked(self, record: Record, now: Record) -> Cause | None:
         """A guard that objected and was asked only once: it is new, gone, or stands on another way."""
-        before, after = _spotted(record.rulings), _spotted(now.rulings)
+        before, after = spotted(record.rulings), spotted(now.rulings)
         for spot, ruling in before.items():
             if spot not in after and ruling.verdict.decision != "allow":
                 if ruling.verdict.code in OF_MEMORY:
@@ -194,7 +194,8 @@ def _at(placed: dict[Spot, Placed], spot: Spot) -> Placed | None:
     return placed.get(spot) or placed.get((*spot[:2], 1))
 
 
-def _spotted(rulings: Iterable[Ruling]) -> dict[Spot, Ruling]:
+def spotted(rulings: Iterable[Ruling]) -> dict[Spot, Ruling]:
+    """By guard and place; of several alike there by their order."""
     found: dict[Spot, Ruling] = {}
     turns: Counts[tuple[str, str]] = Counts()
     for ruling in rulings:

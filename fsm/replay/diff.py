@@ -6,7 +6,7 @@ forked) stand in the path and never count as a difference. The runs may be of di
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -19,6 +19,7 @@ from fsm.journal.rows import Run
 from fsm.journal.search import spent
 from fsm.journal.tallies import calls_made
 from fsm.replay.alignment import Pairs, common
+from fsm.replay.causes import spotted
 
 ASIDE = frozenset({"forked", "resumed", "repinned"})
 ABSENT: Any = ...
@@ -201,20 +202,10 @@ def _side(run: Run, records: Sequence[Record], inherited: int, calls: int, spend
 
 
 def _ruled(a: Sequence[Ruling], b: Sequence[Ruling]) -> tuple[Ruled, ...]:
-    before, after = _placed(a), _placed(b)
+    before, after = spotted(a), spotted(b)
     found = [(before.get(place), after.get(place)) for place in dict.fromkeys([*before, *after])]
     unlike = [pair for pair in found if pair[0] != pair[1]]
     return tuple(sorted(unlike, key=lambda pair: _decision(pair[0]) == _decision(pair[1])))
-
-
-def _placed(rulings: Iterable[Ruling]) -> dict[tuple[str, str, int], Ruling]:
-    """By guard and place; of several alike there by their order."""
-    turns: Counter[tuple[str, str]] = Counter()
-    found = {}
-    for ruling in rulings:
-        turns[alike := (ruling.guard, ruling.at)] += 1
-        found[*alike, turns[alike]] = ruling
-    return found
 
 
 def _decision(ruling: Ruling | None) -> str:

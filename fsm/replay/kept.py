@@ -8,7 +8,7 @@ from pathlib import Path
 from fsm.clock import SystemClock
 from fsm.journal.incoming import take_in
 from fsm.journal.reader import Reader, read_journal
-from fsm.replay.replay import replay_run
+from fsm.replay.proof import proof
 
 EXPORTED = ".jsonl"
 PATTERNS = ("*.db", f"*{EXPORTED}")
@@ -34,7 +34,7 @@ def reading(file: Path) -> Iterator[tuple[Reader, list[str]]]:
         if file.suffix == EXPORTED:
             path = Path(folder) / "runs.db"
             with file.open("rb") as stream:
-                arrivals = take_in(stream, str(file), str(path), _proof, SystemClock().monotonic(), unfinished=True)
+                arrivals = take_in(stream, str(file), str(path), proof, SystemClock().monotonic(), unfinished=True)
                 bad = [arrival for arrival in arrivals if arrival.what == "refused"]
             refused = [f"{file}: line {one.line}, run {one.run_id or '?'}: {one.why}" for one in bad]
         reader = read_journal(path)
@@ -42,8 +42,3 @@ def reading(file: Path) -> Iterator[tuple[Reader, list[str]]]:
             yield reader, refused
         finally:
             reader.close()
-
-
-def _proof(reader: Reader, run_id: str) -> tuple[int, str] | None:
-    found = replay_run(reader, run_id).divergence
-    return None if found is None else (found.seq, str(found))

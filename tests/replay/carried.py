@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 
 from fsm import read_journal
-from fsm.cli.parts.proof import proof
 from fsm.journal.incoming import Arrival, take_in
 from fsm.journal.outgoing import Outgoing
+from fsm.replay.proof import proof
 
 
 def exported(db: Path) -> bytes:

@@ -231,6 +231,12 @@ def test_guards_look_at_tokens_times_and_errors_where_the_lines_tell_them() -> N
     assert steps(backtest(read(*lines), guards)) == [{"1": 4}, {"1": 3}, {"1": 8}]
 
 
+@pytest.mark.parametrize("first", [0, 1, 1_700_000_000])
+def test_seconds_may_be_counted_from_the_first_message(first: int) -> None:
+    lines = [line("ab"[n % 2], str(n), time=first + 10 * n) for n in range(12)]
+    assert steps(backtest(read(*lines), [guard("Deadline(30)", "run")])) == [{"1": 3}]
+
+
 def test_an_age_is_counted_from_the_first_time_that_is_told() -> None:
     lines = [line("ab"[n % 2], **({"time": 1_800_000_000 + n} if n > 2 else {})) for n in range(20)]
     assert steps(backtest(read(*lines), [guard("Deadline(10)", "run")])) == [{"1": 13}]
