@@ -86,15 +86,28 @@ async def take_over(driver: Driver, run: Run, why: str, by: str = "", answer: Ca
     return True
 
 
+def _look_back_on_tries(read: Reader, live: Live) -> None:
+    """What came of the lost attempt's calls, beyond what a record of the visit says of them.
+
+    That is not only what came after the last record: one of an event from outside may have been planned before.
+    """
+    live.strikes = {}
+    now, key = live.snapshot, live.run.key
+    if not live.engine.spec.watched:
+        return
+    said = {name: record.seq for record in read.records(key, now.entered) for name in record.strikes}
+    for row in read.calls(key, now.entered):
+        mine = row.kind == "outcome" and (row.entered, row.attempt) == (now.entered, now.attempt)
+        if mine and row.seq >= said.get(row.name, now.entered):
+            live.tried(row.name, said_of(row.status, row.body or b"null"))
+
+
 async def _resume(driver: Driver, live: Live, why: str, by: str, answer: Call | None) -> None:
     """Commit and adopt the record; what goes wrong after that is no reason to leave the run alone."""
     spec, before = live.engine.spec, live.snapshot
     waits = before.state != START and spec.state[before.state].kind == "waiting"
     at_ms = max(driver.clock.now_ms(), before.at_ms)
-    live.strikes = {}
-    for row in driver.journal.read.calls(live.run.key, before.seq) if spec.watched else ():
-        if row.kind == "outcome" and (row.entered, row.attempt) == (before.entered, before.attempt):
-            live.tried(row.name, said_of(row.status, row.body or b"null"))
+    _look_back_on_tries(driver.journal.read, live)
     record = Record(
         seq=before.seq + 1,
         kind="resumed",
