@@ -83,14 +83,12 @@ class _Asking:
     def of(self, share: Share) -> tuple[Asker, ...]:
         """Those who ask this row; one for a machine, or for the value of a label, has its name at the end."""
         declared = share_of_row(share)
-        found = [*self.by_share.get(share, ())]
-        if declared != share:
-            found += [
-                asker
-                for asker in self.by_share.get(declared, ())
-                if row_of(declared, asker.machine, {}).name in (share.name, f"{declared.name}=")
-            ]
-        return tuple(found)
+        of_any_value = f"{declared.name}=" if share != declared else share.name
+        return tuple(
+            asker
+            for asker in self.by_share.get(declared, ())
+            if row_of(declared, asker.machine, {}).name in (share.name, of_any_value)
+        )
 
     def rows(self) -> list[Share]:
         """Those that are there before anybody writes them: which values a label has, nobody knows."""

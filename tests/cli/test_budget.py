@@ -277,6 +277,30 @@ def test_a_budget_that_nobody_asked_yet_is_raised_by_its_name(get: Get, fsm: Fsm
     assert f"-> did you mean '{ACME}'?" in result.output
 
 
+@pytest.mark.parametrize("act", [(), ("--raise", "5", "--reason", "x")], ids=["looked at", "raised"])
+def test_a_scope_without_whose_it_is_names_no_budget(act: tuple[str, ...], get: Get, fsm: Fsm) -> None:
+    """A row of that name would be raised, and asked by nobody."""
+    record(get("Desk"), "a")
+    record(get("Shop"), "b")
+    record(get("Db"), "c")
+    before = rows(fsm).keys()
+    for row in (DESK_ROW, ACME):
+        result = fsm("budget", row.partition("=")[0], *act)
+        assert result.exit_code == 1
+        assert f"-> did you mean {row!r}?" in result.output
+    assert rows(fsm).keys() == before
+    assert fsm("budget", "visits:pool:db", *act).exit_code == 0
+
+
+def test_of_a_label_whose_values_spent_nothing_yet_the_form_of_its_rows_is_told(get: Get, fsm: Fsm) -> None:
+    record(get("Shop"), "a")
+    scope = ACME.partition("=")[0]
+    with closing(sqlite3.connect("runs.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM shared")
+    result = fsm("budget", scope)
+    assert result.exit_code == 1 and f"-> did you mean '{scope}=VALUE'?" in result.output
+
+
 def test_a_damaged_row_is_reset_with_what_runs_hold_and_what_the_log_knows(get: Get, fsm: Fsm) -> None:
     desk = get("Desk")
     record(desk, "a")
