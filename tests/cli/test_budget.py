@@ -14,11 +14,14 @@ import pytest
 
 from fsm import Machine, Runner, read_journal
 from fsm.cli.parts.target import machine
+from fsm.clock import SystemClock
 from fsm.core.budget import BudgetRow
 from fsm.journal.acts import Raise
 from fsm.journal.guards import stored
 from fsm.journal.journal import SqliteJournal
 from fsm.show.diagram import diagram
+from fsm.show.evidence import evidence
+from fsm.show.why import Why, why
 from tests.cli.conftest import Fsm
 from tests.helpers import assert_sound, running
 
@@ -195,6 +198,27 @@ def test_bulkheads_and_rates_are_shown_as_what_they_are(get: Get, fsm: Fsm) -> N
     told = flat(fsm("why", "c").output)
     assert 'deferred by RateLimit("model") on `draft` until ' in told
     assert "put it off (rate_limited): 2 begun or due in 1 min, limit 2" in told
+
+
+def test_who_waits_for_room_is_told_that_it_goes_on_by_itself_and_who_holds_it(get: Get) -> None:
+    """The event that waits is sent once: again, it would be put off no less."""
+    answers: dict[str, Why] = {}
+
+    async def look() -> None:
+        async with running("runs.db", get("Db"), get("Api"), adopt=False) as runner:
+            for name, run_ids in {"Db": "xyz", "Api": "abc"}.items():
+                for run_id in run_ids:
+                    await runner.start(get(name), get(name).spec.classes["Brief"](waits=True), run_id=run_id)
+                run = runner.journal.read.run(run_ids[-1])
+                assert run is not None
+                answers[name] = why(evidence(runner.journal.read, run, SystemClock()))
+
+    asyncio.run(look())
+    for name, command in {"Db": "fsm budget visits:pool:db", "Api": "fsm rate model"}.items():
+        wait, see, *more = answers[name].moves
+        assert answers[name].case == "deferred"
+        assert wait.text.startswith("wait: it goes on by itself, asked again ") and see.command == command
+        assert not [move for move in more if "fsm send" in move.command]
 
 
 def test_a_damaged_rate_refuses_is_named_and_begins_as_new(get: Get, fsm: Fsm) -> None:
