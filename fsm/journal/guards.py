@@ -124,6 +124,13 @@ def unwritten(reader: Reader, share: Share) -> Stored | None:
     return Stored(share=share, row=ROWS[share.kind](), askers=askers) if askers else None
 
 
+def row_now(reader: Reader, share: Share) -> Row:
+    """A row as it is written; a fresh one if nobody has written it yet."""
+    sql = "SELECT body FROM shared WHERE kind = ? AND name = ?"
+    found = reader.query(sql, share.kind, share.name) if _has_shared(reader) else []
+    return ROWS[share.kind].from_json(found[0][0]) if found else ROWS[share.kind]()
+
+
 def changes(reader: Reader, share: Share, limit: int) -> list[Change]:
     """How a row's state has changed, the latest first."""
     if not _has_shared(reader):

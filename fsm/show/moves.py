@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.guard import Placed
+from fsm.define.guard import Placed, Verdict
 from fsm.define.parts import START
 from fsm.show.asked import takers
 from fsm.show.evidence import Evidence
@@ -141,6 +141,8 @@ def _unstopped(found: Evidence) -> list[Move]:
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
             _resume(found, "or resume it as it is: it goes on if its agent returns what another line takes"),
         ]
+    if _lets_pass(found, decided):
+        return [_resume(found, "there is room now: resume it")]
     if remedy := _remedy(found, decided):
         return [
             *remedy,
@@ -162,9 +164,21 @@ def _remedy(found: Evidence, one: Given | None) -> list[Move]:
     """What to do about the row that a guard shares with other runs."""
     guard, kind = (one.guard, kind_of(one.guard)) if one is not None else (None, None)
     row = found.row_of(guard)
-    if one is None or guard is None or kind is None or row is None:
+    if one is None or guard is None or kind is None or row is None or _lets_pass(found, one):
         return []
-    return [Move(*remedy) for remedy in kind.remedies(row.name, guard, one.ruling.verdict, found.here)]
+    return [Move(*remedy) for remedy in kind.remedies(row.name, guard, _again(found, one), found.here)]
+
+
+def _lets_pass(found: Evidence, one: Given) -> bool:
+    return _again(found, one).decision == "allow"
+
+
+def _again(found: Evidence, one: Given) -> Verdict:
+    """What the guard would answer now, where a row that it shares tells."""
+    kind, row = kind_of(one.guard), found.row_of(one.guard)
+    if one.guard is None or kind is None or row is None or row not in found.rows:
+        return one.ruling.verdict
+    return kind.again(one.guard, one.ruling.verdict, found.rows[row], found.now_ms)
 
 
 def _unstuck(found: Evidence) -> list[Move]:

@@ -40,6 +40,11 @@ def answered(guard: Placed, verdict: Verdict, now_ms: int | None = None) -> str:
     return f"{word} ({safe(verdict.code)}): {told}"
 
 
+def again(guard: Placed, verdict: Verdict, row: RateRow, now_ms: int) -> Verdict:
+    """As it answered: a slot is kept."""
+    return verdict
+
+
 def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
     """What a person may do about a refusal or a deferral: a damaged row begins anew, a slot is waited for."""
     if verdict.code == "unreadable":

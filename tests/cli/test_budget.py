@@ -259,6 +259,26 @@ def test_an_increase_is_recorded_and_lets_pass_what_was_refused(get: Get, fsm: F
     assert_sound("runs.db", desk)
 
 
+def test_what_a_refused_run_lacks_is_told_of_the_row_as_it_is_now(get: Get, fsm: Fsm) -> None:
+    record(get("Desk"), "a", "b", "refused")
+    assert "--raise 50 " in fsm("why", "refused").output
+    fsm("budget", DESK_ROW, "--raise", "20", "--reason", "x")
+    told = fsm("why", "refused").output
+    assert f"raise {DESK_ROW}, which lacks 30 tokens now" in told and "--raise 30 " in told
+    fsm("budget", DESK_ROW, "--raise", "30", "--reason", "x")
+    told = fsm("why", "refused", "-m", "desk.py:Desk").output
+    assert "there is room now: resume it" in told and "fsm resume refused -m desk.py:Desk" in told
+    assert "--raise" not in told
+    assert fsm("resume", "refused", "-m", "desk.py:Desk").exit_code == 0
+
+
+def test_a_run_refused_in_an_older_window_has_room_in_the_next(get: Get, fsm: Fsm) -> None:
+    record(get("Shop"), "a", "refused")
+    assert "--raise '$0.3'" in fsm("why", "refused").output
+    damage('{"spent":600000,"window":7}', ACME)
+    assert "there is room now: resume it" in fsm("why", "refused").output
+
+
 def test_what_was_added_may_be_taken_back_and_no_more(get: Get, fsm: Fsm) -> None:
     record(get("Shop"), "a")
     for amount in ("$1.50", "$0.25", "-$1"):
