@@ -83,14 +83,12 @@ class _Asking:
     def of(self, share: Share) -> tuple[Asker, ...]:
         """Those who ask this row; one for a machine, or for the value of a label, has its name at the end."""
         declared = share_of_row(share)
-        found = [*self.by_share.get(share, ())]
-        if declared != share:
-            found += [
-                asker
-                for asker in self.by_share.get(declared, ())
-                if row_of(declared, asker.machine, {}).name in (share.name, f"{declared.name}=")
-            ]
-        return tuple(found)
+        of_any_value = f"{declared.name}=" if share != declared else share.name
+        return tuple(
+            asker
+            for asker in self.by_share.get(declared, ())
+            if row_of(declared, asker.machine, {}).name in (share.name, of_any_value)
+        )
 
     def rows(self) -> list[Share]:
         """Those that are there before anybody writes them: which values a label has, nobody knows."""
@@ -124,6 +122,13 @@ def unwritten(reader: Reader, share: Share) -> Stored | None:
     """A row that machines of this journal would ask for some run, though none has yet; None if there is no such."""
     askers = _asking(reader).of(share)
     return Stored(share=share, row=ROWS[share.kind](), askers=askers) if askers else None
+
+
+def row_now(reader: Reader, share: Share) -> Row:
+    """A row as it is written; a fresh one if nobody has written it yet."""
+    sql = "SELECT body FROM shared WHERE kind = ? AND name = ?"
+    found = reader.query(sql, share.kind, share.name) if _has_shared(reader) else []
+    return ROWS[share.kind].from_json(found[0][0]) if found else ROWS[share.kind]()
 
 
 def changes(reader: Reader, share: Share, limit: int) -> list[Change]:

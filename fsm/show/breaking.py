@@ -116,6 +116,11 @@ def fullness(found: Stored, now_ms: int) -> float:
     return float(now_words(found, now_ms)[0] != "closed")
 
 
+def again(guard: Placed, verdict: Verdict, row: BreakerRow, now_ms: int) -> Verdict:
+    """As it answered: an open one may let a probe pass, and what that finds nobody can tell."""
+    return verdict
+
+
 def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
     """What a person may do about a refusal, and the command that does it."""
     return [("say that it is well again", here.command("breaker", row, "--reset", "--reason", "REASON"))]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from fsm.core.budget import BudgetRow, seen
+from fsm.core.budget import BudgetRow, ask, seen
 from fsm.core.shares import budgeting
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Change, Stored
@@ -72,6 +72,12 @@ def _bounds(numbers: Mapping[str, int]) -> list[str]:
     return [f"{often}, for {numbers['defer_s']:,} s of at most {numbers['defer_s_max']:,}"]
 
 
+def again(guard: Placed, verdict: Verdict, row: BudgetRow, now_ms: int) -> Verdict:
+    """What it would answer now to a visit that asks as much; one that waits has the same others before it."""
+    waiting = verdict.numbers.get("waiting", 0) if verdict.decision == "defer" else 0
+    return ask(row, budgeting(guard), verdict.numbers.get("asked", 0), now_ms, waiting=waiting)[0]
+
+
 def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
     """What a person may do about a refusal or a deferral, each with the command that does it."""
     if verdict.code == "unreadable":
@@ -81,7 +87,7 @@ def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tupl
     lacking = max(gone + max(numbers.get("asked", 0), 1) - numbers.get("warn_at", numbers["limit"]), 1)
     written = money(lacking).replace(",", "") if unit == "usd_micros" else str(lacking)
     raising = here.command("budget", row, "--raise", written, "--reason", "REASON")
-    found = [(f"raise {safe(row)}, which lacked {amount(unit, lacking)} then", raising)]
+    found = [(f"raise {safe(row)}, which lacks {amount(unit, lacking)} now", raising)]
     return [("see which runs hold some of it", here.command("budget", row)), *found] if put_off else found
 
 

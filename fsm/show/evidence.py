@@ -9,10 +9,12 @@ from attrs import field, frozen
 
 from fsm.clock import Clock, boot_id
 from fsm.core.record import Record
+from fsm.core.shares import Row
 from fsm.define.guard import Placed, Share
 from fsm.define.parts import START
 from fsm.define.spec import MachineSpec
 from fsm.journal.forks import Fork, by_place, parents
+from fsm.journal.guards import row_now
 from fsm.journal.lease import LEASE_S, is_alive
 from fsm.journal.reader import Posted, Reader, RunnerRow, Timer
 from fsm.journal.rows import Call, Run
@@ -41,7 +43,7 @@ class Evidence:
 
     `entry` is the record that entered the state, `since` the last of those after it. `code` is the machine
     as it is today, where it is at hand; `here` makes the commands about it. `detours`: how often it took each way
-    that a refusal or a failure opened.
+    that a refusal or a failure opened. `rows` are those that its guards share with other runs, as they are now.
     """
 
     run: Run
@@ -57,6 +59,7 @@ class Evidence:
     parent: Fork | None = None
     code: MachineSpec | None = None
     here: Here = field(factory=Here)
+    rows: Mapping[Share, Row] = field(factory=dict)
 
     @property
     def last(self) -> Record:
@@ -172,11 +175,12 @@ def evidence(
     reader: Reader, run: Run, clock: Clock, code: MachineSpec | None = None, here: Here | None = None
 ) -> Evidence:
     """All of it, read from the journal; of a long visit its last VISIT_MAX records."""
-    entered = max(run.entered, 0)
+    entered, spec = max(run.entered, 0), reader.spec(run.fingerprint)
+    shares = {row_of(guard.shares, run.machine, run.labels) for guard in spec.guards if guard.shares is not None}
     first = max(entered + 1, run.seq - VISIT_MAX + 1)
     return Evidence(
         run=run,
-        spec=reader.spec(run.fingerprint),
+        spec=spec,
         entry=reader.record(run.key, entered),
         since=tuple(reader.span(run.key, first, run.seq)),
         calls=tuple(call for call in reader.calls_between(run.key, entered, run.seq) if call.entered == run.entered),
@@ -188,6 +192,7 @@ def evidence(
         parent=parents(reader, [run]).get(run.key),
         code=code,
         here=here or Here(),
+        rows={share: row_now(reader, share) for share in shares},
     )
 
 

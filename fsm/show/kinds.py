@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
+from fsm.core.shares import Row
 from fsm.define.guard import Placed, Verdict
 from fsm.journal.guards import Change, Stored
 from fsm.show import breaking, budgets, rates
@@ -19,6 +20,10 @@ class Kind(Protocol):
 
     def answered(self, guard: Placed, verdict: Verdict, now_ms: int | None = None) -> str:
         """What it answered, with its numbers; moments as they are, or as seen from `now_ms`."""
+        ...
+
+    def again(self, guard: Placed, verdict: Verdict, row: Row, now_ms: int) -> Verdict:
+        """What it would answer to the same question as its row is now; as it answered, where that cannot be told."""
         ...
 
     def remedies(self, row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:

@@ -7,14 +7,14 @@ from attrs import evolve, frozen
 
 from fsm.core.record import Record
 from fsm.define.events import RUNTIME_EVENTS
-from fsm.define.guard import Placed
+from fsm.define.guard import Placed, Verdict
 from fsm.define.parts import START
 from fsm.show.asked import takers
 from fsm.show.evidence import Evidence
 from fsm.show.kinds import kind_of
 from fsm.show.rulings import Given, deciding, deferring
 from fsm.show.skeleton import skeleton
-from fsm.show.words import joined, moment, safe
+from fsm.show.words import duration, joined, moment, safe
 
 CODE = ("predicate_error", "guard_error", "remember_error")
 
@@ -38,8 +38,7 @@ def moves(found: Evidence, case: str) -> list[Move]:
             ]
             return [*_resumed_if_due(found), *_answering(found), *sending, *_waiting(found), *later]
         case "deferred":
-            wait = Move("wait: it is decided again then, by any runner of this machine")
-            return [wait, *_sending(found), *_remedy(found, _put_off(found))]
+            return [_going_on(found), *_remedy(found, _put_off(found)), *_instead(found)]
         case "left":
             resume = _resume(found, "resume it: it goes on where it is, with a new attempt")
             return [resume, *_remedy(found, _put_off(found))]
@@ -73,11 +72,11 @@ def _quoted(names: Iterable[str]) -> list[str]:
     return [f"`{safe(name)}`" for name in names]
 
 
-def _sending(found: Evidence) -> list[Move]:
+def _sending(found: Evidence, but: str = "") -> list[Move]:
     spec, state = found.spec, found.run.state
     shapes = {shape.name: shape for shape in spec.payloads}
     sent = []
-    for event in spec.events_from(state):
+    for event in (event for event in spec.events_from(state) if event != but):
         ways = [f"`{safe(line.name)}` to {safe(line.target)}" for line in takers(spec, state, event)]
         body = json.dumps(skeleton(shapes[event]) if event in shapes else {}, ensure_ascii=False)
         sent.append(
@@ -86,6 +85,18 @@ def _sending(found: Evidence) -> list[Move]:
             )
         )
     return sent
+
+
+def _going_on(found: Evidence) -> Move:
+    left_ms = (found.due_ms("defer") or 0) - found.now_ms
+    when = f"in {duration(left_ms)}" if left_ms > 0 else "now"
+    return Move(f"wait: it goes on by itself, asked again {when} by any runner of this machine, until it is let pass")
+
+
+def _instead(found: Evidence) -> list[Move]:
+    """Events that lead elsewhere, where a person's waits; the one that waits already would be put off no less."""
+    waiting = found.put_off
+    return [] if waiting is None or waiting.own else _sending(found, but=waiting.event)
 
 
 def _resumed_if_due(found: Evidence) -> list[Move]:
@@ -130,6 +141,8 @@ def _unstopped(found: Evidence) -> list[Move]:
             Move(f"raise {_written(guard)} on {at}, or give it an otherwise; then accept the changed machine", accept),
             _resume(found, "or resume it as it is: it goes on if its agent returns what another line takes"),
         ]
+    if _lets_pass(found, decided):
+        return [_resume(found, "there is room now: resume it")]
     if remedy := _remedy(found, decided):
         return [
             *remedy,
@@ -151,9 +164,21 @@ def _remedy(found: Evidence, one: Given | None) -> list[Move]:
     """What to do about the row that a guard shares with other runs."""
     guard, kind = (one.guard, kind_of(one.guard)) if one is not None else (None, None)
     row = found.row_of(guard)
-    if one is None or guard is None or kind is None or row is None:
+    if one is None or guard is None or kind is None or row is None or _lets_pass(found, one):
         return []
-    return [Move(*remedy) for remedy in kind.remedies(row.name, guard, one.ruling.verdict, found.here)]
+    return [Move(*remedy) for remedy in kind.remedies(row.name, guard, _again(found, one), found.here)]
+
+
+def _lets_pass(found: Evidence, one: Given) -> bool:
+    return _again(found, one).decision == "allow"
+
+
+def _again(found: Evidence, one: Given) -> Verdict:
+    """What the guard would answer now, where a row that it shares tells."""
+    kind, row = kind_of(one.guard), found.row_of(one.guard)
+    if one.guard is None or kind is None or row is None or row not in found.rows:
+        return one.ruling.verdict
+    return kind.again(one.guard, one.ruling.verdict, found.rows[row], found.now_ms)
 
 
 def _unstuck(found: Evidence) -> list[Move]:

@@ -40,9 +40,16 @@ def answered(guard: Placed, verdict: Verdict, now_ms: int | None = None) -> str:
     return f"{word} ({safe(verdict.code)}): {told}"
 
 
+def again(guard: Placed, verdict: Verdict, row: RateRow, now_ms: int) -> Verdict:
+    """As it answered: a slot is kept."""
+    return verdict
+
+
 def remedies(row: str, guard: Placed, verdict: Verdict, here: Here) -> list[tuple[str, str]]:
     """What a person may do about a refusal or a deferral: a damaged row begins anew, a slot is waited for."""
-    return [("reset its row", _reset(row, here))] if verdict.code == "unreadable" else []
+    if verdict.code == "unreadable":
+        return [("reset its row", _reset(row, here))]
+    return [("see what has slots ahead of it", here.command("rate", row))] if verdict.decision == "defer" else []
 
 
 def told(found: Stored, sight: Sight) -> Iterator[Line]:

@@ -14,11 +14,14 @@ import pytest
 
 from fsm import Machine, Runner, read_journal
 from fsm.cli.parts.target import machine
+from fsm.clock import SystemClock
 from fsm.core.budget import BudgetRow
 from fsm.journal.acts import Raise
 from fsm.journal.guards import stored
 from fsm.journal.journal import SqliteJournal
 from fsm.show.diagram import diagram
+from fsm.show.evidence import evidence
+from fsm.show.why import Why, why
 from tests.cli.conftest import Fsm
 from tests.helpers import assert_sound, running
 
@@ -197,6 +200,27 @@ def test_bulkheads_and_rates_are_shown_as_what_they_are(get: Get, fsm: Fsm) -> N
     assert "put it off (rate_limited): 2 begun or due in 1 min, limit 2" in told
 
 
+def test_who_waits_for_room_is_told_that_it_goes_on_by_itself_and_who_holds_it(get: Get) -> None:
+    """The event that waits is sent once: again, it would be put off no less."""
+    answers: dict[str, Why] = {}
+
+    async def look() -> None:
+        async with running("runs.db", get("Db"), get("Api"), adopt=False) as runner:
+            for name, run_ids in {"Db": "xyz", "Api": "abc"}.items():
+                for run_id in run_ids:
+                    await runner.start(get(name), get(name).spec.classes["Brief"](waits=True), run_id=run_id)
+                run = runner.journal.read.run(run_ids[-1])
+                assert run is not None
+                answers[name] = why(evidence(runner.journal.read, run, SystemClock()))
+
+    asyncio.run(look())
+    for name, command in {"Db": "fsm budget visits:pool:db", "Api": "fsm rate model"}.items():
+        wait, see, *more = answers[name].moves
+        assert answers[name].case == "deferred"
+        assert wait.text.startswith("wait: it goes on by itself, asked again ") and see.command == command
+        assert not [move for move in more if "fsm send" in move.command]
+
+
 def test_a_damaged_rate_refuses_is_named_and_begins_as_new(get: Get, fsm: Fsm) -> None:
     record(get("Api"), "a")
     damage("{", "model")
@@ -233,6 +257,26 @@ def test_an_increase_is_recorded_and_lets_pass_what_was_refused(get: Get, fsm: F
     assert fsm("resume", "refused", "-m", "desk.py:Desk").exit_code == 0
     assert rows(fsm)[DESK_ROW]["spent"] == 900
     assert_sound("runs.db", desk)
+
+
+def test_what_a_refused_run_lacks_is_told_of_the_row_as_it_is_now(get: Get, fsm: Fsm) -> None:
+    record(get("Desk"), "a", "b", "refused")
+    assert "--raise 50 " in fsm("why", "refused").output
+    fsm("budget", DESK_ROW, "--raise", "20", "--reason", "x")
+    told = fsm("why", "refused").output
+    assert f"raise {DESK_ROW}, which lacks 30 tokens now" in told and "--raise 30 " in told
+    fsm("budget", DESK_ROW, "--raise", "30", "--reason", "x")
+    told = fsm("why", "refused", "-m", "desk.py:Desk").output
+    assert "there is room now: resume it" in told and "fsm resume refused -m desk.py:Desk" in told
+    assert "--raise" not in told
+    assert fsm("resume", "refused", "-m", "desk.py:Desk").exit_code == 0
+
+
+def test_a_run_refused_in_an_older_window_has_room_in_the_next(get: Get, fsm: Fsm) -> None:
+    record(get("Shop"), "a", "refused")
+    assert "--raise '$0.3'" in fsm("why", "refused").output
+    damage('{"spent":600000,"window":7}', ACME)
+    assert "there is room now: resume it" in fsm("why", "refused").output
 
 
 def test_what_was_added_may_be_taken_back_and_no_more(get: Get, fsm: Fsm) -> None:
@@ -275,6 +319,30 @@ def test_a_budget_that_nobody_asked_yet_is_raised_by_its_name(get: Get, fsm: Fsm
     result = fsm("budget", "usd_micros:label:costumer/3600000=acme")
     assert result.exit_code == 1
     assert f"-> did you mean '{ACME}'?" in result.output
+
+
+@pytest.mark.parametrize("act", [(), ("--raise", "5", "--reason", "x")], ids=["looked at", "raised"])
+def test_a_scope_without_whose_it_is_names_no_budget(act: tuple[str, ...], get: Get, fsm: Fsm) -> None:
+    """A row of that name would be raised, and asked by nobody."""
+    record(get("Desk"), "a")
+    record(get("Shop"), "b")
+    record(get("Db"), "c")
+    before = rows(fsm).keys()
+    for row in (DESK_ROW, ACME):
+        result = fsm("budget", row.partition("=")[0], *act)
+        assert result.exit_code == 1
+        assert f"-> did you mean {row!r}?" in result.output
+    assert rows(fsm).keys() == before
+    assert fsm("budget", "visits:pool:db", *act).exit_code == 0
+
+
+def test_of_a_label_whose_values_spent_nothing_yet_the_form_of_its_rows_is_told(get: Get, fsm: Fsm) -> None:
+    record(get("Shop"), "a")
+    scope = ACME.partition("=")[0]
+    with closing(sqlite3.connect("runs.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM shared")
+    result = fsm("budget", scope)
+    assert result.exit_code == 1 and f"-> did you mean '{scope}=VALUE'?" in result.output
 
 
 def test_a_damaged_row_is_reset_with_what_runs_hold_and_what_the_log_knows(get: Get, fsm: Fsm) -> None:

@@ -390,6 +390,23 @@ def test_a_deferred_event_says_by_whom_and_until_when():
     assert answer.case == "deferred"
     assert answer.answer.startswith("Word is deferred by Says on `enter` until ")
     assert answer.answer.endswith(", in 6 s")
+    (wait,) = answer.moves
+    assert wait.text.startswith("wait: it goes on by itself, asked again in 6 s") and not wait.command
+
+
+def test_where_a_persons_event_waits_another_may_be_sent_instead():
+    class Gate(Machine):
+        hall = State(initial=Brief)
+        inside = State(final="completed")
+        left = State(final="failed")
+        enter = hall.to(inside, on=Word, guards=[Says("door")])
+        leave = hall.to(left, on=Refusal)
+
+    made = trip(Gate, Brief())
+    made.send(Word(says={"door": "much later"}))
+    due = (Timer(1, "defer", 0, made.records[-1].until_ms or 0),)
+    sent = [command for command in commands(why(evidence(made, 4_000, timers=due))) if "send" in command]
+    assert len(sent) == 1 and sent[0].startswith("fsm send 42 Refusal")
 
 
 def unsure(made: Trip) -> Evidence:

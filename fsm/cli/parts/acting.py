@@ -48,9 +48,11 @@ def find(db: str | None, kind: Any, name: str) -> "Stored":
     with reading(db) as reader:
         known = {found.name: found for found in stored(reader) if found.share.kind == kind}
         found = known.get(name) or unwritten(reader, Share(kind, name))
+        of_a_label = found is None and unwritten(reader, Share(kind, f"{name}=")) is not None
     if found is not None:
         return found
-    near = difflib.get_close_matches(name, known, n=1)
+    rows = [row for row in known if row.startswith(f"{name}=")] or ([f"{name}=VALUE"] if of_a_label else [])
+    near = rows or difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "`fsm guards` lists those there are"
     raise click.ClickException(f"no machine of this journal asks a {kind} {name!r}\n  -> {hint}")
 
