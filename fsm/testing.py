@@ -213,6 +213,7 @@ AS_WANTED = (
     "-> if the machine is to be as it is now, fork what should go on, and replace the kept runs by new ones;"
     " else undo the change"
 )
+SCRATCH = "scratch.db"  # never the journal that goes on: two that finish the same runs would do everything twice
 
 
 def _onward(held: Held) -> list[str]:
@@ -220,8 +221,8 @@ def _onward(held: Held) -> list[str]:
     assert divergence is not None
     run_id, seq = held.replay.run_id, divergence.seq
     exported = held.journal.endswith(EXPORTED)
-    here = Here(None if exported else held.journal)
-    taken_in = [f"fsm import {held.journal} --unfinished"] if exported else []
+    here = Here(SCRATCH if exported else held.journal)
+    taken_in = [here.command("import", held.journal, "--unfinished")] if exported else []
     fork = [here.command("fork", run_id, "--at", str(seq - 1), machine=held.machine)] if seq else []
     return [*taken_in, here.command("show", run_id, "--seq", str(seq)), *fork]
 

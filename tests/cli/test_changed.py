@@ -221,7 +221,9 @@ def test_exports_are_kept_runs_as_well(fsm: Fsm, folder: Path, desk: type[Machin
         assert_replays("exported", raised)
     told = str(caught.value)
     assert "Desk: 2 of 6 runs would go another way today" in told
-    assert "    → fsm import exported/runs.jsonl --unfinished\n    → fsm show run-5 --seq 8\n" in told
+    assert "    → fsm import exported/runs.jsonl --unfinished --db scratch.db\n" in told
+    assert "    → fsm show run-5 --seq 8 --db scratch.db\n" in told
+    assert "    → fsm fork run-5 --at 7 --db scratch.db -m FILE.py:" in told
     (folder / "exported" / "runs.jsonl").write_text(text.replace("take 2", "take 7"))
     with pytest.raises(AssertionError, match=r"exported/runs\.jsonl: line \d+, run run-2: "):
         assert_replays("exported", raised)
