@@ -28,7 +28,7 @@ from fsm.define.machine import Machine
 from fsm.define.parts import START
 from fsm.define.payload import event_name, seal
 from fsm.journal.journal import SqliteJournal
-from fsm.journal.reader import Reader, read_journal
+from fsm.journal.reader import Reader
 from fsm.journal.tallies import tallies
 from fsm.replay.against import Today
 from fsm.replay.comparison import Held, compared
@@ -213,6 +213,7 @@ AS_WANTED = (
     "-> if the machine is to be as it is now, fork what should go on, and replace the kept runs by new ones;"
     " else undo the change"
 )
+SCRATCH = "scratch.db"  # never the journal that goes on: two that finish the same runs would do everything twice
 
 
 def _onward(held: Held) -> list[str]:
@@ -220,8 +221,8 @@ def _onward(held: Held) -> list[str]:
     assert divergence is not None
     run_id, seq = held.replay.run_id, divergence.seq
     exported = held.journal.endswith(EXPORTED)
-    here = Here(None if exported else held.journal)
-    taken_in = [f"fsm import {held.journal} --unfinished"] if exported else []
+    here = Here(SCRATCH if exported else held.journal)
+    taken_in = [here.command("import", held.journal, "--unfinished")] if exported else []
     fork = [here.command("fork", run_id, "--at", str(seq - 1), machine=held.machine)] if seq else []
     return [*taken_in, here.command("show", run_id, "--seq", str(seq)), *fork]
 
@@ -229,21 +230,22 @@ def _onward(held: Held) -> list[str]:
 def assert_covered(
     journal: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], machine: type[Machine], *, min: float = 100
 ) -> Coverage:
-    """At least `min` percent of what this machine declares was taken by the runs of these journals. For your CI.
+    """At least `min` percent of what this machine declares was taken by these runs. For your CI.
 
-    Counted as `fsm coverage` does: states, ways, each code of each guard, timeouts. Raises `AssertionError` with each
-    that never was, and what would take it.
+    `journal` is a journal, an export, or a folder of them, as for `assert_replays`, or several of these. Counted as
+    `fsm coverage` does: states, ways, each code of each guard, timeouts. Raises `AssertionError` with each that never
+    was, and what would take it, and with each run of an export that is not sound.
     """
-    counted = []
-    for path in [journal] if isinstance(journal, str | os.PathLike) else journal:
-        reader = read_journal(path)
-        try:
-            counted.append(tallies(reader, machine.spec.name))
-        finally:
-            reader.close()
+    counted, differing = [], []
+    for kept in [journal] if isinstance(journal, str | os.PathLike) else journal:
+        for file in files(Path(kept)):
+            with reading(file) as (reader, refused):
+                differing += refused
+                counted.append(tallies(reader, machine.spec.name))
     found = coverage(machine.spec, counted)
-    if found.is_below(min):
-        raise AssertionError("\n".join(never(found)))
+    differing += never(found) if found.is_below(min) else []
+    if differing:
+        raise AssertionError("\n".join(differing))
     return found
 
 

@@ -26,7 +26,7 @@ def digest(form: Form) -> str:
 
 
 def changes(before: Form, after: Form) -> tuple[str, ...]:
-    """What differs between two normal forms, a line each: `transitions.reject.guards.0.limit: 3 -> 5`."""
+    """What differs between two normal forms, a line each: `transitions.reject.guards.0.params.limit: 3 -> 5`."""
     return tuple(_differences("", _normal(before), _normal(after)))
 
 
@@ -218,6 +218,8 @@ def shape_from(item: Form) -> Shape:
 def _differences(at: str, before: Any, after: Any) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(after, dict):
         for name in [*before, *(name for name in after if name not in before)]:
+            if name == "limit" and _in_params(before, after):
+                continue
             here = f"{at}.{name}" if at else str(name)
             if name not in after:
                 yield f"{here}: gone"
@@ -230,6 +232,13 @@ def _differences(at: str, before: Any, after: Any) -> Iterator[str]:
             yield from _differences(f"{at}.{index}", old, new)
     elif before != after:
         yield f"{at}: {_told(before)} -> {_told(after)}"
+
+
+def _in_params(before: Form, after: Form) -> bool:
+    """Whether a parameter of a guard, and so another line, tells how its limit changed."""
+    old, new = (guard["params"] if "guard" in guard else {} for guard in (before, after))
+    limits = before.get("limit"), after.get("limit")
+    return any((old[name], new[name]) == limits for name in old if name in new)
 
 
 def _told(value: Any) -> str:

@@ -46,6 +46,10 @@ class Coverage:
     items: tuple[Item, ...]
     removed: tuple[Item, ...] = ()
 
+    def __repr__(self) -> str:
+        items = f"{self.taken} of {len(self.items)} items taken"
+        return f"<Coverage of {self.spec.name}: {self.percent} %, {items} by {self.runs} runs, {self.records} records>"
+
     @property
     def taken(self) -> int:
         return sum(item.times > 0 for item in self.items)

@@ -64,11 +64,9 @@ def _changed(found: Comparison, changed: Changed) -> Iterator[Line]:
 
 
 def _follows(change: str, changes: Sequence[str]) -> bool:
-    """Whether another says as much: a limit is one of the guard's parameters, and lines that come change the order."""
-    guard, limit, _ = change.partition(".limit:")
+    """Whether others say as much: lines that come or go change the order."""
     lines = [other for other in changes if other.startswith("transitions.") and other.endswith((": gone", ": new"))]
-    is_order = change.startswith("order:") and any(line.count(".") == 1 for line in lines)
-    return is_order or (bool(limit) and any(other.startswith(f"{guard}.params.") for other in changes))
+    return change.startswith("order:") and any(line.count(".") == 1 for line in lines)
 
 
 def _erased(found: Comparison) -> Iterator[Line]:

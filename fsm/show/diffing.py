@@ -150,6 +150,11 @@ def _value(value: Any) -> str:
     return "absent" if value is ABSENT else safe(json.dumps(value, ensure_ascii=False), SHORT)
 
 
+def whose(found: Diff) -> str:
+    """The heading over the totals: those of a fork leave out what it has from its parent."""
+    return "of its own" if any("forked" in side.kinds for side in (found.a, found.b)) else ""
+
+
 def totals(found: Diff) -> Iterator[tuple[str, str, str]]:
     """What each did in all, a name and two values; what neither did is left out."""
     a, b = found.a, found.b

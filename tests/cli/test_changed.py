@@ -10,7 +10,7 @@ import pytest
 
 from fsm import Machine, Runner, read_journal
 from fsm.cli.parts.target import machine
-from fsm.testing import assert_replays
+from fsm.testing import assert_covered, assert_replays
 from tests.cli.conftest import Fsm
 
 DESK = """\
@@ -221,11 +221,26 @@ def test_exports_are_kept_runs_as_well(fsm: Fsm, folder: Path, desk: type[Machin
         assert_replays("exported", raised)
     told = str(caught.value)
     assert "Desk: 2 of 6 runs would go another way today" in told
-    assert "    → fsm import exported/runs.jsonl --unfinished\n    → fsm show run-5 --seq 8\n" in told
+    assert "    → fsm import exported/runs.jsonl --unfinished --db scratch.db\n" in told
+    assert "    → fsm show run-5 --seq 8 --db scratch.db\n" in told
+    assert "    → fsm fork run-5 --at 7 --db scratch.db -m FILE.py:" in told
     (folder / "exported" / "runs.jsonl").write_text(text.replace("take 2", "take 7"))
     with pytest.raises(AssertionError, match=r"exported/runs\.jsonl: line \d+, run run-2: "):
         assert_replays("exported", raised)
     assert [file.name for file in (folder / "exported").iterdir()] == ["runs.jsonl"]
+
+
+def test_what_is_kept_is_covered_whatever_keeps_it(fsm: Fsm, folder: Path, desk: type[Machine]):
+    of_journal = assert_covered("kept/runs.db", desk, min=1)
+    assert fsm("export", "--all", "--db", "kept/runs.db", "--out", "kept/runs.jsonl").exit_code == 0
+    assert assert_covered("kept/runs.jsonl", desk, min=1) == of_journal
+    both = assert_covered("kept", desk, min=1)
+    assert (both.runs, both.taken) == (2 * of_journal.runs, of_journal.taken)
+    assert assert_covered(["kept", "kept/runs.db"], desk, min=1).runs == 3 * of_journal.runs
+    export = folder / "kept" / "runs.jsonl"
+    export.write_text(export.read_text().replace("take 2", "take 7"))
+    with pytest.raises(AssertionError, match=r"kept/runs\.jsonl: line \d+, run run-2: "):
+        assert_covered("kept", desk, min=1)
 
 
 def test_nothing_is_written(desk: type[Machine]):

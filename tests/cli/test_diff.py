@@ -17,6 +17,14 @@ def test_two_runs_stand_side_by_side(fsm: Fsm, two_runs: str):
     assert any(line.split() == ["hops", "2", "1"] for line in lines)
 
 
+def test_a_fork_is_said_to_be_counted_without_what_it_has_from_its_parent(fsm: Fsm, two_runs: str):
+    assert fsm("fork", "first", "--at", "1", "--as", "on", "-m", "door.py:Door").exit_code == 3
+    lines = [line.split() for line in fsm("diff", "first", "on").output.splitlines()]
+    at = lines.index(["of", "its", "own", "A", "B"])
+    assert lines[at + 1 : at + 3] == [["records", "3", "1"], ["hops", "2", "0"]]
+    assert "of its own" not in fsm("diff", "first", "fast").output
+
+
 def test_a_run_is_no_different_from_itself(fsm: Fsm, two_runs: str):
     told = fsm("diff", "first", "first", two_runs).output
     assert "the same way to the end, 3 records, with the same payloads" in told

@@ -278,7 +278,7 @@ def test_why_names_file_and_line_where_the_code_is_at_hand(fsm: Fsm, looped: str
 def test_why_tells_when_the_machine_has_changed(fsm: Fsm, looped: str, folder: Path):
     (folder / "changed.py").write_text(LOOP.replace("LoopCap(30)", "LoopCap(40)"))
     _, found = why(fsm, "loop", "-m", "changed.py:Loop")
-    assert any("transitions.reject.guards.0.limit: 30 -> 40" in note for note in found["notes"])
+    assert any("transitions.reject.guards.0.params.limit: 30 -> 40" in note for note in found["notes"])
 
 
 def test_why_answers_although_the_code_of_the_project_is_broken(fsm: Fsm, two_runs: str, folder: Path):

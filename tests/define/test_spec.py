@@ -302,7 +302,7 @@ OTHER: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "machine": ({"name": "Other"}, ('name: "Variant" -> "Other"',)),
     "parameter of a guard": (
         {"guards": [LoopCap(4)]},
-        ("transitions.again.guards.0.params.limit: 3 -> 4", "transitions.again.guards.0.limit: 3 -> 4"),
+        ("transitions.again.guards.0.params.limit: 3 -> 4",),
     ),
     "guard": (
         {"guards": [TokenBudget(3)]},

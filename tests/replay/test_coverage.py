@@ -127,6 +127,8 @@ def test_a_threshold_is_a_test(twins: Twins):
     assert assert_covered(twins.db, Desk, min=27).percent == 27
     with pytest.raises(AssertionError) as error:
         assert_covered([twins.db, twins.db], Desk, min=90)
+    told = "<Coverage of Desk: 27 %, 5 of 18 items taken by 1 runs, 3 records>"
+    assert repr(assert_covered(twins.db, Desk, min=27)) == told
     lines = str(error.value).splitlines()
     assert lines[0] == "Desk: 27 % covered, 5 of 18 taken  (2 runs, 6 records); never taken:"
     assert "  transition broken: AgentFailed in draft or review" in lines

@@ -2,7 +2,7 @@
 
 from fsm.cli.parts.output import Output, Part, cell, widths
 from fsm.replay.diff import Diff, Row, Side
-from fsm.show.diffing import Specs, beneath, causes, fields, opening, parted, picked, told_side, totals
+from fsm.show.diffing import Specs, beneath, causes, fields, opening, parted, picked, told_side, totals, whose
 from fsm.show.path import Gap, PathLine
 from fsm.show.words import colour, count, safe
 
@@ -23,7 +23,7 @@ def print_diff(found: Diff, specs: Specs, everything: bool) -> None:
     if everything or any(row.differs for row in found.rows):
         _rows(output, found, specs, everything)
         output.line()
-    _table(output, [("", "A", "B"), *totals(found)])
+    _table(output, [(whose(found), "A", "B"), *totals(found)])
 
 
 def _head(output: Output, name: str, side: Side, other: str) -> None:
