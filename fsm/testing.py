@@ -187,7 +187,7 @@ def assert_replays(kept: str | os.PathLike[str], machine: type[Machine] | None =
     run of today's definition has to agree record by record, and so has every run where no machine is given; one that
     was recorded under another definition of the machine has to go the same way today (`fsm replay --against`), whatever
     limits it did not meet. Raises `AssertionError` with what has changed, each kind of difference with its first runs,
-    and what to do next; `FileNotFoundError` for a folder that keeps nothing.
+    and what to do next, also where no run of `machine` is kept; `FileNotFoundError` for a folder that keeps nothing.
     """
     today = Today(machine.spec) if machine is not None else None
     held: list[Held] = []
@@ -204,6 +204,8 @@ def assert_replays(kept: str | os.PathLike[str], machine: type[Machine] | None =
         found = compared(today, [one for one in held if one.kind is not None or one.replay.agreed])
         differing += [line.text for line in against_lines(found, _onward)] if found.diverging else []
         differing += [AS_WANTED] if differing else []
+    if today is not None and not held:
+        raise AssertionError(f"{kept} has no run of {today.spec.name}: nothing was held against it\n  -> keep some")
     if differing:
         raise AssertionError("\n".join(differing))
     return len(held)
