@@ -334,10 +334,7 @@ def test_it_is_a_number_of_milliseconds_in_fingerprint_and_json() -> None:
     class Other60(Work):
         limits = everywhere(Deadline(101), otherwise=Work.sum_up)
 
-    assert Work.spec.changes(Other60.spec)[-2:] == (
-        "everywhere.limits.guards.0.params.ms: 100000 -> 101000",
-        "everywhere.limits.guards.0.limit: 100000 -> 101000",
-    )
+    assert Work.spec.changes(Other60.spec)[1:] == ("everywhere.limits.guards.0.params.ms: 100000 -> 101000",)
     loaded = MachineSpec.from_json(Work.spec.to_json())
     assert loaded.deadlines_ms == (100_000,)
     assert loaded.timed
